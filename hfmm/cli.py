@@ -1,0 +1,202 @@
+"""The front door: every command is a few lines that call the package."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hfmm.errors import UserError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="From one recipe to a verified, publishable model.",
+)
+
+RecipeName = Annotated[str, typer.Argument(help="A recipe's name (see `hfmm list`) or the path of a YAML file.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, as often as you like.", metavar="KEY=VALUE")]
+RunFolder = Annotated[Path, typer.Argument(help="The folder that `hfmm run` wrote.")]
+
+
+@app.command("run")
+def run_command(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Where the run is written; by default runs/<recipe name>.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a broken-off run stopped.")] = False,
+) -> None:
+    """Build the data, train, score what was saved, write the card, verify it in a clean process."""
+    from hfmm import recipe as recipes
+
+    loaded = recipes.load(recipe, overrides or ())
+    from hfmm.run import run
+
+    folder = out or Path("runs") / loaded.name
+    run(loaded, folder, resume, _report)
+    typer.echo(
+        f"\nlook      {folder}/model/README.md\n"
+        f"predict   hfmm predict {folder}/model {folder}/model/example.png\n"
+        f'load      transformers.pipeline("{_pipeline_tag(loaded.task)}", model="{folder}/model")'
+    )
+
+
+@app.command("list")
+def list_command() -> None:
+    """Show the recipes, and the parts that a recipe can name."""
+    from hfmm import parts
+    from hfmm import recipe as recipes
+    from hfmm.resources import embedded_checkpoints
+
+    typer.echo("recipes")
+    for name in recipes.available():
+        loaded = recipes.load(name)
+        typer.echo(f"  {name:<28} {loaded.task} of {loaded.data.builder} from {loaded.model.checkpoint}")
+    typer.echo(f"checkpoints   {', '.join(f'builtin:{name}' for name in embedded_checkpoints())}")
+    for title, package, face in (
+        ("data", "data", "build"),
+        ("tasks", "tasks", "Task"),
+        ("metrics", "metrics", "statistics"),
+        ("probes", "probes", "CONDITION"),
+    ):
+        typer.echo(f"{title:<13} {', '.join(parts.names(package, face))}")
+
+
+@app.command("show")
+def show_command(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    data: Annotated[str | None, typer.Option(help="Your folder, Parquet file or Hub dataset id.")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", help="ours=yours, for example label=species.", metavar="OURS=YOURS")
+    ] = None,
+) -> None:
+    """Print a commented copy of a recipe, with your data filled in: the start of a recipe of your own."""
+    from hfmm import recipe as recipes
+    from hfmm.recipe_text import commented
+
+    changes = list(overrides or ())
+    if data is not None:
+        mapping = ", ".join("{}: {}".format(*pair.split("=", 1)) for pair in columns or () if "=" in pair)
+        changes += ["data.builder=folder", f"data.path={data}", f"data.columns={{{mapping}}}", "name=my-model", "probes=[]"]
+    typer.echo(commented(recipes.load(recipe, changes)), nl=False)
+
+
+@app.command("data")
+def data_command(
+    builder: Annotated[str, typer.Argument(help="A dataset's name (see `hfmm list`).")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    overrides: Overrides = None,
+    processes: Annotated[int | None, typer.Option(help="How many processes draw; the result is the same.")] = None,
+) -> None:
+    """Build a dataset as Parquet files with a dataset card and a contact sheet."""
+    from hfmm.data.export import export_builder
+    from hfmm.hardware import processes as all_processes
+    from hfmm.progress import quiet_libraries
+
+    quiet_libraries()
+    export_builder(builder, overrides or (), out, processes or all_processes())
+    typer.echo(f'look      {out}/contact_sheet.png\nload      datasets.load_dataset("{out}")')
+
+
+@app.command("evaluate")
+def evaluate_command(run: RunFolder) -> None:
+    """Score the saved model of a run again."""
+    from hfmm.evaluation import evaluate, headline
+    from hfmm.run import check, open_run, prepare_data
+
+    recipe, directory = open_run(run)
+    task = check(recipe)
+    evaluate(recipe, directory, task, prepare_data(recipe, directory, task, _report))
+    best = headline(directory)
+    _report("evaluate", f"{best['metric']} {best['value']:.3f} ({best['ci95'][0]:.3f} to {best['ci95'][1]:.3f})")
+
+
+@app.command("card")
+def card_command(run: RunFolder) -> None:
+    """Draw the plots and write the card of a run again."""
+    from hfmm.publishing.card import write_card
+    from hfmm.run import open_run
+
+    _, directory = open_run(run)
+    _report("card", str(write_card(directory)))
+
+
+@app.command("verify")
+def verify_command(run: RunFolder) -> None:
+    """Prove in a clean process that the saved model says what its card says."""
+    from hfmm.publishing.verify import verify
+    from hfmm.run import open_run
+
+    recipe, directory = open_run(run)
+    _report("verify", f"{verify(recipe, directory)} predictions and the card's snippet reproduced in a clean process")
+
+
+@app.command("predict")
+def predict_command(
+    model: Annotated[Path, typer.Argument(help="A model folder: runs/<name>/model, or one that was downloaded.")],
+    inputs: Annotated[list[str], typer.Argument(help="The files to predict.")],
+) -> None:
+    """Print a model's prediction for each input file, one JSON line a file."""
+    from hfmm.evaluation import predict_files
+    from hfmm.progress import quiet_libraries
+
+    quiet_libraries()
+    for line in predict_files(model, inputs):
+        typer.echo(line)
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Show versions, the precision chosen and why, the decoders found, and whether the Hub answers."""
+    from hfmm.doctor import examine
+
+    for name, finding in examine().items():
+        typer.echo(f"{name:<18} {finding}")
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user ends in one paragraph and status 2, an interruption in status 1."""
+    try:
+        app()
+    except UserError as error:
+        _end(str(error), 2)
+    except KeyboardInterrupt:
+        _end("Interrupted. What is written is whole; go on with the same command and --resume.", 1)
+    except Exception as error:
+        if not _disk_is_full(error):
+            raise
+        _end("The disk is full. Make room, then go on with the same command and --resume; what is written is whole.", 1)
+
+
+def _end(message: str, status: int) -> None:
+    typer.echo(f"hfmm: {message}", err=True)
+    sys.exit(status)
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    # safetensors and torch.save wrap the system's error in types of their own.
+    said = str(error)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or os.strerror(errno.ENOSPC) in said or "PytorchStreamWriter failed" in said
+
+
+def _report(step: str, text: str) -> None:
+    first, *rest = text.splitlines()
+    typer.echo("\n".join([f"{step:<14} {first}", *(f"{'':<14} {line}" for line in rest)]))
+
+
+def _pipeline_tag(task: str) -> Any:
+    from hfmm.tasks import resolve
+
+    return resolve(task).pipeline_tag
+
+
+if __name__ == "__main__":
+    main()

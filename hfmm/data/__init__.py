@@ -1,0 +1,69 @@
+"""One dataset a file; `build` finds the builder that a recipe names and checks what it built."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from datasets import DatasetDict, Image
+from pydantic import BaseModel
+
+from hfmm import parts
+from hfmm.data.images import read_bytes
+from hfmm.errors import UserError
+from hfmm.recipe import Recipe
+from hfmm.strict import validate
+
+
+def resolve(recipe: Recipe) -> tuple[ModuleType, BaseModel]:
+    """Return the builder's module and its checked options; raises UserError for an unknown one."""
+    where = recipe.origins.get("data.builder", "recipe")
+    builder = parts.find("data", recipe.data.builder, "build", f"{where}: data.builder")
+    return builder, validate(builder.Options, recipe.data.options, recipe.origins, prefix="data")
+
+
+def build(recipe: Recipe, cache: Path, num_proc: int = 1) -> DatasetDict:
+    """Return the splits of the recipe's dataset, media undecoded; raises UserError for an empty split."""
+    builder, options = resolve(recipe)
+    data: DatasetDict = builder.build(options, cache, num_proc)
+    for split in ("train", "validation", "test"):
+        if split not in data or not len(data[split]):
+            raise UserError(f"data: the {split} split of {recipe.data.builder!r} is empty. Every run needs one with rows.")
+    return undecoded(data)
+
+
+def undecoded(data: DatasetDict) -> DatasetDict:
+    """Return the data with images left as bytes or paths, so that a bad one is met by our own decoder."""
+    for name, feature in data["train"].features.items():
+        if isinstance(feature, Image):
+            data = data.cast_column(name, Image(decode=False))
+    return data
+
+
+def fingerprint(data: DatasetDict) -> str:
+    """Return a SHA-256 over the content of all rows of all splits, wherever their files lie."""
+    digest = hashlib.sha256()
+    for split, rows in data.items():
+        digest.update(f"{split}:{len(rows)}".encode())
+        images = [name for name, feature in rows.features.items() if isinstance(feature, Image)]
+        for batch in rows.with_format("arrow").iter(batch_size=1000):
+            columns = batch.to_pydict()
+            for name in sorted(columns):
+                values = map(_image_content, columns[name]) if name in images else map(_plain_content, columns[name])
+                digest.update(name.encode())
+                for value in values:
+                    digest.update(value)
+    return digest.hexdigest()
+
+
+def _plain_content(value: Any) -> bytes:
+    return repr(value).encode()
+
+
+def _image_content(value: Any) -> bytes:
+    try:
+        return read_bytes(value)
+    except (OSError, TypeError):
+        return b"unreadable"

@@ -1,0 +1,162 @@
+"""Icons of verb forms: colour says the tense, shape the person, the written stem the verb."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from datasets import ClassLabel, DatasetDict, Features, Image, Value
+from PIL import Image as Pillow
+from PIL import ImageDraw
+from pydantic import Field
+
+from hfmm.data import drawing
+from hfmm.data.images import encode
+from hfmm.data.labels import label_feature
+from hfmm.data.synthesis import SPLITS, Split, draw_splits
+from hfmm.grammar import CELLS, LEMMAS, PERSONS, TENSES, Cell, surface_form
+from hfmm.strict import Strict
+
+HUES: dict[str, float | None] = {"infinitive": None, "present": 220, "past": 0, "participle": 125, "future": 285}
+SHAPES = {"1sg": "circle", "2sg": "square", "3sg": "triangle"}
+PRONOUNS = {"1sg": "I", "2sg": "you", "3sg": "he/she/it"}
+ATTRIBUTES = {"lemma": LEMMAS, "tense": TENSES, "person": PERSONS}
+
+# All from matplotlib. The test families (a monospaced and a sans serif) have no relative in training.
+FONTS: dict[Split, tuple[str, ...]] = {
+    "train": (
+        "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSerif", "DejaVuSerif-Bold",
+        "STIXGeneral", "STIXGeneralBol", "cmr10", "cmb10",
+    ),
+    "validation": ("cmtt10", "cmti10"),
+    "test": ("cmss10", "DejaVuSansMono", "DejaVuSansMono-Bold"),
+}  # fmt: skip
+BACKGROUNDS: dict[Split, tuple[str, ...]] = {
+    "train": ("plain", "gradient", "stripes", "dots"),
+    "validation": ("grid",),
+    "test": ("checks", "waves", "clouds"),
+}
+
+DESCRIPTION = (
+    "Icons of English verb forms. The colour of the shape says the tense (infinitive grey, present blue, "
+    "past red, participle green, future purple), the shape says the person (I a circle, you a square, "
+    "he/she/it a triangle), and the written stem says the verb. Position, size, hue, stroke, rotation, "
+    "noise, font and background vary."
+)
+
+
+class Options(Strict):
+    """What `data: {builder: icons}` takes."""
+
+    label: Literal["cell", "lemma", "tense", "person"] = Field("cell", description="cell: all three attributes at once")
+    hold_out: Literal["font", "cell", "row"] = Field("font", description="font holds out backgrounds as well")
+    train: int = Field(1000, ge=1)
+    validation: int = Field(300, ge=1)
+    test: int = Field(900, ge=1)
+    size: int = Field(64, ge=16, le=1024, description="pixels a side")
+    seed: int = Field(0, ge=0)
+
+
+def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
+    """Draw the three splits; a picture depends on the seed, its split and its row, and on nothing else."""
+    attributes = ATTRIBUTES if options.label == "cell" else {options.label: ATTRIBUTES[options.label]}
+    features = Features(
+        {
+            "id": Value("string"),
+            "image": Image(),
+            "label": label_feature(attributes),
+            "lemma": ClassLabel(names=list(LEMMAS)),
+            "tense": ClassLabel(names=list(TENSES)),
+            "person": ClassLabel(names=list(PERSONS)),
+            "text": Value("string"),
+            "group": Value("string"),
+            "font": Value("string"),
+            "background": Value("string"),
+        }
+    )
+    sizes: dict[Split, int] = {"train": options.train, "validation": options.validation, "test": options.test}
+    return draw_splits(_rows, options, sizes, features, cache, num_proc)
+
+
+def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
+    cells = _cells(options, split)
+    for index in indices:
+        # One shuffled pass over the cells after another, so that every cell comes equally often.
+        order = np.random.default_rng([options.seed, SPLITS.index(split), 1, index // len(cells)]).permutation(len(cells))
+        cell = cells[order[index % len(cells)]]
+        rng = np.random.default_rng([options.seed, SPLITS.index(split), 2, index])
+        font, background = _style(options, split, rng)
+        attributes = [f"{key}: {getattr(cell, key)}" for key in ATTRIBUTES]
+        yield {
+            "id": f"{split}-{index:06d}",
+            "image": encode(draw(cell, font, background, options.size, rng)),
+            "label": attributes if options.label == "cell" else getattr(cell, options.label),
+            "lemma": cell.lemma,
+            "tense": cell.tense,
+            "person": cell.person,
+            "text": f"{PRONOUNS[cell.person]}: {surface_form(*cell)}",
+            "group": "/".join(cell),
+            "font": font,
+            "background": background,
+        }
+
+
+def _cells(options: Options, split: Split) -> list[Cell]:
+    """Return the cells that may occur in a split; with `hold_out: cell` the splits share none."""
+    if options.hold_out != "cell":
+        return list(CELLS)
+    order = np.random.default_rng([options.seed, 3]).permutation(len(CELLS))
+    first, second = len(CELLS) * 7 // 10, len(CELLS) * 8 // 10
+    part = {"train": order[:first], "validation": order[first:second], "test": order[second:]}[split]
+    return [CELLS[index] for index in sorted(part)]
+
+
+def _style(options: Options, split: Split, rng: np.random.Generator) -> tuple[str, str]:
+    """Return the font and the background of a row."""
+    source: list[Split] = [split] if options.hold_out == "font" else list(SPLITS)
+    fonts = [font for one in source for font in FONTS[one]]
+    backgrounds = [background for one in source for background in BACKGROUNDS[one]]
+    return str(rng.choice(fonts)), str(rng.choice(backgrounds))
+
+
+def draw(cell: Cell, font: str, background: str, size: int, rng: np.random.Generator) -> Pillow.Image:
+    """Return one icon, ``size`` pixels a side, everything but the cell, font and background at random."""
+    big = size * drawing.SUPERSAMPLING
+    image = drawing.background(rng, background, big)
+    color = _color(cell.tense, rng)
+    radius = big * rng.uniform(0.34, 0.46)
+    center = (big * rng.uniform(0.44, 0.56), big * rng.uniform(0.44, 0.56))
+    turn = rng.uniform(-0.2, 0.2)
+    stroke = int(rng.integers(0, big // 24 + 1))
+    outline = drawing.contrasting(rng, color) if stroke else None
+    canvas = ImageDraw.Draw(image)
+    if SHAPES[cell.person] == "circle":
+        box = [center[0] - radius, center[1] - radius, center[0] + radius, center[1] + radius]
+        canvas.ellipse(box, fill=color, outline=outline, width=stroke)
+    else:
+        sides = 4 if SHAPES[cell.person] == "square" else 3
+        canvas.polygon(drawing.polygon(sides, center, 1.13 * radius, turn), fill=color, outline=outline, width=stroke)
+    # A triangle is widest below its centre, so its word stands lower.
+    drop = 0.2 * radius if SHAPES[cell.person] == "triangle" else 0
+    drawing.paste_word(
+        image,
+        cell.lemma,
+        font,
+        center=(center[0] + big * rng.uniform(-0.02, 0.02), center[1] + drop),
+        width=big * rng.uniform(0.62, 0.8),
+        height=big * rng.uniform(0.3, 0.42),
+        angle=-math.degrees(turn) + rng.uniform(-6, 6),
+        ink=drawing.contrasting(rng, color),
+        halo=color,
+    )
+    return drawing.finish(rng, image, size, noise=14)
+
+
+def _color(tense: str, rng: np.random.Generator) -> drawing.Color:
+    hue = HUES[tense]
+    if hue is None:
+        return drawing.hsv(rng.uniform(0, 360), rng.uniform(0, 0.06), rng.uniform(0.35, 0.65))
+    return drawing.hsv(hue + rng.uniform(-14, 14), rng.uniform(0.6, 1), rng.uniform(0.5, 0.95))

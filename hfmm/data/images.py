@@ -1,0 +1,63 @@
+"""How an image value of a row becomes a picture, and what is said when it cannot."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from hfmm.errors import UserError
+
+
+def decode(value: Any) -> Image.Image:
+    """Return an upright RGB picture from ``{"bytes", "path"}``, a path, or a picture.
+
+    Raises UserError for a file that is missing, empty, truncated, not an image, or so large that
+    Pillow takes it for a decompression bomb.
+    """
+    if isinstance(value, Image.Image):
+        return value.convert("RGB")
+    data, path = _source(value)
+    name = Path(path).name if path else "the image"
+    if data is not None and not data:
+        raise UserError(f"{name} is empty (zero bytes).")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data) if data is not None else str(path)) as image:
+                return ImageOps.exif_transpose(image).convert("RGB")
+    except FileNotFoundError:
+        raise UserError(f"{name} does not exist.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UserError(f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; it may be a decompression bomb.") from None
+    except UnidentifiedImageError:
+        raise UserError(f"{name} is not an image that Pillow knows.") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{name} is damaged: {error}.") from None
+
+
+def encode(image: Image.Image) -> dict[str, Any]:
+    """Return the row value of a picture: PNG bytes, written fast rather than small."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=1)
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+def read_bytes(value: Any) -> bytes:
+    """Return the stored bytes of an image value, for fingerprints and for showing it elsewhere."""
+    data, path = _source(value)
+    return data if data is not None else Path(str(path)).read_bytes()
+
+
+def _source(value: Any) -> tuple[bytes | None, str | None]:
+    if isinstance(value, dict):
+        data = value.get("bytes")
+        path = value.get("path")
+        if data is None and path and Path(path).is_file() and Path(path).stat().st_size == 0:
+            data = b""
+        return data, path
+    path = str(value)
+    return (b"" if Path(path).is_file() and Path(path).stat().st_size == 0 else None), path

@@ -1,0 +1,49 @@
+"""How a builder that draws its rows makes three splits, in any number of processes, with the same result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from datasets import Dataset, DatasetDict, Features
+
+from hfmm.strict import Strict
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+OptionsType = TypeVar("OptionsType", bound=Strict)
+
+
+def draw_splits(
+    rows: Callable[[OptionsType, Split, list[int]], Iterator[dict[str, Any]]],
+    options: OptionsType,
+    sizes: Mapping[Split, int],
+    features: Features,
+    cache: Path,
+    num_proc: int,
+) -> DatasetDict:
+    """Return the splits that ``rows(options, split, indices)`` yields, written to Arrow files below ``cache``.
+
+    ``rows`` must make row i from the options, the split and i alone.
+    """
+    return DatasetDict(
+        {
+            split: Dataset.from_generator(
+                _shards,
+                features=features,
+                cache_dir=str(cache),
+                gen_kwargs={"rows": rows, "options": options, "split": split, "indices": list(range(size))},
+                num_proc=num_proc if num_proc > 1 and size > 10 * num_proc else None,
+                split=split,
+            )
+            for split, size in sizes.items()
+        }
+    )
+
+
+def _shards(
+    rows: Callable[[Any, Split, list[int]], Iterator[dict[str, Any]]], options: Any, split: Split, indices: list[int]
+) -> Iterator[dict[str, Any]]:
+    yield from rows(options, split, indices)

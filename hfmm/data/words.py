@@ -1,0 +1,184 @@
+"""Made-up words on coloured shapes: what the embedded ViT learnt to read from.
+
+Words are letter strings outside the verb universe, shapes and colours do not follow the icons' code,
+and the fonts are none of those that the icons hold out. Most come from the package rendercv-fonts
+(the extra `pretrain`), all under open licences.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+import numpy as np
+from datasets import DatasetDict, Features, Image, List, Value
+from PIL import Image as Pillow
+from PIL import ImageDraw
+from pydantic import Field
+
+from hfmm.data import drawing
+from hfmm.data.icons import BACKGROUNDS, FONTS
+from hfmm.data.images import encode
+from hfmm.data.labels import attribute_label, label_feature
+from hfmm.data.synthesis import SPLITS, Split, draw_splits
+from hfmm.errors import UserError
+from hfmm.grammar import CELLS, surface_form
+from hfmm.strict import Strict
+
+LETTERS = 6  # the longest word
+NONE = "-"
+SHAPES = ("nothing", "pentagon", "hexagon", "ellipse", "star", "band")
+HUES = tuple(str(hue) for hue in range(0, 360, 30))
+ATTRIBUTES = {
+    **{f"letter {position}": (NONE, *ascii_lowercase) for position in range(1, LETTERS + 1)},
+    "shape": SHAPES,
+    "hue": (NONE, *HUES),
+}
+VOWELS = "aeiou"
+CONSONANTS = "".join(letter for letter in ascii_lowercase if letter not in VOWELS)
+
+DESCRIPTION = (
+    "Made-up words of two to six letters on coloured shapes, in many fonts, labelled letter by letter. "
+    "No word is a form of the 20 verbs, and no font is one that the icons hold out."
+)
+
+
+class Options(Strict):
+    """What `data: {builder: words}` takes."""
+
+    train: int = Field(200_000, ge=1)
+    validation: int = Field(2000, ge=1)
+    test: int = Field(4000, ge=1)
+    size: int = Field(64, ge=16, le=1024, description="pixels a side")
+    patch: int = Field(8, ge=1, description="pixels a side of the patches that `token_labels` describes")
+    seed: int = Field(0, ge=0)
+
+
+def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
+    """Draw the three splits; the test split holds other words in the same fonts."""
+    fonts()
+    features = Features(
+        {
+            "id": Value("string"),
+            "image": Image(),
+            "label": label_feature(ATTRIBUTES),
+            "token_labels": List(Value("int16")),
+            "text": Value("string"),
+            "group": Value("string"),
+        }
+    )
+    sizes: dict[Split, int] = {"train": options.train, "validation": options.validation, "test": options.test}
+    return draw_splits(_rows, options, sizes, features, cache, num_proc)
+
+
+@lru_cache(maxsize=1)
+def fonts() -> tuple[str, ...]:
+    """Return the icons' training fonts and every Latin face of rendercv-fonts; raises UserError without it."""
+    package = find_spec("rendercv_fonts")
+    if package is None or package.origin is None:
+        raise UserError('data.builder: words needs the fonts of the extra `pretrain`: pip install "hfmm[pretrain]".')
+    faces = [
+        str(path)
+        for path in sorted(Path(package.origin).parent.rglob("*.[to]tf"))
+        if not any(mark in path.name for mark in ("Awesome", "SC-", "JP-", "KR-"))
+    ]
+    return (*FONTS["train"], *faces)
+
+
+def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
+    taken = {surface_form(*cell).removeprefix("will ") for cell in CELLS}
+    for index in indices:
+        rng = np.random.default_rng([options.seed, SPLITS.index(split), index])
+        word = _word(rng)
+        while word in taken:
+            word = _word(rng)
+        image, shape, hue, placement = draw(word, options.size, rng)
+        letters = word.ljust(LETTERS, NONE)
+        values = {**{f"letter {at + 1}": letter for at, letter in enumerate(letters)}, "shape": shape, "hue": hue}
+        yield {
+            "id": f"{split}-{index:07d}",
+            "image": encode(image),
+            "label": [attribute_label(attribute, value) for attribute, value in values.items()],
+            "token_labels": _token_labels(word, placement, options),
+            "text": word,
+            "group": word,
+        }
+
+
+def _token_labels(word: str, placement: drawing.Placement, options: Options) -> list[int]:
+    """Return, patch by patch, the index of the label "letter N: x" of the letter there, -1 where none is."""
+    labels = []
+    step = options.patch * drawing.SUPERSAMPLING
+    for y in range(options.size // options.patch):
+        for x in range(options.size // options.patch):
+            at = placement.letter_at((x + 0.5) * step, (y + 0.5) * step)
+            labels.append(-1 if at is None else at * (1 + len(ascii_lowercase)) + 1 + ascii_lowercase.index(word[at]))
+    return labels
+
+
+def _word(rng: np.random.Generator) -> str:
+    """Return a letter string, half of them pronounceable."""
+    length = int(rng.choice(range(2, LETTERS + 1), p=[0.15, 0.2, 0.3, 0.25, 0.1]))
+    if rng.random() < 0.5:
+        return "".join(rng.choice(list(ascii_lowercase), length))
+    word, vowel = "", rng.random() < 0.4
+    for _ in range(length):
+        word += str(rng.choice(list(VOWELS if vowel else CONSONANTS)))
+        vowel = not vowel if rng.random() < 0.8 else vowel
+    return word
+
+
+def draw(word: str, size: int, rng: np.random.Generator) -> tuple[Pillow.Image, str, str, drawing.Placement]:
+    """Return one picture of ``word``, ``size`` pixels a side, with the names of its shape and hue and the word's place."""
+    big = size * drawing.SUPERSAMPLING
+    image = drawing.background(rng, str(rng.choice(BACKGROUNDS["train"])), big)
+    shape = str(rng.choice(SHAPES))
+    hue = str(rng.choice(HUES)) if shape != "nothing" and rng.random() < 0.85 else NONE
+    if hue == NONE:
+        color = drawing.hsv(0, 0, rng.uniform(0.3, 0.7))
+    else:
+        color = drawing.hsv(int(hue) + rng.uniform(-12, 12), rng.uniform(0.4, 1), rng.uniform(0.4, 0.95))
+    center = (big * rng.uniform(0.44, 0.56), big * rng.uniform(0.44, 0.56))
+    radius, turn = big * rng.uniform(0.3, 0.5), rng.uniform(-0.25, 0.25)
+    _draw_shape(ImageDraw.Draw(image), shape, center, radius, turn, color, big)
+    under = color if shape != "nothing" else image.resize((1, 1)).getpixel((0, 0))
+    placement = drawing.paste_word(
+        image,
+        word,
+        str(rng.choice(fonts())),
+        center=center,
+        width=big * rng.uniform(0.5, 0.85),
+        height=big * rng.uniform(0.25, 0.45),
+        angle=rng.uniform(-18, 18),
+        ink=drawing.contrasting(rng, under),  # type: ignore[arg-type]
+        halo=under if rng.random() < 0.8 else None,  # type: ignore[arg-type]
+    )
+    return drawing.finish(rng, image, size, noise=14), shape, hue, placement
+
+
+def _draw_shape(
+    canvas: ImageDraw.ImageDraw,
+    shape: str,
+    center: tuple[float, float],
+    radius: float,
+    turn: float,
+    color: drawing.Color,
+    big: int,
+) -> None:
+    x, y = center
+    match shape:
+        case "pentagon" | "hexagon":
+            canvas.polygon(drawing.polygon(5 if shape == "pentagon" else 6, center, radius, turn), fill=color)
+        case "ellipse":
+            canvas.ellipse([x - 1.1 * radius, y - 0.7 * radius, x + 1.1 * radius, y + 0.7 * radius], fill=color)
+        case "star":
+            tips = drawing.polygon(5, center, 1.1 * radius, turn)
+            dents = drawing.polygon(5, center, 0.6 * radius, turn + math.pi / 5)
+            canvas.polygon([point for pair in zip(tips, dents, strict=True) for point in pair], fill=color)
+        case "band":
+            canvas.rectangle([0, y - 0.5 * radius, big, y + 0.5 * radius], fill=color)

@@ -1,0 +1,136 @@
+"""A saved model directory -> predictions -> metrics -> results.json; the score belongs to what is on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import DatasetDict
+from huggingface_hub import ModelCard
+
+from hfmm import models, parts
+from hfmm.errors import UserError
+from hfmm.metrics.bootstrap import interval
+from hfmm.progress import track
+from hfmm.recipe import Recipe
+from hfmm.run_directory import RunDirectory, atomic_file
+from hfmm.tasks import TaskProtocol, for_pipeline_tag
+
+BATCH_SIZE = 32  # verify and predict use the same, because logits change a little with the batch
+EXAMPLES = 32  # rows whose input is stored for verify
+MISTAKES = 24  # misclassified rows whose input is stored for the card
+
+
+def load_task(directory: Path, task_class: type[TaskProtocol] | None = None) -> tuple[Any, TaskProtocol]:
+    """Return (model, task) for a saved model; the task is found by the card's pipeline tag unless given.
+
+    Raises UserError when the folder holds no model or no card that names its task.
+    """
+    if not (directory / "config.json").is_file():
+        raise UserError(f"{directory} holds no model: config.json is missing.")
+    if task_class is None:
+        card = directory / "README.md"
+        tag = ModelCard.load(card).data.pipeline_tag if card.is_file() else None
+        if not tag:
+            raise UserError(f"{directory} has no README.md with a pipeline_tag, so its task is unknown.")
+        task_class = for_pipeline_tag(tag)
+    model, processor = models.reload(str(directory), task_class.auto_class)
+    model.eval()
+    return model, task_class(model.config, processor)
+
+
+def predict_files(directory: Path, paths: Sequence[str]) -> list[str]:
+    """Return a JSON line with the prediction for each file; raises UserError for a file that cannot be read."""
+    model, task = load_task(directory)
+    for path in paths:
+        if not Path(path).is_file():
+            raise UserError(f"{path} does not exist.")
+    predictions = task.predict(model, [task.row_from_file(path) for path in paths], BATCH_SIZE)
+    return [json.dumps({"file": path, **one}, ensure_ascii=False) for path, one in zip(paths, predictions, strict=True)]
+
+
+def evaluate(recipe: Recipe, run: RunDirectory, task_class: type[TaskProtocol], data: DatasetDict) -> None:
+    """Score the saved model on the test split, run the probes, write predictions.parquet and the records."""
+    test = data["test"]
+    model, task = load_task(run.model, task_class)
+    predictions = list(track(task.predict(model, test, BATCH_SIZE), "predict test", len(test)))
+    references = [task.reference(row) for row in test.select_columns(["label"])]
+    groups = [str(group) for group in test["group"][:]]
+    weights = "tuned" if recipe.model.init == "pretrained" else "random"
+    records = _records(recipe, predictions, references, groups, weights, "")
+    for name in recipe.probes:
+        probe = parts.find("probes", name, "CONDITION", "probes")
+        records += _records(recipe, probe.predict(task, data), references, groups, weights, probe.CONDITION)
+    _write_predictions(run.predictions, task, test, predictions, references, groups)
+    run.update_results(recipe=recipe.name, task=recipe.task, records=records)
+
+
+def _records(
+    recipe: Recipe,
+    predictions: Sequence[dict[str, Any]],
+    references: list[Any],
+    groups: list[str],
+    weights: str,
+    condition: str,
+) -> list[dict[str, Any]]:
+    """Return a record, with its interval, for every slice of every metric."""
+    records = []
+    for name in recipe.metrics:
+        metric = parts.find("metrics", name, "statistics", "metrics")
+        slices = metric.statistics([one["prediction"] for one in predictions], references)
+        for group, (numerators, denominators) in slices.items():
+            low, high = interval(numerators, denominators, groups, recipe.seed)
+            records.append(
+                {
+                    "metric": name,
+                    "value": float(numerators.sum() / denominators.sum()),
+                    "ci95": [low, high],
+                    "n": int(denominators.sum()),
+                    "split": "test",
+                    "weights": weights,
+                    "condition": condition,
+                    "group": group,
+                }
+            )
+    return records
+
+
+def _write_predictions(
+    path: Path,
+    task: TaskProtocol,
+    rows: Any,
+    predictions: Sequence[dict[str, Any]],
+    references: list[Any],
+    groups: list[str],
+) -> None:
+    """Write one line a row; the input itself only for the rows that verify and the card show."""
+    wrong = [index for index, one in enumerate(predictions) if one["prediction"] != references[index]]
+    shown = {*range(min(EXAMPLES, len(rows))), *wrong[:MISTAKES]}
+    columns: dict[str, list[Any]] = {
+        "id": [str(one) for one in rows["id"][:]],
+        "group": groups,
+        "reference": references,
+        **{key: [one[key] for one in predictions] for key in predictions[0]},
+        "input": [task.to_stored(rows[index]) if index in shown else None for index in range(len(rows))],
+    }
+    with atomic_file(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)
+
+
+def read_predictions(run: RunDirectory) -> list[dict[str, Any]]:
+    """Return the rows of predictions.parquet."""
+    rows: list[dict[str, Any]] = pq.read_table(run.predictions).to_pylist()
+    return rows
+
+
+def headline(run: RunDirectory) -> dict[str, Any]:
+    """Return the record of the primary metric."""
+    record: dict[str, Any] = next(
+        one for one in run.read_results()["records"] if not one["condition"] and not one["group"]
+    )
+    return record
+

@@ -1,0 +1,77 @@
+"""What this machine is good at: the precision it trains in, its threads, and the record of both."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import version
+from typing import Any, Literal, NamedTuple
+
+PACKAGES = ("hfmm", "torch", "transformers", "datasets", "accelerate", "peft", "evaluate", "huggingface_hub")
+
+
+class Precision(NamedTuple):
+    """The arithmetic that training uses, and why it was chosen."""
+
+    name: Literal["bf16", "fp32"]
+    reason: str
+
+
+def precision(wanted: Literal["auto", "bf16", "fp32"]) -> Precision:
+    """Return bf16 autocast where the hardware is fast at it and fp32 elsewhere, or what the recipe wants."""
+    import torch
+
+    if wanted != "auto":
+        return Precision(wanted, "the recipe says so")
+    if torch.cuda.is_available():
+        major, minor = torch.cuda.get_device_capability()
+        name = torch.cuda.get_device_name()
+        if major >= 8:
+            return Precision("bf16", f"{name} has bf16 tensor cores")
+        return Precision("fp32", f"{name} (compute capability {major}.{minor}) has no bf16 tensor cores")
+    if torch.backends.mps.is_available():
+        return Precision("fp32", "autocast to bf16 is not faster on this MPS device")
+    has = torch.cpu.get_capabilities()
+    for flag, unit in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512-BF16")):
+        if has.get(flag):
+            return Precision("bf16", f"the processor multiplies bf16 matrices in {unit}")
+    return Precision("fp32", "the processor has no bf16 matrix unit (AMX or AVX512-BF16)")
+
+
+def environment(wanted: Literal["auto", "bf16", "fp32"]) -> dict[str, Any]:
+    """Return hardware, threads, precision and versions for the run record; no host or user name."""
+    import torch
+
+    chosen = precision(wanted)
+    return {
+        "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
+        "threads": torch.get_num_threads(),
+        "precision": chosen.name,
+        "precision_reason": chosen.reason,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def peak_memory_mb() -> float:
+    """Return the most resident memory this process has held, in MiB (0 where the system does not tell)."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def processes() -> int:
+    """Return how many processes may prepare data at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    import torch
+
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    return f"{name}, {processes()} cores"

@@ -1,0 +1,1 @@
+"""One metric a file, each an `evaluate` module whose face is a plain function."""

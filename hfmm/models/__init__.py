@@ -1,0 +1,51 @@
+"""One family a file; `load` finds the family that knows a checkpoint and gives its model and processor."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from datasets import Features
+
+from hfmm import parts
+from hfmm.errors import UserError
+from hfmm.models import checkpoint
+from hfmm.recipe import Recipe
+from hfmm.strict import validate
+
+
+def load(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]:
+    """Return (model, processor) for the recipe's checkpoint, its head shaped for the data's labels.
+
+    ``auto_class`` is the Auto class that the task trains. Raises UserError for a checkpoint that
+    cannot be had or that does not fit the task.
+    """
+    source = checkpoint.locate(recipe.model)
+    config = checkpoint.config(source, recipe.model)
+    family = family_of(config.model_type, auto_class, recipe.model.checkpoint)
+    options = validate(family.Options, recipe.model.options, recipe.origins, prefix="model")
+    return family.load(source, recipe.model, config, options, features, auto_class)
+
+
+def family_of(model_type: str, auto_class: str, name: str) -> ModuleType:
+    """Return the one family that supports a model type under an Auto class; raises UserError for none."""
+    families = parts.modules("models", "supported")
+    fitting = [family for family in families.values() if model_type in family.supported(auto_class)]
+    if len(fitting) > 1:
+        raise RuntimeError(f"{model_type!r} is claimed by {', '.join(family.__name__ for family in fitting)}")
+    if not fitting:
+        known = sorted({one for family in families.values() for one in family.supported(auto_class)})
+        shown = ", ".join(known[:30]) + (", ..." if len(known) > 30 else "")
+        raise UserError(
+            f"model.checkpoint: {name} is a {model_type!r} model, which does not fit this task: it needs one that "
+            f"{auto_class} loads ({shown}). Choose another checkpoint, or another task for this one."
+        )
+    return fitting[0]
+
+
+def reload(directory: str, auto_class: str) -> tuple[Any, Any]:
+    """Return (model, processor) from a folder that a run wrote, in the dtype it was saved in."""
+    import transformers
+
+    model = getattr(transformers, auto_class).from_pretrained(directory, dtype="auto")
+    return model, transformers.AutoProcessor.from_pretrained(directory)

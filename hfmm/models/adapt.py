@@ -1,0 +1,100 @@
+"""Which parameters train: frozen modules, LoRA adapters, the table that shows it, and the merge at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from hfmm.errors import UserError
+from hfmm.recipe import Stage
+
+
+class ModuleRow(NamedTuple):
+    """One line of the table of what trains."""
+
+    module: str
+    parameters: int
+    trainable: int
+
+
+def prepare(model: Any, stage: Stage, family: ModuleType, trained_before: Iterable[str], where: str) -> Any:
+    """Return the model with exactly the stage's parameters trainable, wrapped by peft for LoRA.
+
+    ``trained_before`` names the modules that earlier stages trained whole; with LoRA they go on
+    training beside the adapter, so that the adapter carries every tensor that differs from the base.
+    Raises UserError for a module name that the model does not have; ``where`` is its recipe key.
+    """
+    if stage.train == "lora":
+        return _with_lora(model, stage, family, trained_before)
+    for parameter in model.parameters():
+        parameter.requires_grad = stage.train == "all"
+    for name in stage.train if isinstance(stage.train, list) else ():
+        modules = dict(model.named_modules())
+        if name not in modules or not name:
+            choices = [one for one in modules if one and one.count(".") < 2]
+            raise UserError(f"{where}: the model has no module {name!r}. It has {', '.join(choices)}.")
+        for parameter in modules[name].parameters():
+            parameter.requires_grad = True
+    return model
+
+
+def _with_lora(model: Any, stage: Stage, family: ModuleType, trained_before: Iterable[str]) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=stage.lora.rank,
+        lora_alpha=stage.lora.alpha,
+        lora_dropout=stage.lora.dropout,
+        target_modules=stage.lora.targets or family.lora_targets(model),
+        modules_to_save=sorted({*family.head(model), *trained_before}),
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise UserError(f"stages.{stage.name}.lora.targets: {error}") from error
+
+
+def table(model: Any) -> list[ModuleRow]:
+    """Return parameters and trainable parameters of the model's modules, two levels deep."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    rows: dict[str, list[int]] = {}
+    for name, parameter in inner.named_parameters():
+        parts = [part for part in name.split(".") if part not in ("modules_to_save", "default", "original_module")]
+        if "original_module" in name:
+            continue  # peft keeps the untrained copy of a module that it trains whole; it is in no forward pass
+        row = rows.setdefault(".".join(parts[: 2 if len(parts) > 2 else 1]), [0, 0])
+        row[0] += parameter.numel()
+        row[1] += parameter.numel() if parameter.requires_grad else 0
+    return [ModuleRow(name, total, trainable) for name, (total, trainable) in rows.items()]
+
+
+def unreached(model: Any) -> list[str]:
+    """Return the modules that own trainable parameters of which none has got a gradient."""
+    found = []
+    for name, module in model.named_modules():
+        own = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
+        if own and all(parameter.grad is None for parameter in own):
+            found.append(name)
+    return found
+
+
+def merge(model: Any, batch: Any) -> tuple[Any, float]:
+    """Return the model with its adapter folded in, and the largest logit difference that this made on a batch."""
+    import torch
+
+    model.eval()
+    with torch.no_grad():
+        before = model(**batch).logits
+        merged = model.merge_and_unload()
+        after = merged(**batch).logits
+    return merged, float((before - after).abs().max())
+
+
+def carried_by_adapter(stages: Sequence[Stage]) -> bool:
+    """Tell whether an adapter of the last stage holds every tensor that differs from the checkpoint.
+
+    It does unless an earlier stage trained all parameters or another adapter, which was merged.
+    """
+    *earlier, last = stages
+    return last.train == "lora" and all(isinstance(stage.train, list) for stage in earlier)

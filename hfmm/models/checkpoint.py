@@ -1,0 +1,58 @@
+"""Where a checkpoint is: embedded, in a folder, or on the Hub; and what is said when it cannot be had."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hfmm.errors import UserError
+from hfmm.recipe import Model
+from hfmm.resources import CHECKPOINTS, embedded_checkpoints
+
+BUILTIN = "builtin:"
+
+
+def locate(spec: Model) -> str:
+    """Return the folder or Hub id that `from_pretrained` takes; raises UserError for what cannot exist."""
+    name = spec.checkpoint
+    if name.startswith(BUILTIN):
+        folder = CHECKPOINTS / name.removeprefix(BUILTIN)
+        if not (folder / "config.json").is_file():
+            raise UserError(f"model.checkpoint: there is no {name}. {_embedded()}")
+        return str(folder)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(f"model.checkpoint: the folder {name} holds no config.json, so it is no checkpoint.")
+        return str(path)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UserError(f"model.checkpoint: there is no folder {name}. {_embedded()}")
+    return name
+
+
+def config(source: str, spec: Model) -> Any:
+    """Return the transformers config at ``source``; raises UserError when it cannot be had or read."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source, revision=spec.revision)
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise unavailable(spec, error) from error
+
+
+def unavailable(spec: Model, error: Exception) -> UserError:
+    """Return the paragraph for a checkpoint that did not load, offering the embedded ones."""
+    revision = f" at revision {spec.revision}" if spec.revision else ""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if Path(spec.checkpoint).expanduser().is_dir():
+        return UserError(f"model.checkpoint: the folder {spec.checkpoint} does not load: {reason}")
+    return UserError(
+        f"model.checkpoint: {spec.checkpoint}{revision} cannot be had. Either this machine is offline, or the "
+        "repository is missing, or it is private and you are not logged in (`hf auth login`); the Hub does not tell "
+        f"these apart. {_embedded()} The loader said: {reason}"
+    )
+
+
+def _embedded() -> str:
+    return f"These come with hfmm: {', '.join(BUILTIN + name for name in embedded_checkpoints())}."

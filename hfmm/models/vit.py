@@ -1,0 +1,86 @@
+"""The ViT family: whatever AutoModelForImageClassification loads (ViT, DeiT, DINOv2, Swin, ConvNeXt, ...)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasets import Features
+
+from hfmm.data.labels import is_multi_attribute, label_names
+from hfmm.errors import UserError
+from hfmm.models.checkpoint import unavailable
+from hfmm.recipe import Model
+from hfmm.strict import Strict
+
+
+class Options(Strict):
+    """This family has no options of its own."""
+
+
+def supported(auto_class: str) -> set[str]:
+    """Return the model types that this family loads under an Auto class."""
+    if auto_class != "AutoModelForImageClassification":
+        return set()
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
+
+    return set(MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES)
+
+
+def load(
+    source: str, spec: Model, config: Any, options: Options, features: Features, auto_class: str
+) -> tuple[Any, Any]:
+    """Return the model with a head for the labels of ``features``, and its image processor.
+
+    A row with several attributes becomes transformers' own multi-label head. Raises UserError when
+    the checkpoint lacks more than the head.
+    """
+    import transformers
+
+    names = label_names(features)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: index for index, name in enumerate(names)}
+    config.problem_type = (
+        "multi_label_classification" if is_multi_attribute(features) else "single_label_classification"
+    )
+    auto = getattr(transformers, auto_class)
+    try:
+        processor = transformers.AutoImageProcessor.from_pretrained(source, revision=spec.revision)
+        if spec.init == "random":
+            return auto.from_config(config, dtype="float32"), processor
+        model, info = auto.from_pretrained(
+            source,
+            revision=spec.revision,
+            config=config,
+            dtype="float32",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise unavailable(spec, error) from error
+    _check_only_the_head_is_new(model, info, spec)
+    return model, processor
+
+
+def head(model: Any) -> list[str]:
+    """Return the names of the modules that a new label set makes anew: the children beside the base model."""
+    return [name for name, _ in model.named_children() if name != model.base_model_prefix]
+
+
+def lora_targets(model: Any) -> list[str]:
+    """Return the names of all linear modules of the base model (all-linear adapts best: arXiv:2305.14314)."""
+    from torch import nn
+
+    base = model.base_model_prefix
+    return sorted(
+        name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name.startswith(f"{base}.")
+    )
+
+
+def _check_only_the_head_is_new(model: Any, info: dict[str, Any], spec: Model) -> None:
+    new = {key for key in info["missing_keys"]} | {key[0] for key in info["mismatched_keys"]}
+    lost = sorted(key for key in new if key.split(".")[0] not in head(model))
+    if lost:
+        raise UserError(
+            f"model.checkpoint: {spec.checkpoint} lacks {len(lost)} tensors that a {type(model).__name__} needs, "
+            f"among them {', '.join(lost[:3])}. It is damaged, or made for another architecture."
+        )

@@ -1,0 +1,66 @@
+"""What can be told from colour alone: a softmax regression on 64-bin histograms of the training pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from datasets import DatasetDict
+
+from hfmm.data.images import decode
+from hfmm.data.labels import positions_by_attribute
+from hfmm.progress import track
+from hfmm.tasks import TaskProtocol
+
+CONDITION = "colour histogram"
+SIDE = 32  # pictures are reduced to this many pixels a side before counting
+
+
+def predict(task: TaskProtocol, data: DatasetDict) -> list[dict[str, Any]]:
+    """Fit on the training split and return one prediction for each row of the test split."""
+    references = [task.reference(row) for row in data["train"].select_columns(["label"])]
+    train, test = (_features(data[split]["image"][:], split) for split in ("train", "test"))
+    classes = sorted({label for row in references for label in row})
+    attributes = positions_by_attribute(classes) if len(references[0]) > 1 else {"": list(range(len(classes)))}
+    columns = []
+    for positions in attributes.values():
+        names = [classes[position] for position in positions]
+        known = {name: index for index, name in enumerate(names)}
+        targets = np.array([next(known[label] for label in row if label in known) for row in references])
+        columns.append([names[index] for index in _softmax_regression(train, targets, len(names), test)])
+    order = [label.partition(": ")[0] for label in references[0]] if len(references[0]) > 1 else [""]
+    by_attribute = dict(zip(attributes, columns, strict=True))
+    return [{"prediction": [by_attribute[name][row] for name in order]} for row in range(len(test))]
+
+
+def _features(images: Iterable[Any], split: str) -> np.ndarray:
+    """Return (rows, 64) shares of pixels by 16 hues, 2 saturations and 2 values."""
+    rows = []
+    for image in track(images, f"histograms of {split}"):
+        hue, saturation, value = np.asarray(decode(image).resize((SIDE, SIDE)).convert("HSV")).reshape(-1, 3).T
+        bins = hue // 16 * 4 + saturation // 128 * 2 + value // 128
+        rows.append(np.bincount(bins, minlength=64) / len(bins))
+    return np.array(rows, dtype=np.float32)
+
+
+def _softmax_regression(train: np.ndarray, targets: np.ndarray, classes: int, test: np.ndarray) -> list[int]:
+    import torch
+    from torch.nn import functional
+
+    mean, deviation = train.mean(0), train.std(0) + 1e-6
+    inputs, others = (torch.from_numpy((part - mean) / deviation) for part in (train, test))
+    weight = torch.zeros(64, classes, requires_grad=True)
+    bias = torch.zeros(classes, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+    wanted = torch.from_numpy(targets)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(inputs @ weight + bias, wanted) + 1e-3 * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call, arg-type]
+    best: list[int] = (others @ weight + bias).argmax(-1).tolist()
+    return best

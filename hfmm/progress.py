@@ -1,0 +1,34 @@
+"""Progress bars with rate and time left, silent when nobody watches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+Report = Callable[[str, str], None]  # takes a step's name and what to say of it
+
+
+def watched() -> bool:
+    """Tell whether standard error is a terminal."""
+    return sys.stderr.isatty()
+
+
+def track(items: Iterable[Item], what: str, total: int | None = None, unit: str = "row") -> Iterator[Item]:
+    """Yield ``items`` under a progress bar on standard error."""
+    yield from tqdm(items, desc=what, total=total, unit=unit, disable=not watched(), leave=False)
+
+
+def quiet_libraries() -> None:
+    """Let the libraries below speak of errors only, and show their own bars only to a watcher."""
+    import datasets
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    datasets.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    if not watched():
+        datasets.disable_progress_bars()

@@ -1,0 +1,137 @@
+"""The model card: every number from the run directory, the prose about use and limits from model_cards/."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hfmm.errors import UserError
+from hfmm.evaluation import headline, load_task, read_predictions
+from hfmm.models.checkpoint import BUILTIN
+from hfmm.publishing.plots import draw_plots
+from hfmm.resources import MODEL_CARDS
+from hfmm.run_directory import RunDirectory, atomic_file
+from hfmm.tasks import resolve
+
+PROSE = ("Uses", "Limits")
+
+
+def write_card(run: RunDirectory) -> Path:
+    """Draw the plots, render the card, put both and an example input into model/, and return the card's path.
+
+    Raises UserError when the run has not been evaluated or its metadata breaks the Hub's rules.
+    """
+    recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    results = run.read_results()
+    task_class = resolve(recipe["task"])
+    plots = draw_plots(run, recipe["metrics"][0])
+    for name in plots:
+        shutil.copyfile(run.plots / name, run.model / name)
+    predictions = read_predictions(run)
+    shutil.copyfile(run.recipe, run.model / "recipe.yaml")
+    model, task = load_task(run.model, task_class)
+    example = task.from_stored(predictions[0]["input"])
+    example_file = task.write_example(example, run.model)
+    data = _metadata(recipe, results, task.pipeline_tag, headline(run))
+    environment = Environment(
+        loader=PackageLoader("hfmm.publishing", "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
+    text = environment.get_template("card.md.jinja").render(
+        metadata=data.to_yaml(line_break="\n"),
+        recipe=recipe,
+        recipe_text=run.recipe.read_text(encoding="utf-8").strip(),
+        results=results,
+        task=task,
+        plots=plots,
+        headline=headline(run),
+        scores=_score_rows(results["records"]),
+        classes=_class_rows(results["records"]),
+        mistakes=sum(row["prediction"] != row["reference"] for row in predictions),
+        example=example_file,
+        snippet=task.snippet(recipe["name"], example_file),
+        snippet_output=task.snippet_output(model, example),
+        builtin=recipe["model"]["checkpoint"].startswith(BUILTIN),
+        prose=prose(recipe["name"]),
+        title=recipe["publish"]["title"] or recipe["name"],
+    )
+    check(text)
+    path = run.model / "README.md"
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def check(text: str) -> None:
+    """Raise UserError where a card breaks those of the Hub's rules that need no network."""
+    card = ModelCard(text)
+    data = card.data
+    for key in ("license", "library_name", "pipeline_tag", "language"):
+        if not getattr(data, key):
+            raise UserError(f"The card's metadata has no {key}. Set it under `publish` in the recipe.")
+    if data.license == "other" and not getattr(data, "license_name", None):
+        raise UserError("The card says `license: other`, for which the Hub wants a license_name and license_link.")
+    if not re.fullmatch(r"[a-z0-9.\-]+", data.license):
+        raise UserError(f"publish.license: {data.license!r} is not a licence identifier such as apache-2.0 or mit.")
+    if not data.eval_results:
+        raise UserError("The card has no evaluation results, so it promises nothing.")
+    if BUILTIN in str(data.base_model or ""):
+        raise UserError("An embedded checkpoint is no base_model: it has no repository of its own.")
+
+
+def prose(name: str) -> dict[str, str]:
+    """Return the sections about use and limits of the committed card of that name; empty where there is none."""
+    path = MODEL_CARDS / f"{name}.md"
+    if not path.is_file():
+        return {}
+    sections = re.split(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = dict(zip(sections[1::2], sections[2::2], strict=True))
+    return {title: found[title].strip() for title in PROSE if title in found}
+
+
+def _metadata(recipe: dict[str, Any], results: dict[str, Any], tag: str, best: dict[str, Any]) -> ModelCardData:
+    checkpoint = recipe["model"]["checkpoint"]
+    on_the_hub = not checkpoint.startswith(BUILTIN) and not Path(checkpoint).expanduser().is_dir()
+    return ModelCardData(
+        language=recipe["publish"]["language"],
+        license=recipe["publish"]["license"],
+        library_name="transformers",
+        pipeline_tag=tag,
+        tags=["hfmm", recipe["task"].replace("_", "-")],
+        base_model=checkpoint if on_the_hub else None,
+        base_model_relation="finetune" if on_the_hub else None,
+        metrics=recipe["metrics"][:1],
+        model_name=recipe["name"],
+        eval_results=[
+            EvalResult(
+                task_type=tag,
+                dataset_type=recipe["data"]["builder"],
+                dataset_name=f"{recipe['data']['builder']} ({results['data']['fingerprint'][:12]})",
+                dataset_split=record["split"],
+                metric_type=record["metric"],
+                metric_name=f"{record['metric']} {record['group']}".strip(),
+                metric_value=round(record["value"], 4),
+                metric_args={"ci95": [round(bound, 4) for bound in record["ci95"]], "n": record["n"]},
+            )
+            for record in results["records"]
+            if record["metric"] == best["metric"] and not record["condition"]
+        ],
+    )
+
+
+def _score_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the primary metric's records: the plain score, its slices, and those of every probe."""
+    primary = records[0]["metric"]
+    return [record for record in records if record["metric"] == primary]
+
+
+def _class_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of each class, worst first."""
+    rows = [one for one in records if one["metric"] == "confusion" and not one["condition"]]
+    return sorted(rows, key=lambda one: one["value"])

@@ -1,0 +1,254 @@
+"""What to do, as data: a recipe read from YAML, changed by `extends` and `--set`, checked strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+
+from hfmm.errors import UserError
+from hfmm.resources import RECIPES
+from hfmm.strict import Strict, validate
+
+
+class Lora(Strict):
+    """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685) through peft."""
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32.0, gt=0, description="the adapter is scaled by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: list[str] | None = Field(None, description="names of linear modules; by default all but the head")
+
+
+class Stage(Strict):
+    """One training stage: what trains, for how long, how fast."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    train: Literal["all", "lora"] | list[str] = Field(description="all, lora, or module names; the rest is frozen")
+    epochs: float = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    batch_size: int = Field(32, ge=1)
+    gradient_accumulation: int = Field(1, ge=1, description="batches that make one step")
+    weight_decay: float = Field(0.05, ge=0)
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many epochs without a better validation score, and keep the best"
+    )
+    lora: Lora = Field(Lora(), description="only read where train is lora")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_module_is_a_list(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("train"), str) and values["train"] not in ("all", "lora"):
+            return {**values, "train": [values["train"]]}
+        return values
+
+
+class _Part(Strict):
+    """A part whose further keys belong to the builder or family it names, which checks them itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that this class does not know."""
+        return dict(self.model_extra or {})
+
+
+class Data(_Part):
+    """Which dataset, and what to do with rows that cannot be used."""
+
+    builder: str = Field(description="a dataset of `hfmm list`, or a dotted path of your own")
+    on_bad_row: Literal["stop", "skip"] = Field("stop", description="skip: go on without them, listed in the card")
+
+
+class Model(_Part):
+    """Which checkpoint: a Hub id, a folder, or ``builtin:`` and the name of an embedded one."""
+
+    checkpoint: str = Field(description="a Hub id, a folder, or builtin:<name> of `hfmm list`")
+    revision: str | None = None
+    init: Literal["pretrained", "random"] = Field(
+        "pretrained", description="random: the same architecture from scratch, for comparison"
+    )
+
+
+class Publish(Strict):
+    """What the card says that the run cannot know."""
+
+    license: str = "apache-2.0"
+    language: str = "en"
+    title: str | None = None
+
+
+class Recipe(Strict):
+    """A whole run as data; the resolved recipe is saved with the run and is enough to repeat it."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    task: str
+    data: Data
+    model: Model
+    stages: list[Stage] = Field(min_length=1, description="one after another, each from where the last one ended")
+    metrics: list[str] = Field(min_length=1, description="the first is the primary one")
+    probes: list[str] = Field([], description="what else predicts the test rows, for comparison")
+    seed: int = Field(0, ge=0)
+    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the hardware is fast at it")
+    compile: bool = Field(False, description="torch.compile; pays off in long runs")
+    workers: int = Field(0, ge=0, description="processes that prepare batches")
+    report_to: list[str] = Field([], description="as in transformers: tensorboard, trackio, ...")
+    publish: Publish = Publish()
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _stage_names_differ(self) -> Recipe:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"stages need different names, these are {', '.join(names)}")
+        return self
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Where each dotted key was written, for messages."""
+        return self._origins
+
+    def to_yaml(self) -> str:
+        """Return the resolved recipe, every default spelled out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def available() -> dict[str, Path]:
+    """Return the recipes that come with hfmm, by the name `hfmm run` takes."""
+    return {str(path.relative_to(RECIPES).with_suffix("")): path for path in sorted(RECIPES.rglob("*.yaml"))}
+
+
+def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by name or path, resolve its ``extends``, apply ``a.b=value`` overrides, check it.
+
+    Raises UserError for an unknown recipe, key or value, naming file and line.
+    """
+    values, origins = _read(_locate(name))
+    for override in overrides:
+        _override(values, origins, override)
+    recipe = validate(Recipe, values, origins)
+    recipe._origins.update(origins)
+    return recipe
+
+
+def _locate(name: str) -> Path:
+    known = available()
+    if name in known:
+        return known[name]
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml") or "/" in name:
+        raise UserError(f"There is no recipe file {name}. `hfmm list` shows the recipes that come with hfmm.")
+    close = get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise UserError(
+        f"There is no recipe {name!r}.{hint} Recipes here: {', '.join(known)}; or give the path of a YAML file."
+    )
+
+
+def _read(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], dict[str, str]]:
+    if path in seen:
+        raise UserError(f"{path.name}: `extends` goes in a circle: {' -> '.join(one.name for one in (*seen, path))}.")
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is not a recipe: it should hold keys such as name, task, data, model, stages.")
+    origins = _lines(node, path.name)
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values, origins
+    beside = path.parent / f"{parent}.yaml"
+    inherited, inherited_origins = _read(beside if beside.is_file() else _locate(str(parent)), (*seen, path))
+    return _merge(inherited, values), inherited_origins | origins
+
+
+def _lines(node: yaml.Node, file: str, prefix: str = "") -> dict[str, str]:
+    """Return "file, line N" for every dotted key below ``node``; raises UserError for a key written twice."""
+    origins: dict[str, str] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            dotted = f"{prefix}{key.value}"
+            line = f"{file}, line {key.start_mark.line + 1}"
+            if dotted in origins:
+                raise UserError(f"{line}: the key {dotted!r} stands twice, first in {origins[dotted]}.")
+            origins[dotted] = line
+            origins.update(_lines(value, file, f"{dotted}."))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            origins[f"{prefix}{index}"] = f"{file}, line {value.start_mark.line + 1}"
+            origins.update(_lines(value, file, f"{prefix}{index}."))
+    return origins
+
+
+def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``change`` laid over it; mappings merge, everything else is replaced.
+
+    A part that names another builder starts afresh: the options of the old one mean nothing to it.
+    """
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        if isinstance(value, dict) and isinstance(old, dict) and value.get("builder", old.get("builder")) == old.get("builder"):
+            merged[key] = _merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _override(values: dict[str, Any], origins: dict[str, str], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {override}: write it as key=value, for example --set model.checkpoint=my/model.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    here: Any = values
+    parts = key.split(".")
+    path: list[str] = []
+    for part in parts[:-1]:
+        here, step = _descend(here, part, override)
+        path.append(step)
+    if isinstance(here, list):
+        here[int(_index(here, parts[-1], override))] = value
+        path.append(_index(here, parts[-1], override))
+    elif isinstance(here, dict):
+        if parts[-1] == "builder" and here.get("builder") != value:
+            here.clear()
+        here[parts[-1]] = value
+        path.append(parts[-1])
+    else:
+        raise UserError(f"--set {override}: {'.'.join(parts[:-1])!r} is a single value, it has no keys.")
+    origins[".".join(path)] = f"--set {override}"
+
+
+def _descend(here: Any, part: str, override: str) -> tuple[Any, str]:
+    if isinstance(here, list):
+        index = _index(here, part, override)
+        return here[int(index)], index
+    if isinstance(here, dict):
+        return here.setdefault(part, {}), part
+    raise UserError(f"--set {override}: there is no key {part!r} to go into.")
+
+
+def _index(items: list[Any], part: str, override: str) -> str:
+    """Return the index of a list item given by number or, as stages are, by its name."""
+    names = [str(item.get("name")) if isinstance(item, dict) else "" for item in items]
+    if part in names:
+        return str(names.index(part))
+    if part.isdigit() and int(part) < len(items):
+        return part
+    raise UserError(f"--set {override}: no item {part!r} here; there are {', '.join(filter(None, names)) or len(items)}.")

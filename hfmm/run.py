@@ -1,0 +1,106 @@
+"""The spine, from top to bottom: data -> model -> train -> evaluate -> card -> verify."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from datasets import DatasetDict
+
+from hfmm import data as datasets_of_recipes
+from hfmm import parts
+from hfmm import recipe as recipes
+from hfmm.errors import UserError
+from hfmm.evaluation import evaluate, headline
+from hfmm.hardware import processes
+from hfmm.publishing.card import write_card
+from hfmm.publishing.verify import verify
+from hfmm.progress import Report, quiet_libraries
+from hfmm.recipe import Recipe
+from hfmm.run_directory import RunDirectory, atomic_file
+from hfmm.tasks import TaskProtocol, resolve
+from hfmm.tasks.preflight import screen
+from hfmm.training import train
+
+
+def run(recipe: Recipe, out: Path, resume: bool, report: Report) -> RunDirectory:
+    """Take a recipe to a verified model in ``out``; with ``resume`` go on where a broken-off run stopped.
+
+    Raises UserError for anything the user can mend; what was done before it is kept.
+    """
+    quiet_libraries()
+    task = check(recipe)
+    directory = _open(recipe, out, resume)
+    data = prepare_data(recipe, directory, task, report)
+    train(recipe, directory, task, data, report)
+    trained = directory.read_results()["train"]
+    report("train", f"{trained['seconds']} s, {trained['samples_per_second']} rows/s")
+    evaluate(recipe, directory, task, data)
+    best = headline(directory)
+    report("evaluate", f"{best['metric']} {best['value']:.3f} ({best['ci95'][0]:.3f} to {best['ci95'][1]:.3f}, n={best['n']})")
+    report("card", str(write_card(directory)))
+    report("verify", f"{verify(recipe, directory)} predictions and the card's snippet reproduced in a clean process")
+    return directory
+
+
+def open_run(root: Path) -> tuple[Recipe, RunDirectory]:
+    """Return the recipe and the directory of an existing run; raises UserError where there is none."""
+    quiet_libraries()
+    directory = RunDirectory.existing(root)
+    return recipes.load(str(directory.recipe)), directory
+
+
+def check(recipe: Recipe) -> type[TaskProtocol]:
+    """Resolve every part that the recipe names and return its task; nothing heavy has been loaded so far."""
+    where = recipe.origins
+    task = resolve(recipe.task, f"{where.get('task', 'recipe')}: task")
+    for name in recipe.metrics:
+        parts.find("metrics", name, "statistics", f"{where.get('metrics', 'recipe')}: metrics")
+    for name in recipe.probes:
+        parts.find("probes", name, "CONDITION", f"{where.get('probes', 'recipe')}: probes")
+    datasets_of_recipes.resolve(recipe)
+    return task
+
+
+def prepare_data(
+    recipe: Recipe, directory: RunDirectory, task: type[TaskProtocol], report: Report
+) -> DatasetDict:
+    """Build the data, screen its rows, and record or compare its fingerprint."""
+    data = datasets_of_recipes.build(recipe, directory.checkpoints / "data", processes())
+    data, bad = screen(task, data, recipe.data.on_bad_row)
+    fingerprint = datasets_of_recipes.fingerprint(data)
+    known: dict[str, Any] = directory.read_results().get("data", {}) if directory.results.is_file() else {}
+    if known and known["fingerprint"] != fingerprint:
+        raise UserError(
+            f"The data has changed since {directory.root} was begun, so going on would mix two datasets. "
+            "Restore it, or start a new run with another --out."
+        )
+    rows = {split: len(part) for split, part in data.items()}
+    directory.update_results(
+        data={"fingerprint": fingerprint, "rows": rows, "skipped": [one._asdict() for one in bad]}
+    )
+    skipped = f", {len(bad)} skipped" if bad else ""
+    report("data", ", ".join(f"{count:,} {split}" for split, count in rows.items()) + skipped)
+    return data
+
+
+def _open(recipe: Recipe, out: Path, resume: bool) -> RunDirectory:
+    directory = RunDirectory(out)
+    if resume and directory.recipe.is_file():
+        saved = recipes.load(str(directory.recipe))
+        if saved.model_dump() != recipe.model_dump():
+            old, new = saved.model_dump(), recipe.model_dump()
+            changed = ", ".join(key for key in new if new[key] != old.get(key))
+            raise UserError(
+                f"{out} holds a run of another recipe: {changed} differ. Resume it as it was "
+                f"(`hfmm run {directory.recipe} --resume --out {out}`), or give another --out."
+            )
+        return directory
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        holds = "a run" if directory.recipe.is_file() else "files"
+        raise UserError(f"{out} already holds {holds}. Go on with --resume, or give another --out.")
+    shutil.rmtree(directory.checkpoints, ignore_errors=True)
+    with atomic_file(directory.recipe) as temporary:
+        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+    return directory

@@ -1,0 +1,150 @@
+"""Image classification: one class a row, or one value of each of several attributes in one native head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from datasets import Features, List
+
+from hfmm.data.images import decode, read_bytes
+from hfmm.data.labels import label_names, positions_by_attribute
+from hfmm.errors import UserError
+
+Row = Mapping[str, Any]
+
+
+class Task:
+    """Softmax cross-entropy over classes, or binary cross-entropy over the labels of all attributes.
+
+    The second is transformers' ``problem_type="multi_label_classification"``: the pipeline shows the
+    sigmoid of each label, and the prediction is the best label of each attribute.
+    """
+
+    auto_class = "AutoModelForImageClassification"
+    pipeline_tag = "image-classification"
+    columns = ("id", "image", "label", "group")
+
+    def __init__(self, config: Any, processor: Any) -> None:
+        self.processor = processor
+        self.names = [config.id2label[index] for index in range(len(config.id2label))]
+        self.multi_label = config.problem_type == "multi_label_classification"
+        self.attributes = positions_by_attribute(self.names) if self.multi_label else {"": list(range(len(self.names)))}
+
+    @staticmethod
+    def check(row: Row, features: Features) -> None:
+        """Raise UserError when the image does not decode or the label is not among the classes."""
+        decode(row["image"])
+        names = label_names(features)
+        labels = row["label"] if isinstance(features["label"], List) else [row["label"]]
+        if labels is None or not labels or any(label is None or not 0 <= label < len(names) for label in labels):
+            raise UserError(f"the label {row['label']} is not one of the {len(names)} classes (0 to {len(names) - 1}).")
+
+    @staticmethod
+    def row_from_file(path: str) -> Row:
+        """Return the row of one image file."""
+        return {"id": path, "image": {"path": path, "bytes": None}}
+
+    def reference(self, row: Row) -> list[str]:
+        """Return the label names of the row."""
+        labels = row["label"] if self.multi_label else [row["label"]]
+        return [self.names[label] for label in labels]
+
+    def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return ``pixel_values`` (rows, channels, height, width) and, where rows are labelled, ``labels``."""
+        import torch
+
+        batch = {"pixel_values": self._pixels(rows)}
+        if self.multi_label:
+            batch["labels"] = torch.zeros(len(rows), len(self.names))
+            for index, row in enumerate(rows):
+                batch["labels"][index, row["label"]] = 1.0
+        else:
+            batch["labels"] = torch.tensor([row["label"] for row in rows])
+        return batch
+
+    def num_items(self, batch: Mapping[str, Any]) -> int:
+        """Return the number of rows."""
+        return len(batch["labels"])
+
+    def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
+        """Return the cross-entropy of the batch in nats, summed and divided by ``num_items`` rows."""
+        from torch.nn import functional
+
+        logits = model(pixel_values=batch["pixel_values"]).logits.float()
+        measure = functional.binary_cross_entropy_with_logits if self.multi_label else functional.cross_entropy
+        return measure(logits, batch["labels"], reduction="sum") / num_items
+
+    def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
+        """Yield, for each row, the best label of each attribute (or the class) with its score."""
+        iterator = iter(rows)
+        while chunk := list(islice(iterator, batch_size)):
+            yield from map(self._best, self._scores(model, chunk))
+
+    @staticmethod
+    def to_stored(row: Row) -> bytes:
+        """Return the bytes of the image file."""
+        return read_bytes(row["image"])
+
+    @staticmethod
+    def from_stored(stored: bytes) -> Row:
+        """Return the row of a stored image file."""
+        return {"id": "stored", "image": {"bytes": stored, "path": None}}
+
+    @staticmethod
+    def write_example(row: Row, folder: Path) -> str:
+        """Write the picture as PNG."""
+        decode(row["image"]).save(folder / "example.png")
+        return "example.png"
+
+    def snippet(self, model: str, example: str) -> str:
+        """Return the pipeline call that prints the best labels, as many as there are attributes but three at least."""
+        return (
+            "from transformers import pipeline\n\n"
+            f'model = "{model}"  # this repository: its Hub id, or the folder it was downloaded to\n'
+            f'classifier = pipeline("{self.pipeline_tag}", model=model)\n'
+            f'for guess in classifier(f"{{model}}/{example}", top_k={self._shown()}):\n'
+            "    print(f\"{guess['score']:.2f} {guess['label']}\")"
+        )
+
+    def snippet_output(self, model: Any, row: Row) -> str:
+        """Return the lines that the snippet prints."""
+        scores = self._scores(model, [row])[0]
+        best = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: self._shown()]
+        return "\n".join(f"{scores[index]:.2f} {self.names[index]}" for index in best)
+
+    def pipeline_arguments(self) -> dict[str, Any]:
+        """Ask for the scores of all labels."""
+        return {"top_k": len(self.names)}
+
+    def from_pipeline(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the prediction in the pipeline's list of ``{"label", "score"}``."""
+        scores = {one["label"]: one["score"] for one in output}
+        return self._best([scores[name] for name in self.names])
+
+    def _shown(self) -> int:
+        return min(len(self.names), max(3, len(self.attributes)))
+
+    def _scores(self, model: Any, rows: Sequence[Row]) -> list[list[float]]:
+        """Return, for each row, the score of every label as the pipeline shows it."""
+        import torch
+
+        with torch.inference_mode():
+            logits = model(pixel_values=self._pixels(rows).to(model.device)).logits.float()
+        scores: list[list[float]] = (logits.sigmoid() if self.multi_label else logits.softmax(-1)).tolist()
+        return scores
+
+    def _pixels(self, rows: Sequence[Row]) -> Any:
+        images = []
+        for row in rows:
+            try:
+                images.append(decode(row["image"]))
+            except UserError as error:
+                raise UserError(f"row {row['id']}: {error}") from None
+        return self.processor(images=images, return_tensors="pt")["pixel_values"]
+
+    def _best(self, scores: Sequence[float]) -> dict[str, Any]:
+        best = [max(positions, key=scores.__getitem__) for positions in self.attributes.values()]
+        return {"prediction": [self.names[index] for index in best], "score": [scores[index] for index in best]}

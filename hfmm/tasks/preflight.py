@@ -1,0 +1,60 @@
+"""Before any training starts: every row is tried, and those that cannot be used are named."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from datasets import DatasetDict
+
+from hfmm.errors import UserError
+from hfmm.progress import track
+from hfmm.tasks import TaskProtocol
+
+SHOWN = 5
+
+
+class BadRow(NamedTuple):
+    """A row that cannot be used, and why."""
+
+    split: str
+    row: str
+    reason: str
+
+
+def screen(
+    task: type[TaskProtocol], data: DatasetDict, on_bad_row: Literal["stop", "skip"]
+) -> tuple[DatasetDict, list[BadRow]]:
+    """Return the data without its bad rows, and those; raises UserError naming them unless they may be skipped.
+
+    Also raises UserError when a column that the task needs is missing or a split has no usable row.
+    """
+    for split, rows in data.items():
+        missing = [column for column in task.columns if column not in rows.column_names]
+        if missing:
+            raise UserError(
+                f"data: the {split} split has no column {missing[0]!r}; it has {', '.join(rows.column_names)}. "
+                f"Map yours with data.columns: {{{missing[0]}: <your column>}}."
+            )
+    bad: list[BadRow] = []
+    kept = DatasetDict()
+    for split, rows in data.items():
+        good = []
+        features = rows.features
+        for index, row in enumerate(track(rows, f"check {split}", len(rows))):
+            try:
+                task.check(row, features)
+                good.append(index)
+            except UserError as error:
+                bad.append(BadRow(split, str(row["id"]), str(error)))
+        kept[split] = rows if len(good) == len(rows) else rows.select(good)
+    if bad and on_bad_row == "stop":
+        shown = "\n".join(f"  {one.split}, row {one.row}: {one.reason}" for one in bad[:SHOWN])
+        more = f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        raise UserError(
+            f"data: {len(bad)} rows cannot be used:\n{shown}{more}\n"
+            "Mend them, or go on without them with --set data.on_bad_row=skip."
+        )
+    for split, rows in kept.items():
+        if not len(rows):
+            raise UserError(f"data: no row of the {split} split can be used; the first says: {bad[0].reason}")
+    return kept, bad

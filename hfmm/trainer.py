@@ -1,0 +1,72 @@
+"""The one subclass of transformers' Trainer: the task's loss and predictions, strict reloads, whole checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from transformers import Trainer
+from transformers.trainer_utils import rotate_checkpoints
+
+from hfmm.tasks import TaskProtocol
+
+COMPLETE = "COMPLETE"  # written last: a checkpoint without it was broken off and does not count
+
+
+class StageTrainer(Trainer):
+    """Trains one stage; the loss is the task's sum over `num_items`, so accumulation changes nothing."""
+
+    def __init__(self, *, task: TaskProtocol, metric: ModuleType, metric_name: str, **arguments: Any) -> None:
+        super().__init__(data_collator=task.collate, **arguments)
+        self.task, self.metric, self.metric_name = task, metric, metric_name
+        self.loss_is_scaled_for_ga = True
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        # Gradients are averaged over processes, while the sum is divided by the items of all of them.
+        loss: torch.Tensor = self.task.loss(model, inputs, num_items_in_batch) * self.args.world_size
+        return loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor:
+        items = torch.tensor(sum(self.task.num_items(batch) for batch in batch_samples), device=device)
+        return self.accelerator.gather(items).sum()
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """Score the primary metric on the validation rows, each process its share of them."""
+        rows = self.eval_dataset.shard(self.args.world_size, self.args.process_index, contiguous=True)
+        self.model.eval()
+        with self.autocast_smart_context_manager():
+            mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
+        predictions = [one["prediction"] for one in gather_object(mine)]
+        references = gather_object([self.task.reference(row) for row in rows.select_columns(["label"])])
+        numerators, denominators = self.metric.statistics(predictions, references)[""]
+        scores = {f"{metric_key_prefix}_{self.metric_name}": float(numerators.sum() / denominators.sum())}
+        self.log(scores)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        return scores
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save:
+            folder = Path(self.args.output_dir)
+            (folder / f"checkpoint-{self.state.global_step}" / COMPLETE).touch()
+            # After the marker: a kill between the two must leave one whole checkpoint.
+            rotate_checkpoints(str(folder), 1, self.state.best_model_checkpoint)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self._restore(resume_from_checkpoint, super()._load_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        self._restore(self.state.best_model_checkpoint, lambda _: super(StageTrainer, self)._load_best_model())
+
+    def _restore(self, folder: str, load_adapter: Any) -> None:
+        # The stock reload passes strict=False to key names that from_pretrained would have renamed.
+        if hasattr(self.model, "peft_config"):
+            load_adapter(folder)
+        else:
+            saved = type(self.model).from_pretrained(folder, dtype=self.model.dtype)
+            self.model.load_state_dict(saved.state_dict(), strict=True)

@@ -1,0 +1,217 @@
+"""Stages, one after another, each from the folder the last one wrote; a broken-off run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from datasets import DatasetDict
+
+from hfmm import models, parts
+from hfmm.hardware import environment, peak_memory_mb
+from hfmm.models import adapt
+from hfmm.progress import Report, watched
+from hfmm.recipe import Recipe, Stage
+from hfmm.run_directory import RunDirectory, atomic_directory, write_json
+from hfmm.tasks import TaskProtocol
+from hfmm.training_log import StageLog
+
+STAGE_RECORD = "stage.json"  # written last into a stage's folder: the stage is done
+
+
+def train(
+    recipe: Recipe, run: RunDirectory, task_class: type[TaskProtocol], data: DatasetDict, report: Report
+) -> None:
+    """Train every stage that is not yet done, then write the merged model and, where one stands alone, the adapter.
+
+    Raises UserError when a stage's modules do not exist or get no gradient.
+    """
+    pin_environment(recipe, run)
+    folders = [run.checkpoints / f"{index}-{stage.name}" for index, stage in enumerate(recipe.stages)]
+    for index, (stage, folder) in enumerate(zip(recipe.stages, folders, strict=True)):
+        if not (folder / STAGE_RECORD).is_file():
+            _train_stage(recipe, index, folder, folders[index - 1] if index else None, run, task_class, data, report)
+    _publish(recipe, run, folders[-1])
+    records = [json.loads((folder / STAGE_RECORD).read_text()) for folder in folders]
+    seconds = sum(record["seconds"] for record in records)
+    run.update_results(
+        train={
+            "seconds": round(seconds, 1),
+            "samples_per_second": round(sum(record["samples"] for record in records) / seconds, 1),
+            "peak_rss_mb": round(peak_memory_mb()),
+            "trainable_parameters": records[-1]["trainable_parameters"],
+            "total_parameters": records[-1]["total_parameters"],
+            "stages": records,
+        }
+    )
+
+
+def pin_environment(recipe: Recipe, run: RunDirectory) -> None:
+    """Record threads and precision, or set them to what the run began with: other threads give other bits."""
+    import torch
+
+    path = run.checkpoints / "environment.json"
+    if path.is_file():
+        torch.set_num_threads(json.loads(path.read_text())["threads"])
+    else:
+        write_json(path, environment(recipe.precision))
+    run.update_results(environment=json.loads(path.read_text()))
+
+
+def _train_stage(
+    recipe: Recipe,
+    index: int,
+    folder: Path,
+    previous: Path | None,
+    run: RunDirectory,
+    task_class: type[TaskProtocol],
+    data: DatasetDict,
+    report: Report,
+) -> None:
+    from transformers import set_seed
+
+    from hfmm.trainer import StageTrainer
+
+    stage = recipe.stages[index]
+    set_seed(recipe.seed + index)
+    if previous is None:
+        model, processor = models.load(recipe, data["train"].features, task_class.auto_class)
+    else:
+        model, processor = models.reload(str(previous / "model"), task_class.auto_class)
+    family = models.family_of(model.config.model_type, task_class.auto_class, recipe.model.checkpoint)
+    whole = [name for one in recipe.stages[:index] if isinstance(one.train, list) for name in one.train]
+    where = f"{recipe.origins.get(f'stages.{index}.train', 'recipe')}: stages.{stage.name}.train"
+    model = adapt.prepare(model, stage, family, whole, where)
+    modules = adapt.table(model)
+    report(f"stage {stage.name}", _what_trains(modules))
+    task = task_class(model.config, processor)
+    resume = _last_complete_checkpoint(folder)
+    log = StageLog(run.log, stage.name, resume, modules)
+    metric = parts.find("metrics", recipe.metrics[0], "statistics", "metrics")
+    trainer = StageTrainer(
+        task=task,
+        metric=metric,
+        metric_name=recipe.metrics[0],
+        model=model,
+        args=_arguments(recipe, index, folder, len(data["train"]), metric.GREATER_IS_BETTER, run),
+        train_dataset=data["train"],
+        eval_dataset=data["validation"],
+        processing_class=processor,
+        callbacks=log.callbacks(stage.patience),
+    )
+    log.take_over(trainer)
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    _finish_stage(stage, folder, trainer, task, data, modules, log.seconds())
+
+
+def _what_trains(modules: list[adapt.ModuleRow]) -> str:
+    """Return the table of a stage's modules, one a line."""
+    total, trainable = (sum(row[column] for row in modules) for column in (1, 2))
+    lines = [f"{trainable:,} of {total:,} parameters train"]
+    for name, parameters, trained in modules:
+        state = "frozen" if not trained else "trains" if trained == parameters else f"{trained:,} train"
+        lines.append(f"  {name:<32} {parameters:>12,}  {state}")
+    return "\n".join(lines)
+
+
+def _arguments(recipe: Recipe, index: int, folder: Path, rows: int, greater_is_better: bool, run: RunDirectory) -> Any:
+    from accelerate import PartialState
+    from transformers import TrainingArguments
+
+    stage = recipe.stages[index]
+    chosen = json.loads((run.checkpoints / "environment.json").read_text())["precision"]
+    steps_an_epoch = max(1, rows // (stage.batch_size * stage.gradient_accumulation))
+    return TrainingArguments(
+        output_dir=str(folder.resolve()),
+        per_device_train_batch_size=stage.batch_size,
+        per_device_eval_batch_size=stage.batch_size,
+        gradient_accumulation_steps=stage.gradient_accumulation,
+        num_train_epochs=stage.epochs,
+        learning_rate=stage.learning_rate,
+        weight_decay=stage.weight_decay,
+        warmup_steps=stage.warmup,
+        lr_scheduler_type="constant_with_warmup" if stage.schedule == "constant" else stage.schedule,
+        optim="adamw_torch_fused",
+        use_cpu=PartialState().device.type == "cpu",  # else bf16 is refused there
+        bf16=chosen == "bf16",
+        torch_compile=recipe.compile,
+        seed=recipe.seed + index,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        metric_for_best_model=recipe.metrics[0],
+        greater_is_better=greater_is_better,
+        load_best_model_at_end=stage.patience is not None,
+        logging_steps=max(1, steps_an_epoch // 5),
+        report_to=recipe.report_to or "none",
+        disable_tqdm=not watched(),
+        dataloader_num_workers=recipe.workers,
+        dataloader_persistent_workers=recipe.workers > 0,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        label_names=["labels"],
+    )
+
+
+def _finish_stage(
+    stage: Stage,
+    folder: Path,
+    trainer: Any,
+    task: TaskProtocol,
+    data: DatasetDict,
+    modules: list[adapt.ModuleRow],
+    seconds: float,
+) -> None:
+    """Write the stage's merged model and adapter, then the record that says it is done; drop what resuming needed."""
+    if not trainer.is_world_process_zero():
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    record: dict[str, Any] = {"name": stage.name, "seconds": round(seconds, 2)}
+    if stage.train == "lora":
+        with atomic_directory(folder / "adapter") as temporary:
+            model.save_pretrained(temporary)
+        batch = task.collate([data["train"][row] for row in range(min(4, len(data["train"])))])
+        batch = {key: value.to(model.device) for key, value in batch.items() if key != "labels"}
+        model, record["merge_difference"] = adapt.merge(model, batch)
+    with atomic_directory(folder / "model") as temporary:
+        model.save_pretrained(temporary)
+        trainer.processing_class.save_pretrained(temporary)
+    state = trainer.state
+    write_json(
+        folder / STAGE_RECORD,
+        record
+        | {
+            "steps": state.global_step,
+            "epochs": round(state.epoch or 0.0, 3),
+            "samples": round((state.epoch or 0.0) * len(data["train"])),
+            "best": state.best_metric,
+            "trainable_parameters": sum(row.trainable for row in modules),
+            "total_parameters": sum(row.parameters for row in modules),
+            "modules": [row._asdict() for row in modules],
+        },
+    )
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+
+
+def _publish(recipe: Recipe, run: RunDirectory, last: Path) -> None:
+    """Copy the last stage's model, and its adapter where that holds all that differs, to their fixed places."""
+    with atomic_directory(run.model) as temporary:
+        shutil.copytree(last / "model", temporary, dirs_exist_ok=True)
+    if adapt.carried_by_adapter(recipe.stages) and recipe.model.init == "pretrained":
+        with atomic_directory(run.adapter) as temporary:
+            shutil.copytree(last / "adapter", temporary, dirs_exist_ok=True)
+
+
+def _last_complete_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint that was written to its end, and remove those that were not."""
+    from hfmm.trainer import COMPLETE
+
+    complete = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if (checkpoint / COMPLETE).is_file():
+            complete.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    return max(complete, key=lambda path: int(path.name.partition("-")[2]), default=None)

@@ -1,0 +1,111 @@
+"""What a stage leaves behind while it trains: log.jsonl, the progress bar, and the check of its first step."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback
+
+from hfmm.errors import UserError
+from hfmm.models import adapt
+from hfmm.run_directory import atomic_file
+
+SAVE_AFTER_SECONDS = 300  # a long epoch is saved in between, so that a kill costs minutes
+
+
+class StageLog:
+    """The lines of one stage in log.jsonl; those after the checkpoint that a resumed run starts from are dropped."""
+
+    def __init__(self, path: Path, stage: str, resume: Path | None, modules: list[adapt.ModuleRow]) -> None:
+        self.path, self.stage, self.modules = path, stage, modules
+        step = int(resume.name.partition("-")[2]) if resume else -1
+        kept = [line for line in read(path) if line["stage"] != stage or line["step"] <= step]
+        with atomic_file(path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        own = [line["seconds"] for line in kept if line["stage"] == stage]
+        self.started = time.monotonic() - max(own, default=0.0)
+
+    def seconds(self) -> float:
+        """Return the time this stage has trained, the part before a kill included."""
+        return time.monotonic() - self.started
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        """Append one line."""
+        line = {"stage": self.stage, "step": step, "seconds": round(self.seconds(), 2), **values}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def callbacks(self, patience: int | None) -> list[TrainerCallback]:
+        """Return the callbacks of the stage."""
+        stopping = [EarlyStoppingCallback(patience)] if patience is not None else []
+        return [_LogCallback(self), _FirstStepCheck(self.modules), _SaveInLongEpochs(), *stopping]
+
+    @staticmethod
+    def take_over(trainer: Any) -> None:
+        """Replace the Trainer's printing of log lines by our bar."""
+        trainer.remove_callback(PrinterCallback)
+        if trainer.pop_callback(ProgressCallback):
+            trainer.add_callback(_Bar())
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a log; a last line that a kill cut off is passed over."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+class _LogCallback(TrainerCallback):
+    def __init__(self, log: StageLog) -> None:
+        self.log = log
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if state.is_world_process_zero and logs and "train_runtime" not in logs:
+            self.log.write(state.global_step, logs)
+
+
+class _FirstStepCheck(TrainerCallback):
+    """Stops a stage in which a module that was meant to train got no gradient."""
+
+    def __init__(self, modules: list[adapt.ModuleRow]) -> None:
+        self.trainable = sum(row.trainable for row in modules)
+        self.checked = False
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        if self.checked:
+            return
+        self.checked = True
+        if missing := adapt.unreached(model):
+            raise UserError(
+                f"After the first step these modules are meant to train but got no gradient: {', '.join(missing[:8])}. "
+                "Name only modules that the forward pass uses in the stage's `train`."
+            )
+
+
+class _SaveInLongEpochs(TrainerCallback):
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if time.monotonic() - self.last > SAVE_AFTER_SECONDS:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.last = time.monotonic()
+
+
+class _Bar(ProgressCallback):
+    """The Trainer's bar with the latest numbers beside it instead of a line for each."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if self.training_bar is not None and logs:
+            numbers = {key: value for key, value in logs.items() if key == "loss" or key.startswith("eval_")}
+            if numbers:
+                self.training_bar.set_postfix(numbers)
