@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +22,9 @@ app = typer.Typer(
 )
 
 RecipeName = Annotated[str, typer.Argument(help="A recipe's name (see `hfmm list`) or the path of a YAML file.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, as often as you like.", metavar="KEY=VALUE")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value, as often as you like.", metavar="KEY=VALUE")
+]
 RunFolder = Annotated[Path, typer.Argument(help="The folder that `hfmm run` wrote.")]
 
 
@@ -84,7 +87,13 @@ def show_command(
     changes = list(overrides or ())
     if data is not None:
         mapping = ", ".join("{}: {}".format(*pair.split("=", 1)) for pair in columns or () if "=" in pair)
-        changes += ["data.builder=folder", f"data.path={data}", f"data.columns={{{mapping}}}", "name=my-model", "probes=[]"]
+        changes += [
+            "data.builder=folder",
+            f"data.path={data}",
+            f"data.columns={{{mapping}}}",
+            "name=my-model",
+            "probes=[]",
+        ]
     typer.echo(commented(recipes.load(recipe, changes)), nl=False)
 
 
@@ -161,13 +170,18 @@ def doctor_command() -> None:
         typer.echo(f"{name:<18} {finding}")
 
 
+class _Interrupted(BaseException):
+    """Ctrl-C; KeyboardInterrupt itself would be caught, and answered, by the command-line library."""
+
+
 def main() -> None:
     """Run the command line; a mistake of the user ends in one paragraph and status 2, an interruption in status 1."""
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except UserError as error:
         _end(str(error), 2)
-    except KeyboardInterrupt:
+    except _Interrupted:
         _end("Interrupted. What is written is whole; go on with the same command and --resume.", 1)
     except Exception as error:
         if not _disk_is_full(error):
@@ -175,16 +189,23 @@ def main() -> None:
         _end("The disk is full. Make room, then go on with the same command and --resume; what is written is whole.", 1)
 
 
+def _interrupt(signal_number: int, frame: object) -> None:
+    raise _Interrupted
+
+
 def _end(message: str, status: int) -> None:
     typer.echo(f"hfmm: {message}", err=True)
     sys.exit(status)
 
 
-def _disk_is_full(error: BaseException) -> bool:
-    # safetensors and torch.save wrap the system's error in types of their own.
-    said = str(error)
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return full or os.strerror(errno.ENOSPC) in said or "PytorchStreamWriter failed" in said
+def _disk_is_full(error: BaseException | None) -> bool:
+    # safetensors, torch.save and datasets wrap the system's error in types of their own.
+    while error is not None:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or os.strerror(errno.ENOSPC) in str(error) or "PytorchStreamWriter failed" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _report(step: str, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from http.client import HTTPException
 from importlib.util import find_spec
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 from hfmm.hardware import environment
@@ -45,5 +46,5 @@ def _hub() -> str:
             status = answer.status
     except (OSError, HTTPException) as error:
         return f"{constants.ENDPOINT} does not answer ({type(error).__name__}); the embedded recipes need no network"
-    token = "logged in" if os.environ.get("HF_TOKEN") or os.path.exists(constants.HF_TOKEN_PATH) else "no token"
+    token = "logged in" if os.environ.get("HF_TOKEN") or Path(constants.HF_TOKEN_PATH).exists() else "no token"
     return f"{constants.ENDPOINT} answers ({status}), {token}"

@@ -133,4 +133,3 @@ def headline(run: RunDirectory) -> dict[str, Any]:
         one for one in run.read_results()["records"] if not one["condition"] and not one["group"]
     )
     return record
-

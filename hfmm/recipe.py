@@ -11,6 +11,7 @@ import yaml
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from hfmm.errors import UserError
+from hfmm.overrides import override_key
 from hfmm.resources import RECIPES
 from hfmm.strict import Strict, validate
 
@@ -96,7 +97,9 @@ class Recipe(Strict):
     metrics: list[str] = Field(min_length=1, description="the first is the primary one")
     probes: list[str] = Field([], description="what else predicts the test rows, for comparison")
     seed: int = Field(0, ge=0)
-    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the hardware is fast at it")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="auto: bf16 where the hardware is fast at it"
+    )
     compile: bool = Field(False, description="torch.compile; pays off in long runs")
     workers: int = Field(0, ge=0, description="processes that prepare batches")
     report_to: list[str] = Field([], description="as in transformers: tensorboard, trackio, ...")
@@ -133,7 +136,7 @@ def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     values, origins = _read(_locate(name))
     for override in overrides:
-        _override(values, origins, override)
+        override_key(values, origins, override)
     recipe = validate(Recipe, values, origins)
     recipe._origins.update(origins)
     return recipe
@@ -175,7 +178,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], dict
     return _merge(inherited, values), inherited_origins | origins
 
 
-def _lines(node: yaml.Node, file: str, prefix: str = "") -> dict[str, str]:
+def _lines(node: yaml.Node | None, file: str, prefix: str = "") -> dict[str, str]:
     """Return "file, line N" for every dotted key below ``node``; raises UserError for a key written twice."""
     origins: dict[str, str] = {}
     if isinstance(node, yaml.MappingNode):
@@ -201,54 +204,12 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
-        if isinstance(value, dict) and isinstance(old, dict) and value.get("builder", old.get("builder")) == old.get("builder"):
+        if (
+            isinstance(value, dict)
+            and isinstance(old, dict)
+            and value.get("builder", old.get("builder")) == old.get("builder")
+        ):
             merged[key] = _merge(old, value)
         else:
             merged[key] = value
     return merged
-
-
-def _override(values: dict[str, Any], origins: dict[str, str], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set {override}: write it as key=value, for example --set model.checkpoint=my/model.")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    here: Any = values
-    parts = key.split(".")
-    path: list[str] = []
-    for part in parts[:-1]:
-        here, step = _descend(here, part, override)
-        path.append(step)
-    if isinstance(here, list):
-        here[int(_index(here, parts[-1], override))] = value
-        path.append(_index(here, parts[-1], override))
-    elif isinstance(here, dict):
-        if parts[-1] == "builder" and here.get("builder") != value:
-            here.clear()
-        here[parts[-1]] = value
-        path.append(parts[-1])
-    else:
-        raise UserError(f"--set {override}: {'.'.join(parts[:-1])!r} is a single value, it has no keys.")
-    origins[".".join(path)] = f"--set {override}"
-
-
-def _descend(here: Any, part: str, override: str) -> tuple[Any, str]:
-    if isinstance(here, list):
-        index = _index(here, part, override)
-        return here[int(index)], index
-    if isinstance(here, dict):
-        return here.setdefault(part, {}), part
-    raise UserError(f"--set {override}: there is no key {part!r} to go into.")
-
-
-def _index(items: list[Any], part: str, override: str) -> str:
-    """Return the index of a list item given by number or, as stages are, by its name."""
-    names = [str(item.get("name")) if isinstance(item, dict) else "" for item in items]
-    if part in names:
-        return str(names.index(part))
-    if part.isdigit() and int(part) < len(items):
-        return part
-    raise UserError(f"--set {override}: no item {part!r} here; there are {', '.join(filter(None, names)) or len(items)}.")

@@ -14,9 +14,9 @@ from hfmm import recipe as recipes
 from hfmm.errors import UserError
 from hfmm.evaluation import evaluate, headline
 from hfmm.hardware import processes
+from hfmm.progress import Report, quiet_libraries
 from hfmm.publishing.card import write_card
 from hfmm.publishing.verify import verify
-from hfmm.progress import Report, quiet_libraries
 from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory, atomic_file
 from hfmm.tasks import TaskProtocol, resolve
@@ -38,7 +38,10 @@ def run(recipe: Recipe, out: Path, resume: bool, report: Report) -> RunDirectory
     report("train", f"{trained['seconds']} s, {trained['samples_per_second']} rows/s")
     evaluate(recipe, directory, task, data)
     best = headline(directory)
-    report("evaluate", f"{best['metric']} {best['value']:.3f} ({best['ci95'][0]:.3f} to {best['ci95'][1]:.3f}, n={best['n']})")
+    report(
+        "evaluate",
+        f"{best['metric']} {best['value']:.3f} ({best['ci95'][0]:.3f} to {best['ci95'][1]:.3f}, n={best['n']})",
+    )
     report("card", str(write_card(directory)))
     report("verify", f"{verify(recipe, directory)} predictions and the card's snippet reproduced in a clean process")
     return directory
@@ -63,9 +66,7 @@ def check(recipe: Recipe) -> type[TaskProtocol]:
     return task
 
 
-def prepare_data(
-    recipe: Recipe, directory: RunDirectory, task: type[TaskProtocol], report: Report
-) -> DatasetDict:
+def prepare_data(recipe: Recipe, directory: RunDirectory, task: type[TaskProtocol], report: Report) -> DatasetDict:
     """Build the data, screen its rows, and record or compare its fingerprint."""
     data = datasets_of_recipes.build(recipe, directory.checkpoints / "data", processes())
     data, bad = screen(task, data, recipe.data.on_bad_row)
@@ -77,9 +78,7 @@ def prepare_data(
             "Restore it, or start a new run with another --out."
         )
     rows = {split: len(part) for split, part in data.items()}
-    directory.update_results(
-        data={"fingerprint": fingerprint, "rows": rows, "skipped": [one._asdict() for one in bad]}
-    )
+    directory.update_results(data={"fingerprint": fingerprint, "rows": rows, "skipped": [one._asdict() for one in bad]})
     skipped = f", {len(bad)} skipped" if bad else ""
     report("data", ", ".join(f"{count:,} {split}" for split, count in rows.items()) + skipped)
     return data

@@ -21,7 +21,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush_to_disk(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -39,8 +39,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         if path.exists():
-            os.rename(path, old)
-        os.rename(temporary, path)
+            path.rename(old)
+        temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

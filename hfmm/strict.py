@@ -58,9 +58,10 @@ def _names_a_union_member(part: Any) -> bool:
 
 
 def _origin(dotted: str, origins: Origins) -> str:
-    while dotted and dotted not in origins:
+    below = [origin for key, origin in origins.items() if key.startswith(f"{dotted}.")]
+    while dotted and dotted not in origins and not below:
         dotted = dotted.rpartition(".")[0]
-    return origins.get(dotted, "recipe")
+    return origins.get(dotted, below[0] if below else "recipe")
 
 
 def _keys_at(kind: type[BaseModel], location: list[str]) -> list[str]:

@@ -27,6 +27,7 @@ class StageTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
+        """Return the task's loss."""
         # Gradients are averaged over processes, while the sum is divided by the items of all of them.
         loss: torch.Tensor = self.task.loss(model, inputs, num_items_in_batch) * self.args.world_size
         return loss
@@ -46,7 +47,7 @@ class StageTrainer(Trainer):
         numerators, denominators = self.metric.statistics(predictions, references)[""]
         scores = {f"{metric_key_prefix}_{self.metric_name}": float(numerators.sum() / denominators.sum())}
         self.log(scores)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:

@@ -21,16 +21,14 @@ from hfmm.training_log import StageLog
 STAGE_RECORD = "stage.json"  # written last into a stage's folder: the stage is done
 
 
-def train(
-    recipe: Recipe, run: RunDirectory, task_class: type[TaskProtocol], data: DatasetDict, report: Report
-) -> None:
+def train(recipe: Recipe, run: RunDirectory, task_class: type[TaskProtocol], data: DatasetDict, report: Report) -> None:
     """Train every stage that is not yet done, then write the merged model and, where one stands alone, the adapter.
 
     Raises UserError when a stage's modules do not exist or get no gradient.
     """
     pin_environment(recipe, run)
     folders = [run.checkpoints / f"{index}-{stage.name}" for index, stage in enumerate(recipe.stages)]
-    for index, (stage, folder) in enumerate(zip(recipe.stages, folders, strict=True)):
+    for index, folder in enumerate(folders):
         if not (folder / STAGE_RECORD).is_file():
             _train_stage(recipe, index, folder, folders[index - 1] if index else None, run, task_class, data, report)
     _publish(recipe, run, folders[-1])
@@ -108,7 +106,7 @@ def _train_stage(
 
 def _what_trains(modules: list[adapt.ModuleRow]) -> str:
     """Return the table of a stage's modules, one a line."""
-    total, trainable = (sum(row[column] for row in modules) for column in (1, 2))
+    total, trainable = sum(row.parameters for row in modules), sum(row.trainable for row in modules)
     lines = [f"{trainable:,} of {total:,} parameters train"]
     for name, parameters, trained in modules:
         state = "frozen" if not trained else "trains" if trained == parameters else f"{trained:,} train"

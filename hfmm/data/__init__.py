@@ -30,7 +30,9 @@ def build(recipe: Recipe, cache: Path, num_proc: int = 1) -> DatasetDict:
     data: DatasetDict = builder.build(options, cache, num_proc)
     for split in ("train", "validation", "test"):
         if split not in data or not len(data[split]):
-            raise UserError(f"data: the {split} split of {recipe.data.builder!r} is empty. Every run needs one with rows.")
+            raise UserError(
+                f"data: the {split} split of {recipe.data.builder!r} is empty. Every run needs one with rows."
+            )
     return undecoded(data)
 
 

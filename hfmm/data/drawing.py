@@ -173,7 +173,8 @@ def _ramp(rng: np.random.Generator, size: int) -> np.ndarray:
     direction = rng.uniform(0, 2 * math.pi)
     x, y = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size))
     along = x * math.cos(direction) + y * math.sin(direction)
-    return (along - along.min()) / (along.max() - along.min())
+    ramp: np.ndarray = (along - along.min()) / (along.max() - along.min())
+    return ramp
 
 
 def _blend(base: Color, other: Color, weight: np.ndarray) -> Image.Image:

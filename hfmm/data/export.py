@@ -29,7 +29,9 @@ def export_builder(builder: str, overrides: Sequence[str], directory: Path, num_
     values = dict(override.partition("=")[::2] for override in overrides)
     values = {key: yaml.safe_load(value) for key, value in values.items()}
     options = validate(module.Options, values, {key: f"--set {key}={value}" for key, value in values.items()})
-    command = " ".join(["hfmm data", builder, *(f"--set {override}" for override in overrides), f"--out {directory.name}"])
+    command = " ".join(
+        ["hfmm data", builder, *(f"--set {override}" for override in overrides), f"--out {directory.name}"]
+    )
     with tempfile.TemporaryDirectory() as cache:
         data = module.build(options, Path(cache), num_proc)
         export(data, directory, name=directory.name, command=command, description=module.DESCRIPTION)

@@ -21,9 +21,13 @@ DESCRIPTION = "Rows of the user's own, with columns named as hfmm names them."
 class Options(Strict):
     """What `data: {builder: folder}` takes."""
 
-    path: str = Field(description="a folder of class folders, a folder of Parquet files, one Parquet file, or a Hub dataset id")
+    path: str = Field(
+        description="a folder of class folders, a folder of Parquet files, one Parquet file, or a Hub dataset id"
+    )
     revision: str | None = None
-    columns: dict[str, str | list[str]] = Field({}, description="ours -> theirs: {image: photo, label: [species, colour]}")
+    columns: dict[str, str | list[str]] = Field(
+        {}, description="ours -> theirs: {image: photo, label: [species, colour]}"
+    )
     validation: float = Field(0.1, gt=0, lt=1, description="share of the training rows, where no such split exists")
     test: float = Field(0.2, gt=0, lt=1)
     seed: int = Field(0, ge=0)
@@ -48,7 +52,9 @@ def _load(options: Options, cache: Path) -> DatasetDict:
     try:
         if path.is_file():
             if path.suffix != ".parquet":
-                raise UserError(f"{where} is a file but not Parquet. Give a folder, a .parquet file or a Hub dataset id.")
+                raise UserError(
+                    f"{where} is a file but not Parquet. Give a folder, a .parquet file or a Hub dataset id."
+                )
             return load_dataset("parquet", data_files=str(path), cache_dir=str(cache))
         if path.is_dir():
             if any(path.rglob("*.parquet")):
@@ -95,7 +101,9 @@ def _split(data: DatasetDict, options: Options) -> DatasetDict:
         if name not in renamed:
             count = max(1, round(len(train) * (options.test if name == "test" else options.validation)))
             if count >= len(train):
-                raise UserError(f"data.path: {options.path} has {len(train)} training rows, too few to take a {name} split from.")
+                raise UserError(
+                    f"data.path: {options.path} has {len(train)} training rows, too few to take a {name} split from."
+                )
             parts = train.train_test_split(test_size=count, seed=options.seed)
             train, renamed[name] = parts["train"], parts["test"]
     return DatasetDict({"train": train, "validation": renamed["validation"], "test": renamed["test"]})
@@ -117,17 +125,14 @@ def _label(data: DatasetDict, options: Options) -> DatasetDict:
     feature = label_feature(values)
     texts = {split: {name: _as_text(rows, name) for name in names} for split, rows in data.items()}
     _check_known(texts, values, options.path)
+    place = {name: index for index, name in enumerate(feature.feature.names)}
     labelled = {}
     for split, rows in data.items():
-        columns = texts[split]
-        joined = [[attribute_label(name, columns[name][row]) for name in names] for row in range(len(rows))]
-        labelled[split] = rows.remove_columns([c for c in ["label"] if c in rows.column_names]).add_column(
-            "label", joined, feature=None
-        )
-        labelled[split] = labelled[split].map(
-            lambda row: {"label": [feature.feature.str2int(one) for one in row["label"]]},
-            features=labelled[split].features | {"label": feature},  # type: ignore[arg-type]
-        )
+        indices = [
+            [place[attribute_label(name, texts[split][name][row])] for name in names] for row in range(len(rows))
+        ]
+        rows = rows.remove_columns([column for column in ("label",) if column in rows.column_names])
+        labelled[split] = rows.add_column("label", indices, feature=feature)
     return DatasetDict(labelled)
 
 
@@ -168,7 +173,10 @@ def _identify(rows: Dataset, split: str) -> Dataset:
         ids = [f"{split}-{row:06d}" for row in range(len(rows))]
         if "image" in rows.column_names:
             stored = rows.cast_column("image", Image(decode=False))["image"][:]
-            ids = [Path(value["path"]).name if value and value.get("path") else one for value, one in zip(stored, ids, strict=True)]
+            ids = [
+                Path(value["path"]).name if value and value.get("path") else one
+                for value, one in zip(stored, ids, strict=True)
+            ]
             ids = ids if len(set(ids)) == len(ids) else [f"{split}-{row:06d} ({one})" for row, one in enumerate(ids)]
         rows = rows.add_column("id", ids)
     if "group" not in rows.column_names:

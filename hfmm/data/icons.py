@@ -23,7 +23,7 @@ from hfmm.strict import Strict
 HUES: dict[str, float | None] = {"infinitive": None, "present": 220, "past": 0, "participle": 125, "future": 285}
 SHAPES = {"1sg": "circle", "2sg": "square", "3sg": "triangle"}
 PRONOUNS = {"1sg": "I", "2sg": "you", "3sg": "he/she/it"}
-ATTRIBUTES = {"lemma": LEMMAS, "tense": TENSES, "person": PERSONS}
+ATTRIBUTES: dict[str, tuple[str, ...]] = {"lemma": LEMMAS, "tense": TENSES, "person": PERSONS}
 
 # All from matplotlib. The test families (a monospaced and a sans serif) have no relative in training.
 FONTS: dict[Split, tuple[str, ...]] = {
@@ -85,7 +85,9 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
     cells = _cells(options, split)
     for index in indices:
         # One shuffled pass over the cells after another, so that every cell comes equally often.
-        order = np.random.default_rng([options.seed, SPLITS.index(split), 1, index // len(cells)]).permutation(len(cells))
+        order = np.random.default_rng([options.seed, SPLITS.index(split), 1, index // len(cells)]).permutation(
+            len(cells)
+        )
         cell = cells[order[index % len(cells)]]
         rng = np.random.default_rng([options.seed, SPLITS.index(split), 2, index])
         font, background = _style(options, split, rng)

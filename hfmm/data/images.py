@@ -32,7 +32,9 @@ def decode(value: Any) -> Image.Image:
     except FileNotFoundError:
         raise UserError(f"{name} does not exist.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UserError(f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; it may be a decompression bomb.") from None
+        raise UserError(
+            f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; it may be a decompression bomb."
+        ) from None
     except UnidentifiedImageError:
         raise UserError(f"{name} is not an image that Pillow knows.") from None
     except (OSError, SyntaxError, ValueError) as error:

@@ -24,7 +24,8 @@ def load(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]
     config = checkpoint.config(source, recipe.model)
     family = family_of(config.model_type, auto_class, recipe.model.checkpoint)
     options = validate(family.Options, recipe.model.options, recipe.origins, prefix="model")
-    return family.load(source, recipe.model, config, options, features, auto_class)
+    loaded: tuple[Any, Any] = family.load(source, recipe.model, config, options, features, auto_class)
+    return loaded
 
 
 def family_of(model_type: str, auto_class: str, name: str) -> ModuleType:

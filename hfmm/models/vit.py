@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from datasets import Features
 
-from hfmm.data.labels import is_multi_attribute, label_names
+from hfmm.data.labels import is_multi_attribute, label_names, positions_by_attribute
 from hfmm.errors import UserError
 from hfmm.models.checkpoint import unavailable
 from hfmm.recipe import Model
@@ -35,6 +36,7 @@ def load(
     the checkpoint lacks more than the head.
     """
     import transformers
+    from safetensors import SafetensorError
 
     names = label_names(features)
     config.id2label = dict(enumerate(names))
@@ -46,7 +48,9 @@ def load(
     try:
         processor = transformers.AutoImageProcessor.from_pretrained(source, revision=spec.revision)
         if spec.init == "random":
-            return auto.from_config(config, dtype="float32"), processor
+            model = auto.from_config(config, dtype="float32")
+            _start_from_even_odds(model, names)
+            return model, processor
         model, info = auto.from_pretrained(
             source,
             revision=spec.revision,
@@ -55,9 +59,11 @@ def load(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise unavailable(spec, error) from error
     _check_only_the_head_is_new(model, info, spec)
+    if info["missing_keys"] or info["mismatched_keys"]:
+        _start_from_even_odds(model, names)
     return model, processor
 
 
@@ -74,6 +80,20 @@ def lora_targets(model: Any) -> list[str]:
     return sorted(
         name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name.startswith(f"{base}.")
     )
+
+
+def _start_from_even_odds(model: Any, names: list[str]) -> None:
+    """Set the bias of a new multi-label head so that each value of an attribute starts equally likely.
+
+    From a bias of zero every label starts at one half, and the first hundreds of steps do nothing but
+    push them down (Lin et al. 2017, arXiv:1708.02002, section 4.1).
+    """
+    for attribute, positions in positions_by_attribute(names).items():
+        if attribute and len(positions) > 1:
+            for name in head(model):
+                layer = model.get_submodule(name)
+                if getattr(layer, "bias", None) is not None and len(layer.bias) == len(names):
+                    layer.bias.data[positions] = -math.log(len(positions) - 1)
 
 
 def _check_only_the_head_is_new(model: Any, info: dict[str, Any], spec: Model) -> None:

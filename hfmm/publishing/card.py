@@ -40,7 +40,10 @@ def write_card(run: RunDirectory) -> Path:
     example_file = task.write_example(example, run.model)
     data = _metadata(recipe, results, task.pipeline_tag, headline(run))
     environment = Environment(
-        loader=PackageLoader("hfmm.publishing", "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("hfmm.publishing", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
     text = environment.get_template("card.md.jinja").render(

@@ -16,7 +16,7 @@ from hfmm.metrics import confusion
 from hfmm.run_directory import RunDirectory, atomic_directory
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  (the backend must be chosen first)
+from matplotlib import pyplot
 
 MOST_CLASSES = 40  # a larger matrix cannot be read
 MOST_EXAMPLES = 12
@@ -94,7 +94,9 @@ def mistakes(predictions: list[dict[str, Any]], path: Path) -> None:
     wrong = wrong[:MOST_EXAMPLES]
     columns = min(6, len(wrong))
     lines = -(-len(wrong) // columns)
-    figure, axes = pyplot.subplots(lines, columns, figsize=(1.7 * columns, 2.1 * lines), layout="constrained", squeeze=False)
+    figure, axes = pyplot.subplots(
+        lines, columns, figsize=(1.7 * columns, 2.1 * lines), layout="constrained", squeeze=False
+    )
     for axis in axes.flat:
         axis.axis("off")
     for axis, row in zip(axes.flat, wrong, strict=False):

@@ -25,75 +25,78 @@ PRINTED_TOLERANCE = 0.011
 def verify(recipe: Recipe, run: RunDirectory) -> int:
     """Return how many recorded predictions plain `transformers.pipeline` has reproduced.
 
-    Also runs the card's snippet and compares what it prints with what the card says. Raises
+    The same process runs the card's snippet, whose output must be what the card says. Raises
     UserError naming the first difference.
     """
     recorded = [row for row in read_predictions(run)[:EXAMPLES] if row["input"] is not None]
-    with tempfile.TemporaryDirectory() as scratch:
-        _check_predictions(recipe, run, recorded, Path(scratch))
-        _check_snippet(recipe, run, Path(scratch))
+    snippet, claimed = _snippet(run)
+    _, task = load_task(run.model, resolve(recipe.task))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        inputs = [f"input-{index:03d}" for index in range(len(recorded))]
+        for file, row in zip(inputs, recorded, strict=True):
+            (folder / file).write_bytes(row["input"])
+        job = {
+            "task": task.pipeline_tag,
+            "model": str(run.model.resolve()),
+            "inputs": inputs,
+            "arguments": task.pipeline_arguments(),
+            "batch_size": BATCH_SIZE,
+        }
+        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        (folder / "snippet.py").write_text(snippet, encoding="utf-8")
+        (folder / recipe.name).symlink_to(run.model.resolve(), target_is_directory=True)
+        _run_clean(folder)
+        outputs = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
+        printed = (folder / "printed.txt").read_text(encoding="utf-8")
+    for row, output in zip(recorded, outputs, strict=True):
+        _compare(run, row, task.from_pipeline(output))
+    said, wanted = printed.strip().splitlines(), claimed.strip().splitlines()
+    if len(said) != len(wanted) or not all(map(_same_line, said, wanted)):
+        raise UserError(
+            f"Verification failed: the snippet of {run.model}/README.md prints\n{printed.strip()}\n"
+            f"but the card says\n{claimed.strip()}"
+        )
     run.update_results(verified={"predictions": len(recorded), "snippet": True})
     return len(recorded)
 
 
-def _check_predictions(recipe: Recipe, run: RunDirectory, recorded: list[dict[str, Any]], scratch: Path) -> None:
-    _, task = load_task(run.model, resolve(recipe.task))
-    names = []
-    for index, row in enumerate(recorded):
-        names.append(f"input-{index:03d}")
-        (scratch / names[-1]).write_bytes(row["input"])
-    job = {
-        "task": task.pipeline_tag,
-        "model": str(run.model.resolve()),
-        "inputs": names,
-        "arguments": task.pipeline_arguments(),
-        "batch_size": BATCH_SIZE,
-    }
-    (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    _python(["-I", str(Path(__file__).with_name("clean_process.py")), str(scratch)], scratch)
-    outputs = json.loads((scratch / "outputs.json").read_text(encoding="utf-8"))
-    for row, output in zip(recorded, outputs, strict=True):
-        said = task.from_pipeline(output)
-        for key, value in said.items():
-            if not _same(row[key], value):
-                raise UserError(
-                    f"Verification failed: for row {row['id']} evaluation recorded {key} {row[key]}, but "
-                    f"transformers.pipeline on {run.model} gives {value}. The folder is not what was scored."
-                )
-
-
-def _check_snippet(recipe: Recipe, run: RunDirectory, scratch: Path) -> None:
-    card = (run.model / "README.md").read_text(encoding="utf-8")
+def _snippet(run: RunDirectory) -> tuple[str, str]:
+    """Return the card's snippet and the output it claims."""
+    path = run.model / "README.md"
+    card = path.read_text(encoding="utf-8") if path.is_file() else ""
     snippet = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)
     claimed = re.search(r"```text\n(.*?)```", card, flags=re.DOTALL)
     if snippet is None or claimed is None:
-        raise UserError(f"{run.model}/README.md has no snippet with its output.")
-    (scratch / recipe.name).symlink_to(run.model.resolve(), target_is_directory=True)
-    (scratch / "snippet.py").write_text(snippet[1], encoding="utf-8")
-    printed = _python(["-I", "snippet.py"], scratch)
-    said, wanted = (text.strip().splitlines() for text in (printed, claimed[1]))
-    if len(said) != len(wanted) or not all(map(_same_line, said, wanted)):
-        raise UserError(
-            f"Verification failed: the snippet of {run.model}/README.md prints\n{printed.strip()}\n"
-            f"but the card says\n{claimed[1].strip()}"
-        )
+        raise UserError(f"{path} has no snippet with its output. Write the card with `hfmm card {run.root}`.")
+    return snippet[1], claimed[1]
 
 
-def _python(arguments: list[str], folder: Path) -> str:
-    """Run this Python, offline, in ``folder``; return what it printed."""
+def _run_clean(folder: Path) -> None:
+    """Answer the job in ``folder`` in a fresh, isolated Python that makes no network call."""
+    script = str(Path(__file__).with_name("clean_process.py"))
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-I", script, str(folder)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"Verification failed: the model does not load with plain transformers. It said: {reason}")
-    return done.stdout
+
+
+def _compare(run: RunDirectory, row: dict[str, Any], said: dict[str, Any]) -> None:
+    for key, value in said.items():
+        if not _same(row[key], value):
+            raise UserError(
+                f"Verification failed: for row {row['id']} evaluation recorded {key} {row[key]}, but "
+                f"transformers.pipeline on {run.model} gives {value}. The folder is not what was scored."
+            )
 
 
 def _same(recorded: Any, value: Any) -> bool:
     if isinstance(recorded, list):
         return len(recorded) == len(value) and all(map(_same, recorded, value))
     if isinstance(recorded, float):
-        return abs(recorded - value) <= SCORE_TOLERANCE
+        return bool(abs(recorded - value) <= SCORE_TOLERANCE)
     return bool(recorded == value)
 
 

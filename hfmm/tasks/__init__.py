@@ -88,4 +88,6 @@ def for_pipeline_tag(tag: str) -> type[TaskProtocol]:
     for task in tasks:
         if task.pipeline_tag == tag:
             return task
-    raise UserError(f"No task of hfmm serves {tag!r} models; it serves {', '.join(task.pipeline_tag for task in tasks)}.")
+    raise UserError(
+        f"No task of hfmm serves {tag!r} models; it serves {', '.join(task.pipeline_tag for task in tasks)}."
+    )

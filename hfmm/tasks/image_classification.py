@@ -17,10 +17,13 @@ Row = Mapping[str, Any]
 
 
 class Task:
-    """Softmax cross-entropy over classes, or binary cross-entropy over the labels of all attributes.
+    """Cross-entropy over the classes, or over the values of each attribute plus binary cross-entropy over all labels.
 
-    The second is transformers' ``problem_type="multi_label_classification"``: the pipeline shows the
-    sigmoid of each label, and the prediction is the best label of each attribute.
+    The second is transformers' ``problem_type="multi_label_classification"``. The prediction is the
+    best label of each attribute, which the softmax term trains; the pipeline shows the sigmoid of each
+    label, which the binary term trains. Rows with ``token_labels`` (the index of a label for each
+    patch, -1 for none) train the patches through the same head as well, after Jiang et al. 2021,
+    arXiv:2104.10858.
     """
 
     auto_class = "AutoModelForImageClassification"
@@ -53,7 +56,7 @@ class Task:
         return [self.names[label] for label in labels]
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Return ``pixel_values`` (rows, channels, height, width) and, where rows are labelled, ``labels``."""
+        """Return ``pixel_values`` (rows, channels, height, width) and ``labels``: (rows) or multi-hot."""
         import torch
 
         batch = {"pixel_values": self._pixels(rows)}
@@ -63,6 +66,8 @@ class Task:
                 batch["labels"][index, row["label"]] = 1.0
         else:
             batch["labels"] = torch.tensor([row["label"] for row in rows])
+        if "token_labels" in rows[0]:
+            batch["token_labels"] = torch.tensor([row["token_labels"] for row in rows])
         return batch
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
@@ -73,9 +78,22 @@ class Task:
         """Return the cross-entropy of the batch in nats, summed and divided by ``num_items`` rows."""
         from torch.nn import functional
 
-        logits = model(pixel_values=batch["pixel_values"]).logits.float()
-        measure = functional.binary_cross_entropy_with_logits if self.multi_label else functional.cross_entropy
-        return measure(logits, batch["labels"], reduction="sum") / num_items
+        labels = batch["labels"]
+        if "token_labels" in batch:
+            logits, token_logits = _with_token_logits(model, batch["pixel_values"], batch["token_labels"].shape[1])
+            flat = (token_logits.flatten(0, 1), batch["token_labels"].flatten().long())
+            shown = (batch["token_labels"] >= 0).sum().clamp(min=1)
+            # The picture's loss is a sum over its attributes; the mean token weighs as much as one picture.
+            weight = len(self.attributes) * len(labels) / shown
+            total = functional.cross_entropy(*flat, ignore_index=-1, reduction="sum") * weight
+        else:
+            logits, total = model(pixel_values=batch["pixel_values"]).logits.float(), 0.0
+        if not self.multi_label:
+            return (total + functional.cross_entropy(logits, labels, reduction="sum")) / num_items
+        total = total + functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+        for positions in self.attributes.values():
+            total = total + functional.cross_entropy(logits[:, positions], labels[:, positions], reduction="sum")
+        return total / num_items
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
         """Yield, for each row, the best label of each attribute (or the class) with its score."""
@@ -148,3 +166,15 @@ class Task:
     def _best(self, scores: Sequence[float]) -> dict[str, Any]:
         best = [max(positions, key=scores.__getitem__) for positions in self.attributes.values()]
         return {"prediction": [self.names[index] for index in best], "score": [scores[index] for index in best]}
+
+
+def _with_token_logits(model: Any, pixel_values: Any, tokens: int) -> tuple[Any, Any]:
+    """Return the logits of the pictures and those that the same head gives to their last ``tokens`` tokens."""
+    inner = getattr(model, "module", model)  # distributed training wraps the model, and must be called itself
+    seen = {}
+    hook = inner.base_model.register_forward_hook(lambda module, inputs, output: seen.update(output))
+    try:
+        logits = model(pixel_values=pixel_values).logits
+    finally:
+        hook.remove()
+    return logits.float(), inner.classifier(seen["last_hidden_state"][:, -tokens:]).float()

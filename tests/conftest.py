@@ -1,0 +1,113 @@
+"""Tiny checkpoints and recipes made on the spot; nothing here needs a network or a download."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+@pytest.fixture(scope="session")
+def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ViT of 16-pixel patches on 32-pixel pictures, random weights, without a head."""
+    from transformers import ViTConfig, ViTModel
+
+    folder = tmp_path_factory.mktemp("tiny-vit")
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=16
+    )
+    ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    _image_processor(folder, "ViTImageProcessor")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_dinov2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DINOv2 of the same size; its mask token never gets a gradient."""
+    from transformers import Dinov2Config, Dinov2Model
+
+    folder = tmp_path_factory.mktemp("tiny-dinov2")
+    config = Dinov2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=32, patch_size=16
+    )
+    Dinov2Model(config).save_pretrained(folder)
+    _image_processor(folder, "ViTImageProcessor")
+    return folder
+
+
+def _image_processor(folder: Path, kind: str) -> None:
+    (folder / "preprocessor_config.json").write_text(
+        f'{{"image_processor_type": "{kind}", "do_resize": true, "size": {{"height": 32, "width": 32}}, '
+        '"do_rescale": true, "rescale_factor": 0.00392156862745098, "do_normalize": true, '
+        '"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 2}'
+    )
+
+
+RECIPE = """
+name: tiny
+task: image_classification
+data: {{builder: icons, train: 24, validation: 8, test: 40, size: 32}}
+model: {{checkpoint: {checkpoint}}}
+stages:
+  - {{name: head, train: [classifier], epochs: 1, learning_rate: 1.0e-2, batch_size: 8}}
+  - {{name: full, train: {train}, epochs: 2, learning_rate: 1.0e-3, batch_size: 8}}
+metrics: [accuracy, confusion]
+probes: [colour_histogram]
+"""
+
+
+@pytest.fixture
+def write_recipe(tmp_path: Path, tiny_vit: Path) -> Callable[..., Path]:
+    """Write a recipe of two short stages; `checkpoint` and the second stage's `train` can be chosen."""
+
+    def write(checkpoint: Path | str = tiny_vit, train: str = "all", name: str = "tiny.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(RECIPE.format(checkpoint=checkpoint, train=train))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, tiny_vit: Path) -> Path:
+    """A whole run of the tiny recipe, LoRA in its second stage, made once; tests must not change it."""
+    from hfmm import recipe
+    from hfmm.run import run
+
+    folder = tmp_path_factory.mktemp("finished")
+    path = folder / "tiny.yaml"
+    path.write_text(RECIPE.format(checkpoint=tiny_vit, train="lora"))
+    run(recipe.load(str(path)), folder / "run", resume=False, report=lambda step, text: None)
+    return folder / "run"
+
+
+@pytest.fixture
+def hfmm(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line as a user does, in an empty folder."""
+
+    def call(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "hfmm.cli", *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, **options)  # type: ignore[call-overload, no-any-return]
+
+    return call
+
+
+@pytest.fixture
+def fails(hfmm: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., str]:
+    """Run the command line, expect a paragraph and status 2 without a traceback, and return the paragraph."""
+
+    def call(*arguments: object) -> str:
+        done = hfmm(*arguments)
+        assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert done.stderr.startswith("hfmm: ")
+        return done.stderr
+
+    return call

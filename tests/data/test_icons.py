@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import DatasetDict, Features
+from PIL import Image
+
+from hfmm.data import fingerprint, icons, undecoded
+from hfmm.data.labels import label_names
+from hfmm.grammar import CELLS, surface_form
+
+SMALL = {"train": 60, "validation": 24, "test": 40, "size": 32}
+
+
+def build(folder: Path, num_proc: int = 1, **options: object) -> DatasetDict:
+    return icons.build(icons.Options.model_validate(SMALL | options), folder, num_proc)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> DatasetDict:
+    return build(tmp_path_factory.mktemp("icons"))
+
+
+def names_of(features: Features, row: dict) -> list[str]:  # type: ignore[type-arg]
+    return [label_names(features)[index] for index in row["label"]]
+
+
+def test_the_same_seed_gives_the_same_pictures_in_any_number_of_processes(tmp_path: Path, data: DatasetDict) -> None:
+    again = build(tmp_path, num_proc=2)
+    assert fingerprint(undecoded(again)) == fingerprint(undecoded(data))
+
+
+def test_another_seed_gives_other_pictures(tmp_path: Path, data: DatasetDict) -> None:
+    assert fingerprint(undecoded(build(tmp_path, seed=1))) != fingerprint(undecoded(data))
+
+
+def test_more_rows_keep_the_earlier_pictures(tmp_path: Path, data: DatasetDict) -> None:
+    more = build(tmp_path, train=70)["train"]
+    assert np.array_equal(np.asarray(more[59]["image"]), np.asarray(data["train"][59]["image"]))
+
+
+def test_a_row_says_the_same_thing_in_all_its_columns(data: DatasetDict) -> None:
+    for row in data["test"]:
+        lemma, tense, person = row["group"].split("/")
+        assert names_of(data["test"].features, row) == [f"lemma: {lemma}", f"tense: {tense}", f"person: {person}"]
+        assert row["text"].endswith(surface_form(lemma, tense, person))
+        assert row["image"].size == (32, 32)
+
+
+def test_colour_says_the_tense() -> None:
+    rng = np.random.default_rng(0)
+    for cell in CELLS[::7]:
+        hue = icons.HUES[cell.tense]
+        picture = icons.draw(cell, "DejaVuSans", "plain", 64, rng).convert("HSV")
+        pixels = np.asarray(picture, dtype=float).reshape(-1, 3)
+        vivid = pixels[pixels[:, 1] > 120]
+        if hue is None:
+            assert len(vivid) < 0.05 * len(pixels)
+        else:
+            away = np.abs((vivid[:, 0] * 360 / 255 - hue + 180) % 360 - 180)
+            assert np.median(away) < 20
+
+
+@pytest.mark.parametrize("column", ["font", "background"])
+def test_held_out_fonts_and_backgrounds_do_not_leak(data: DatasetDict, column: str) -> None:
+    seen = {split: set(rows[column][:]) for split, rows in data.items()}
+    assert not seen["train"] & seen["test"]
+    assert not seen["train"] & seen["validation"]
+    assert not seen["validation"] & seen["test"]
+
+
+def test_held_out_cells_do_not_leak_but_their_parts_are_known(tmp_path: Path) -> None:
+    data = build(tmp_path, hold_out="cell", train=300)
+    seen = {split: set(rows["group"][:]) for split, rows in data.items()}
+    assert not seen["train"] & seen["test"]
+    assert not seen["validation"] & seen["test"]
+    for part in range(3):
+        assert {group.split("/")[part] for group in seen["test"]} <= {group.split("/")[part] for group in seen["train"]}
+
+
+@pytest.mark.parametrize(("label", "count"), [("tense", 5), ("person", 3), ("lemma", 20), ("cell", 28)])
+def test_the_label_may_be_one_attribute_or_the_whole_cell(tmp_path: Path, label: str, count: int) -> None:
+    data = build(tmp_path, label=label, train=4, validation=1, test=1)
+    assert len(label_names(data["train"].features)) == count
+
+
+def test_every_font_draws_every_letter_of_the_stems() -> None:
+    from hfmm.data.drawing import font
+
+    for name in {name for names in icons.FONTS.values() for name in names}:
+        blank = font(name, 40).getmask("￿").getbbox()
+        shapes = {letter: bytes(font(name, 40).getmask(letter)) for letter in sorted(set("".join(icons.LEMMAS)))}
+        assert len(set(shapes.values())) == len(shapes), (name, blank)
+
+
+def test_pictures_are_rgb(data: DatasetDict) -> None:
+    assert all(isinstance(row["image"], Image.Image) and row["image"].mode == "RGB" for row in data["validation"])

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import numpy as np
+
+from hfmm.data import words
+from hfmm.data.icons import FONTS
+from hfmm.grammar import CELLS, surface_form
+
+
+def test_no_word_is_a_form_of_the_verbs_and_no_font_is_held_out(tmp_path: Path) -> None:
+    data = words.build(words.Options(train=200, validation=1, test=1), tmp_path)
+    forms = {surface_form(*cell).removeprefix("will ") for cell in CELLS}
+    assert not forms & set(data["train"]["text"][:])
+    assert not {name for split in ("validation", "test") for name in FONTS[split]} & set(words.fonts())
+
+
+def test_labels_spell_the_word(tmp_path: Path) -> None:
+    data = words.build(words.Options(train=20, validation=1, test=1), tmp_path)["train"]
+    names = data.features["label"].feature.names
+    for row in data:
+        letters = [names[index].rpartition(": ")[2] for index in row["label"][: words.LETTERS]]
+        assert "".join(letters).rstrip(words.NONE) == row["text"]
+
+
+def test_token_labels_lie_where_the_letters_are() -> None:
+    options = words.Options(train=1, validation=1, test=1)
+    rng = np.random.default_rng(3)
+    picture = words.draw("mmmm", 64, rng)
+    while picture.shape != "nothing":
+        picture = words.draw("mmmm", 64, rng)
+    labels = np.array(words._token_labels("mmmm", picture.placement, options)).reshape(8, 8)
+    contrast = np.asarray(picture.image.convert("L"), dtype=float).reshape(8, 8, 8, 8).std(axis=(1, 3))
+    assert contrast[labels >= 0].mean() > 2 * contrast[labels < 0].mean()
+    order = [label // 27 for label in labels.max(axis=0) if label >= 0]
+    assert order == sorted(order)

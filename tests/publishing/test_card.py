@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+from PIL import Image
+
+from hfmm.errors import UserError
+from hfmm.publishing import card
+
+
+@pytest.fixture
+def text(finished_run: Path) -> str:
+    return (finished_run / "model/README.md").read_text()
+
+
+def test_the_metadata_is_what_the_hub_reads(text: str) -> None:
+    data = ModelCard(text).data
+    assert (data.license, data.library_name, data.pipeline_tag) == (
+        "apache-2.0",
+        "transformers",
+        "image-classification",
+    )
+    (plain, *slices) = data.eval_results
+    assert plain.metric_type == "accuracy"
+    assert {one.metric_name for one in slices} == {"accuracy lemma", "accuracy tense", "accuracy person"}
+
+
+def test_every_score_is_that_of_the_record(text: str, finished_run: Path) -> None:
+    for record in json.loads((finished_run / "results.json").read_text())["records"]:
+        if record["metric"] == "accuracy":
+            low, high = record["ci95"]
+            assert f"| {100 * record['value']:.1f} | {100 * low:.1f} to {100 * high:.1f} | {record['n']} |" in text
+
+
+def test_it_says_what_was_frozen_and_how_to_repeat_it(text: str, finished_run: Path) -> None:
+    assert "| `vit.embeddings` | 12,400 | frozen | frozen |" in text
+    assert "| `classifier` | 476 | trained | trained |" in text
+    assert (finished_run / "recipe.yaml").read_text().strip() in text
+    assert json.loads((finished_run / "results.json").read_text())["data"]["fingerprint"] in text
+
+
+def test_every_picture_it_shows_is_there(text: str, finished_run: Path) -> None:
+    import re
+
+    names = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert {"example.png", "loss.png", "confusion.png", "mistakes.png"} <= set(names)
+    for name in names:
+        with Image.open(finished_run / "model" / name) as picture:
+            assert picture.width >= 32
+
+
+def test_no_line_is_left_unfilled(text: str) -> None:
+    assert "More information needed" not in text
+    assert "{{" not in text
+    assert "None" not in text.replace("None of the", "")
+
+
+GOOD = "---\nlicense: mit\nlanguage: en\nlibrary_name: transformers\npipeline_tag: image-classification\n---\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD.replace("license: mit\n", ""), "no license"),
+        (GOOD.replace("mit", "other"), "license_name"),
+        (GOOD.replace("mit", "My Licence"), "not a licence identifier"),
+        (GOOD, "no evaluation results"),
+    ],
+)
+def test_a_card_that_the_hub_would_refuse_is_refused_here(text: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        card.check(text)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from hfmm.tasks.image_classification import Task
+
+NAMES = ["tense: past", "tense: present", "person: 1sg", "person: 2sg", "person: 3sg"]
+
+
+@pytest.fixture
+def model(tiny_vit: Path) -> Any:
+    from transformers import AutoModelForImageClassification
+
+    torch.manual_seed(0)
+    return AutoModelForImageClassification.from_pretrained(
+        tiny_vit, id2label=dict(enumerate(NAMES)), problem_type="multi_label_classification"
+    )
+
+
+@pytest.fixture
+def task(model: Any, tiny_vit: Path) -> Task:
+    from transformers import AutoImageProcessor
+
+    return Task(model.config, AutoImageProcessor.from_pretrained(tiny_vit))
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    return [
+        {"id": str(index), "image": Image.effect_noise((32, 32), 60), "label": [index % 2, 2 + index % 3]}
+        for index in range(count)
+    ]
+
+
+def test_the_loss_equals_its_definition(task: Task, model: Any) -> None:
+    batch = task.collate(rows(4))
+    logits = model(batch["pixel_values"]).logits.tolist()
+    by_hand = 0.0
+    for row, values in zip(rows(4), logits, strict=True):
+        for index, value in enumerate(values):
+            probability = 1 / (1 + math.exp(-value))
+            by_hand -= math.log(probability if index in row["label"] else 1 - probability)
+        for group in ([0, 1], [2, 3, 4]):
+            total = sum(math.exp(values[index]) for index in group)
+            by_hand -= math.log(math.exp(values[next(one for one in row["label"] if one in group)]) / total)
+    assert float(task.loss(model, batch, 4)) == pytest.approx(by_hand / 4, rel=1e-5)
+
+
+def test_accumulated_small_batches_give_the_gradient_of_the_large_one(task: Task, model: Any) -> None:
+    everything = rows(8)
+    task.loss(model, task.collate(everything), 8).backward()
+    large = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    for start in range(0, 8, 2):
+        task.loss(model, task.collate(everything[start : start + 2]), 8).backward()
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(parameter.grad, large[name], atol=1e-6), name
+
+
+def test_a_prediction_is_the_best_label_of_each_attribute(task: Task, model: Any) -> None:
+    model.eval()
+    (prediction,) = task.predict(model, rows(1), 1)
+    with torch.no_grad():
+        scores = model(task.collate(rows(1))["pixel_values"]).logits.sigmoid()[0]
+    assert prediction["prediction"] == [NAMES[int(scores[:2].argmax())], NAMES[2 + int(scores[2:].argmax())]]
+    assert prediction["score"] == pytest.approx([float(scores[:2].max()), float(scores[2:].max())])
+
+
+def test_token_labels_train_the_patches_through_the_same_head(task: Task, model: Any) -> None:
+    labelled = [row | {"token_labels": [0, -1, 3, -1]} for row in rows(2)]
+    batch = task.collate(labelled)
+    with torch.no_grad():
+        plain = float(task.loss(model, {key: value for key, value in batch.items() if key != "token_labels"}, 2))
+        tokens = model.classifier(model.vit(batch["pixel_values"]).last_hidden_state[:, 1:])
+        by_hand = torch.nn.functional.cross_entropy(tokens[:, [0, 2]].flatten(0, 1), torch.tensor([0, 3, 0, 3]))
+        assert float(task.loss(model, batch, 2)) == pytest.approx(plain + 2 * float(by_hand), rel=1e-5)
+
+
+def test_an_unreadable_picture_names_its_row(task: Task) -> None:
+    from hfmm.errors import UserError
+
+    with pytest.raises(UserError, match="row broken: the image is empty"):
+        task.collate([{"id": "broken", "image": {"bytes": b"", "path": None}, "label": [0, 2]}])

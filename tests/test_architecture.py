@@ -1,0 +1,98 @@
+"""The house holds: imports go one way, files stay short, nothing heavy loads at the door."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hfmm
+
+PACKAGE = Path(hfmm.__file__).parent
+
+# A module may import from its own layer's folder and from the layers before it.
+LAYERS = [
+    {"errors", "resources", "progress", "hardware"},
+    {"strict", "run_directory", "parts", "grammar", "overrides"},
+    {"recipe"},
+    {"recipe_text", "doctor"},
+    {"data", "models", "metrics"},
+    {"tasks"},
+    {"probes"},
+    {"training_log", "trainer"},
+    {"training", "evaluation"},
+    {"publishing"},
+    {"run"},
+    {"cli"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+# Arrows inside one layer; anything else there would be a circle waiting to close.
+BESIDE = {("hardware", "progress"), ("run_directory", "errors"), ("models", "data")}
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if "checkpoints" not in path.parts)
+
+
+def part_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imported_parts(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "hfmm":
+            names = node.module.split(".")
+            found |= {names[1]} if len(names) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("hfmm.")}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down_the_house_only(path: Path) -> None:
+    part = part_of(path)
+    if part in ("__init__",):
+        return
+    assert part in LEVEL, f"{part} has no place in the house: give it a layer"
+    for other in imported_parts(path) - {part}:
+        allowed = LEVEL[other] < LEVEL[part] or (part, other) in BESIDE
+        assert allowed, f"{path.name} imports {other}, which is not below it"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_file_holds_two_ideas(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 260
+
+
+@pytest.mark.parametrize("part", ["data", "models", "tasks", "metrics", "probes"])
+def test_a_part_imports_no_torch_at_its_top(part: str) -> None:
+    for path in (PACKAGE / part).glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & {"torch", "transformers", "peft", "accelerate"}, path
+
+
+def test_no_file_above_the_tasks_names_a_task_or_a_family() -> None:
+    names = {path.stem for part in ("tasks", "models") for path in (PACKAGE / part).glob("[!_]*.py")}
+    names -= {"preflight", "adapt", "checkpoint"}
+    for path in FILES:
+        if LEVEL.get(part_of(path), 0) > LEVEL["tasks"]:
+            literals = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+            assert not names & {one for one in literals if isinstance(one, str)}, path
+
+
+def test_the_trainer_subclass_stays_thin() -> None:
+    assert len((PACKAGE / "trainer.py").read_text().splitlines()) < 80
+
+
+@pytest.mark.parametrize("command", ["import hfmm", "import hfmm.cli, hfmm.recipe, hfmm.grammar"])
+def test_the_door_loads_no_torch(command: str) -> None:
+    code = (
+        f"{command}; import sys; print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -1,0 +1,97 @@
+"""The run directory holds what the contract promises."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+
+def results(run: Path) -> dict:  # type: ignore[type-arg]
+    return json.loads((run / "results.json").read_text())  # type: ignore[no-any-return]
+
+
+def test_every_place_is_there(finished_run: Path) -> None:
+    expected = {
+        "recipe.yaml",
+        "results.json",
+        "predictions.parquet",
+        "log.jsonl",
+        "model",
+        "adapter",
+        "plots",
+        "checkpoints",
+    }
+    assert {path.name for path in finished_run.iterdir()} == expected
+
+
+def test_nothing_published_is_a_pickle(finished_run: Path) -> None:
+    for folder in ("model", "adapter"):
+        kinds = {path.suffix for path in (finished_run / folder).rglob("*") if path.is_file()}
+        assert kinds <= {".json", ".safetensors", ".md", ".png", ".yaml", ".jinja", ".txt"}
+
+
+def test_records_have_their_fields_and_the_plain_score_comes_first(finished_run: Path) -> None:
+    records = results(finished_run)["records"]
+    fields = {"metric", "value", "ci95", "n", "split", "weights", "condition", "group"}
+    assert all(set(record) == fields for record in records)
+    first = records[0]
+    assert (first["metric"], first["condition"], first["group"], first["weights"]) == ("accuracy", "", "", "tuned")
+    assert all(record["ci95"][0] <= record["value"] <= record["ci95"][1] for record in records)
+    assert {record["condition"] for record in records} == {"", "colour histogram"}
+
+
+def test_the_recorded_score_is_that_of_the_recorded_predictions(finished_run: Path) -> None:
+    rows = pq.read_table(finished_run / "predictions.parquet").to_pylist()
+    right = sum(row["prediction"] == row["reference"] for row in rows) / len(rows)
+    assert results(finished_run)["records"][0]["value"] == pytest.approx(right)
+
+
+def test_the_adapter_on_its_base_equals_the_merged_model(finished_run: Path, tiny_vit: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForImageClassification
+
+    merged = AutoModelForImageClassification.from_pretrained(finished_run / "model").eval()
+    base = AutoModelForImageClassification.from_pretrained(tiny_vit, num_labels=merged.config.num_labels)
+    adapted = PeftModel.from_pretrained(base, finished_run / "adapter").eval()
+    pixels = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(adapted(pixels).logits, merged(pixels).logits, atol=1e-5)
+    assert results(finished_run)["train"]["stages"][1]["merge_difference"] < 1e-5
+
+
+def test_the_log_holds_every_stage(finished_run: Path) -> None:
+    lines = [json.loads(line) for line in (finished_run / "log.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in lines} == {"head", "full"}
+    assert any("loss" in line for line in lines)
+    assert any("eval_accuracy" in line for line in lines)
+
+
+def test_a_whole_run_makes_no_network_call(
+    write_recipe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hfmm import recipe
+    from hfmm.run import run
+
+    def refuse(self: socket.socket, address: object) -> None:
+        if self.family != socket.AF_UNIX:
+            raise AssertionError(f"a call to {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    run(recipe.load(str(write_recipe())), tmp_path / "run", False, lambda step, text: None)
+
+
+def test_the_same_recipe_gives_the_same_weights_twice(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    from hfmm import recipe
+    from hfmm.run import run
+
+    for name in ("one", "two"):
+        run(recipe.load(str(write_recipe())), tmp_path / name, False, lambda step, text: None)
+    one, two = ((tmp_path / name / "model/model.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two

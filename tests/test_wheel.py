@@ -1,0 +1,45 @@
+"""What a wheel carries is enough: recipes, templates and weights travel in it."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_it_works_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    small = ["data.train=32", "data.validation=8", "data.test=40", "stages.full.epochs=1", "stages.head.epochs=1"]
+    overrides = [word for pair in small for word in ("--set", pair)]
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); from hfmm.cli import main; main()"
+    (tmp_path / "empty").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "vit_icons", *overrides],
+        cwd=tmp_path / "empty", capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "empty/runs/vit-icons/model/README.md").is_file()
+    import_from = subprocess.run(
+        [sys.executable, "-c", code.replace("from hfmm.cli import main; main()", "import hfmm; print(hfmm.__file__)")],
+        cwd=tmp_path / "empty", capture_output=True, text=True,
+    )  # fmt: skip
+    assert str(tmp_path / "site") in import_from.stdout
+
+
+def test_it_is_small_and_holds_no_pickle(wheel: Path) -> None:
+    assert wheel.stat().st_size < 10 * 2**20
+    names = zipfile.ZipFile(wheel).namelist()
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl"))]
