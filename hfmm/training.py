@@ -164,7 +164,7 @@ def _finish_stage(
     """Write the stage's merged model and adapter, then the record that says it is done; drop what resuming needed."""
     if not trainer.is_world_process_zero():
         return
-    model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
     record: dict[str, Any] = {"name": stage.name, "seconds": round(seconds, 2)}
     if stage.train == "lora":
         with atomic_directory(folder / "adapter") as temporary:

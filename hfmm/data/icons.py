@@ -62,7 +62,8 @@ class Options(Strict):
 
 def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
     """Draw the three splits; a picture depends on the seed, its split and its row, and on nothing else."""
-    attributes = ATTRIBUTES if options.label == "cell" else {options.label: ATTRIBUTES[options.label]}
+    names = tuple(ATTRIBUTES) if options.label == "cell" else (options.label,)
+    attributes = {name: ATTRIBUTES[name] for name in names}
     features = Features(
         {
             "id": Value("string"),

@@ -45,8 +45,15 @@ def family_of(model_type: str, auto_class: str, name: str) -> ModuleType:
 
 
 def reload(directory: str, auto_class: str) -> tuple[Any, Any]:
-    """Return (model, processor) from a folder that a run wrote, in the dtype it was saved in."""
-    import transformers
+    """Return (model, processor) from a folder that a run wrote, in the dtype it was saved in.
 
-    model = getattr(transformers, auto_class).from_pretrained(directory, dtype="auto")
-    return model, transformers.AutoProcessor.from_pretrained(directory)
+    Raises UserError when the folder does not hold both whole.
+    """
+    import transformers
+    from safetensors import SafetensorError
+
+    try:
+        model = getattr(transformers, auto_class).from_pretrained(directory, dtype="auto")
+        return model, transformers.AutoProcessor.from_pretrained(directory)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"The model in {directory} does not load: {str(error).strip().splitlines()[0]}") from error

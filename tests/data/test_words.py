@@ -25,9 +25,9 @@ def test_labels_spell_the_word(tmp_path: Path) -> None:
 def test_token_labels_lie_where_the_letters_are() -> None:
     options = words.Options(train=1, validation=1, test=1)
     rng = np.random.default_rng(3)
-    picture = words.draw("mmmm", 64, rng)
+    picture = words.draw("mmmm", 64, 1.0, rng)
     while picture.shape != "nothing":
-        picture = words.draw("mmmm", 64, rng)
+        picture = words.draw("mmmm", 64, 1.0, rng)
     labels = np.array(words._token_labels("mmmm", picture.placement, options)).reshape(8, 8)
     contrast = np.asarray(picture.image.convert("L"), dtype=float).reshape(8, 8, 8, 8).std(axis=(1, 3))
     assert contrast[labels >= 0].mean() > 2 * contrast[labels < 0].mean()
