@@ -60,7 +60,7 @@ def write_card(run: RunDirectory) -> Path:
         example=example_file,
         snippet=task.snippet(recipe["name"], example_file),
         snippet_output=task.snippet_output(model, example),
-        builtin=recipe["model"]["checkpoint"].startswith(BUILTIN),
+        base=_base(recipe["model"]["checkpoint"]),
         prose=prose(recipe["name"]),
         title=recipe["publish"]["title"] or recipe["name"],
     )
@@ -96,6 +96,14 @@ def prose(name: str) -> dict[str, str]:
     sections = re.split(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = dict(zip(sections[1::2], sections[2::2], strict=True))
     return {title: found[title].strip() for title in PROSE if title in found}
+
+
+def _base(checkpoint: str) -> str:
+    """Return how the card names the checkpoint; a folder by its last part, because its path is nobody's business."""
+    if checkpoint.startswith(BUILTIN):
+        return f"`{checkpoint.removeprefix(BUILTIN)}`, the small checkpoint that comes with hfmm,"
+    folder = Path(checkpoint).expanduser()
+    return f"the folder `{folder.name}`" if folder.is_dir() else f"`{checkpoint}`"
 
 
 def _metadata(recipe: dict[str, Any], results: dict[str, Any], tag: str, best: dict[str, Any]) -> ModelCardData:

@@ -19,6 +19,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 MOST_CLASSES = 40  # a larger matrix cannot be read
+MATRICES_A_LINE = 3
 MOST_EXAMPLES = 12
 
 
@@ -67,12 +68,15 @@ def confusion_matrices(predictions: list[dict[str, Any]], folder: Path) -> None:
     tables = [table for table in tables if len(table[2]) <= MOST_CLASSES]
     if not tables:
         return
-    widths = [max(2.5, 0.32 * len(names) + 1.2) for _, _, names in tables]
+    side = max(3.0, 0.32 * max(len(names) for _, _, names in tables) + 1.2)
+    columns = min(MATRICES_A_LINE, len(tables))
+    lines = -(-len(tables) // columns)
     figure, axes = pyplot.subplots(
-        1, len(tables), figsize=(sum(widths) + 0.5, max(widths) * 0.95), width_ratios=widths, layout="constrained",
-        squeeze=False,
-    )  # fmt: skip
-    for axis, (name, counts, names) in zip(axes[0], tables, strict=True):
+        lines, columns, figsize=(side * columns, side * lines), layout="constrained", squeeze=False
+    )
+    for axis in axes.flat[len(tables) :]:
+        axis.axis("off")
+    for axis, (name, counts, names) in zip(axes.flat, tables, strict=False):
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axis.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
