@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.pretraining_gain [--rows 250 1000 4000] [--out model_cards/pretraining_gain.png]
 
-Each point is a whole `hfmm run vit_icons`; only the number of training icons and `model.init` differ.
+Each point is a whole `hfmm run vit_icons` that trains on as many pictures, few of them often or many of them seldom;
+only the number of training icons and `model.init` differ.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from hfmm.run import run
 def score(rows: int, init: str) -> tuple[float, float, float]:
     """Return whole-cell accuracy on the test split and its interval."""
     with tempfile.TemporaryDirectory() as name:
-        made = recipe.load("vit_icons", [f"data.train={rows}", f"model.init={init}", "probes=[]"])
+        passes = [
+            f"stages.{stage.name}.epochs={stage.epochs * 1000 / rows}" for stage in recipe.load("vit_icons").stages
+        ]
+        made = recipe.load("vit_icons", [f"data.train={rows}", f"model.init={init}", "probes=[]", *passes])
         record = headline(run(made, Path(name) / "run", False, lambda step, text: None))
     return record["value"], record["ci95"][0], record["ci95"][1]
 
