@@ -18,7 +18,7 @@ from hfmm.progress import Report, quiet_libraries
 from hfmm.publishing.card import write_card
 from hfmm.publishing.verify import verify
 from hfmm.recipe import Recipe
-from hfmm.run_directory import RunDirectory, atomic_file
+from hfmm.run_directory import COMPLETE, RunDirectory, atomic_file
 from hfmm.tasks import TaskProtocol, resolve
 from hfmm.tasks.preflight import screen
 from hfmm.training import train
@@ -68,7 +68,13 @@ def check(recipe: Recipe) -> type[TaskProtocol]:
 
 def prepare_data(recipe: Recipe, directory: RunDirectory, task: type[TaskProtocol], report: Report) -> DatasetDict:
     """Build the data, screen its rows, and record or compare its fingerprint."""
-    data = datasets_of_recipes.build(recipe, directory.checkpoints / "data", processes())
+    cache = directory.checkpoints / "data"
+    if not (cache / COMPLETE).is_file():
+        # A build that was killed leaves locks which its orphaned workers still hold.
+        shutil.rmtree(cache, ignore_errors=True)
+    cache.mkdir(parents=True, exist_ok=True)
+    data = datasets_of_recipes.build(recipe, cache, processes())
+    (cache / COMPLETE).touch()
     data, bad = screen(task, data, recipe.data.on_bad_row)
     fingerprint = datasets_of_recipes.fingerprint(data)
     known: dict[str, Any] = directory.read_results().get("data", {}) if directory.results.is_file() else {}

@@ -12,6 +12,8 @@ from typing import Any
 
 from hfmm.errors import UserError
 
+COMPLETE = "COMPLETE"  # written last into a folder of many files: without it the folder was broken off
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:

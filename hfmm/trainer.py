@@ -11,9 +11,8 @@ from accelerate.utils import gather_object
 from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
+from hfmm.run_directory import COMPLETE
 from hfmm.tasks import TaskProtocol
-
-COMPLETE = "COMPLETE"  # written last: a checkpoint without it was broken off and does not count
 
 
 class StageTrainer(Trainer):

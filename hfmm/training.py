@@ -14,7 +14,7 @@ from hfmm.hardware import environment, peak_memory_mb
 from hfmm.models import adapt
 from hfmm.progress import Report, watched
 from hfmm.recipe import Recipe, Stage
-from hfmm.run_directory import RunDirectory, atomic_directory, write_json
+from hfmm.run_directory import COMPLETE, RunDirectory, atomic_directory, write_json
 from hfmm.tasks import TaskProtocol
 from hfmm.training_log import StageLog
 
@@ -204,8 +204,6 @@ def _publish(recipe: Recipe, run: RunDirectory, last: Path) -> None:
 
 def _last_complete_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint that was written to its end, and remove those that were not."""
-    from hfmm.trainer import COMPLETE
-
     complete = []
     for checkpoint in folder.glob("checkpoint-*"):
         if (checkpoint / COMPLETE).is_file():

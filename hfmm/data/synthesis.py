@@ -13,6 +13,8 @@ from hfmm.strict import Strict
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+WORTH_PROCESSES = 10_000  # fewer rows are drawn before a second process has started
+
 OptionsType = TypeVar("OptionsType", bound=Strict)
 
 
@@ -35,7 +37,7 @@ def draw_splits(
                 features=features,
                 cache_dir=str(cache),
                 gen_kwargs={"rows": rows, "options": options, "split": split, "indices": list(range(size))},
-                num_proc=num_proc if num_proc > 1 and size > 10 * num_proc else None,
+                num_proc=num_proc if num_proc > 1 and size >= WORTH_PROCESSES else None,
                 split=split,
             )
             for split, size in sizes.items()

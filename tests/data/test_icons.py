@@ -5,7 +5,7 @@ import pytest
 from datasets import DatasetDict, Features
 from PIL import Image
 
-from hfmm.data import fingerprint, icons, undecoded
+from hfmm.data import fingerprint, icons, synthesis, undecoded
 from hfmm.data.labels import label_names
 from hfmm.grammar import CELLS, surface_form
 
@@ -25,7 +25,10 @@ def names_of(features: Features, row: dict) -> list[str]:  # type: ignore[type-a
     return [label_names(features)[index] for index in row["label"]]
 
 
-def test_the_same_seed_gives_the_same_pictures_in_any_number_of_processes(tmp_path: Path, data: DatasetDict) -> None:
+def test_the_same_seed_gives_the_same_pictures_in_any_number_of_processes(
+    tmp_path: Path, data: DatasetDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthesis, "WORTH_PROCESSES", 10)
     again = build(tmp_path, num_proc=2)
     assert fingerprint(undecoded(again)) == fingerprint(undecoded(data))
 
