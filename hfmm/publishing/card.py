@@ -103,7 +103,8 @@ def _base(checkpoint: str) -> str:
     if checkpoint.startswith(BUILTIN):
         return f"`{checkpoint.removeprefix(BUILTIN)}`, the small checkpoint that comes with hfmm,"
     folder = Path(checkpoint).expanduser()
-    return f"the folder `{folder.name}`" if folder.is_dir() else f"`{checkpoint}`"
+    name = folder.parent.name if folder.name == "model" else folder.name  # a run's model/ is known by the run
+    return f"the folder `{name}`" if folder.is_dir() else f"`{checkpoint}`"
 
 
 def _metadata(recipe: dict[str, Any], results: dict[str, Any], tag: str, best: dict[str, Any]) -> ModelCardData:
