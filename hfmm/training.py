@@ -86,7 +86,7 @@ def _train_stage(
     report(f"stage {stage.name}", _what_trains(modules))
     task = task_class(model.config, processor)
     resume = _last_complete_checkpoint(folder)
-    log = StageLog(run.log, stage.name, resume, modules)
+    log = StageLog(run.log, stage.name, resume)
     metric = parts.find("metrics", recipe.metrics[0], "statistics", "metrics")
     trainer = StageTrainer(
         task=task,

@@ -19,8 +19,8 @@ SAVE_AFTER_SECONDS = 300  # a long epoch is saved in between, so that a kill cos
 class StageLog:
     """The lines of one stage in log.jsonl; those after the checkpoint that a resumed run starts from are dropped."""
 
-    def __init__(self, path: Path, stage: str, resume: Path | None, modules: list[adapt.ModuleRow]) -> None:
-        self.path, self.stage, self.modules = path, stage, modules
+    def __init__(self, path: Path, stage: str, resume: Path | None) -> None:
+        self.path, self.stage = path, stage
         step = int(resume.name.partition("-")[2]) if resume else -1
         kept = [line for line in read(path) if line["stage"] != stage or line["step"] <= step]
         with atomic_file(path) as temporary:
@@ -41,7 +41,7 @@ class StageLog:
     def callbacks(self, patience: int | None) -> list[TrainerCallback]:
         """Return the callbacks of the stage."""
         stopping = [EarlyStoppingCallback(patience)] if patience is not None else []
-        return [_LogCallback(self), _FirstStepCheck(self.modules), _SaveInLongEpochs(), *stopping]
+        return [_LogCallback(self), _FirstStepCheck(), _SaveInLongEpochs(), *stopping]
 
     @staticmethod
     def take_over(trainer: Any) -> None:
@@ -74,8 +74,7 @@ class _LogCallback(TrainerCallback):
 class _FirstStepCheck(TrainerCallback):
     """Stops a stage in which a module that was meant to train got no gradient."""
 
-    def __init__(self, modules: list[adapt.ModuleRow]) -> None:
-        self.trainable = sum(row.trainable for row in modules)
+    def __init__(self) -> None:
         self.checked = False
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:

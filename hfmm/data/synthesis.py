@@ -33,19 +33,13 @@ def draw_splits(
     return DatasetDict(
         {
             split: Dataset.from_generator(
-                _shards,
+                rows,
                 features=features,
                 cache_dir=str(cache),
-                gen_kwargs={"rows": rows, "options": options, "split": split, "indices": list(range(size))},
+                gen_kwargs={"options": options, "split": split, "indices": list(range(size))},
                 num_proc=num_proc if num_proc > 1 and size >= WORTH_PROCESSES else None,
                 split=split,
             )
             for split, size in sizes.items()
         }
     )
-
-
-def _shards(
-    rows: Callable[[Any, Split, list[int]], Iterator[dict[str, Any]]], options: Any, split: Split, indices: list[int]
-) -> Iterator[dict[str, Any]]:
-    yield from rows(options, split, indices)

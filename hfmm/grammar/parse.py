@@ -95,11 +95,10 @@ def _group(tokens: list[_Token], at: int) -> tuple[list[Reading], int]:
             if lemmas := [lemma for lemma, tense, _ in found if tense == "participle"]:
                 cells = [(lemma, "participle", one) for lemma in dict.fromkeys(lemmas) for one in agreeing]
                 return _readings(tokens, at, main, cells)
-    finite_only = anchored
     found = [
         one
         for one in _analyses(head, trusted=anchored)
-        if one[2] in persons and not (finite_only and one[1] in ("infinitive", "participle"))
+        if one[2] in persons and not (anchored and one[1] in ("infinitive", "participle"))
     ]
     return _readings(tokens, at, at, found)
 

@@ -29,6 +29,7 @@ def write_card(run: RunDirectory) -> Path:
     """
     recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
     results = run.read_results()
+    best = headline(run)
     task_class = resolve(recipe["task"])
     plots = draw_plots(run, recipe["metrics"][0])
     for name in plots:
@@ -38,7 +39,7 @@ def write_card(run: RunDirectory) -> Path:
     model, task = load_task(run.model, task_class)
     example = task.from_stored(predictions[0]["input"])
     example_file = task.write_example(example, run.model)
-    data = _metadata(recipe, results, task.pipeline_tag, headline(run))
+    data = _metadata(recipe, results, task.pipeline_tag, best)
     environment = Environment(
         loader=PackageLoader("hfmm.publishing", "templates"),
         undefined=StrictUndefined,
@@ -53,7 +54,7 @@ def write_card(run: RunDirectory) -> Path:
         results=results,
         task=task,
         plots=plots,
-        headline=headline(run),
+        headline=best,
         scores=_score_rows(results["records"]),
         classes=_class_rows(results["records"]),
         mistakes=sum(row["prediction"] != row["reference"] for row in predictions),
