@@ -95,7 +95,7 @@ def _card(data: DatasetDict, name: str, command: str, description: str) -> Datas
         language="en",
         license="apache-2.0",
         pretty_name=name,
-        task_categories=["image-classification"],
+        task_categories=["image-classification" if "label" in train.features else "zero-shot-image-classification"],
         size_categories=[_size_category(sum(len(rows) for rows in data.values()))],
         tags=["synthetic", "grammar", "hfmm"],
     )

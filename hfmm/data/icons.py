@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from datasets import ClassLabel, DatasetDict, Features, Image, Value
+from datasets import ClassLabel, DatasetDict, Features, Image, List, Value
 from PIL import Image as Pillow
 from PIL import ImageDraw
 from pydantic import Field
@@ -17,7 +17,7 @@ from hfmm.data import drawing
 from hfmm.data.images import encode
 from hfmm.data.labels import label_feature
 from hfmm.data.synthesis import SPLITS, Split, draw_splits
-from hfmm.grammar import CELLS, LEMMAS, PERSONS, TENSES, Cell, surface_form
+from hfmm.grammar import CELLS, LEMMAS, PERSONS, TENSES, Cell, captions, surface_form
 from hfmm.strict import Strict
 
 HUES: dict[str, float | None] = {"infinitive": None, "present": 220, "past": 0, "participle": 125, "future": 285}
@@ -73,6 +73,7 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
             "tense": ClassLabel(names=list(TENSES)),
             "person": ClassLabel(names=list(PERSONS)),
             "text": Value("string"),
+            "captions": List(Value("string")),
             "group": Value("string"),
             "font": Value("string"),
             "background": Value("string"),
@@ -101,6 +102,7 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
             "tense": cell.tense,
             "person": cell.person,
             "text": f"{PRONOUNS[cell.person]}: {surface_form(*cell)}",
+            "captions": list(captions(cell)),
             "group": "/".join(cell),
             "font": font,
             "background": background,

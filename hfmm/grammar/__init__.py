@@ -1,6 +1,20 @@
-"""The domain in pure Python: the verb universe, its surface forms, and verb forms found in text."""
+"""The domain in pure Python: the verb universe, its surface forms, texts about them, and verb forms found in text."""
 
+from hfmm.grammar.captions import captions, hard_negatives
 from hfmm.grammar.parse import Reading, parse
 from hfmm.grammar.verbs import CELLS, LEMMAS, PERSONS, TENSES, Cell, Person, Tense, surface_form
 
-__all__ = ["CELLS", "LEMMAS", "PERSONS", "TENSES", "Cell", "Person", "Reading", "Tense", "parse", "surface_form"]
+__all__ = [
+    "CELLS",
+    "LEMMAS",
+    "PERSONS",
+    "TENSES",
+    "Cell",
+    "Person",
+    "Reading",
+    "Tense",
+    "captions",
+    "hard_negatives",
+    "parse",
+    "surface_form",
+]

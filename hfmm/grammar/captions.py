@@ -1,0 +1,73 @@
+"""Texts that are true of a cell of the verb grid, so that a picture can be matched with words.
+
+Some are true of several cells (``you put``): a text is right for a cell exactly when it is among the
+cell's captions, never because it was drawn for it.
+"""
+
+from __future__ import annotations
+
+from hfmm.grammar.verbs import CELLS, Cell, Person, Tense, surface_form
+
+SUBJECTS: dict[Person, tuple[str, ...]] = {"1sg": ("I",), "2sg": ("you",), "3sg": ("he", "she", "it")}
+OBJECTS: dict[Person, tuple[str, ...]] = {"1sg": ("me",), "2sg": ("you",), "3sg": ("him", "her", "it")}
+
+_TENSES: dict[Tense, str] = {
+    "infinitive": "infinitive",
+    "present": "present simple",
+    "past": "past simple",
+    "participle": "past participle",
+    "future": "future simple",
+}
+_PERSONS: dict[Person, str] = {
+    "1sg": "1st person singular",
+    "2sg": "2nd person singular",
+    "3sg": "3rd person singular",
+}
+
+
+def captions(cell: Cell) -> tuple[str, ...]:
+    """Return the texts that are true of a cell, without repeats; the first is true of no other cell."""
+    tense, form = _TENSES[cell.tense], surface_form(*cell)
+    texts = [
+        description(cell),
+        *phrases(cell),
+        f"{tense} of {cell.lemma}, {'/'.join(SUBJECTS[cell.person])}",
+        f"{tense} of {cell.lemma}",
+        form,
+    ]
+    if cell.tense == "infinitive":
+        texts.append(f"to {form}")
+    return tuple(dict.fromkeys(texts))
+
+
+def description(cell: Cell) -> str:
+    """Return the grammarian's name of a cell, such as ``3rd person singular present simple of work``."""
+    tense, person = _TENSES[cell.tense], _PERSONS[cell.person]
+    if cell.tense in ("infinitive", "participle"):
+        return f"{tense} of {cell.lemma}, {person}"
+    return f"{person} {tense} of {cell.lemma}"
+
+
+def phrases(cell: Cell) -> tuple[str, ...]:
+    """Return the form with each pronoun of its person: ``he works``, ``he has worked``, ``for him to work``.
+
+    English gives a participle its person through the perfect, and an infinitive through *for*.
+    """
+    form = surface_form(*cell)
+    match cell.tense:
+        case "infinitive":
+            return tuple(f"for {pronoun} to {form}" for pronoun in OBJECTS[cell.person])
+        case "participle":
+            perfect = surface_form("have", "present", cell.person)
+            return tuple(f"{pronoun} {perfect} {form}" for pronoun in SUBJECTS[cell.person])
+        case _:
+            return tuple(f"{pronoun} {form}" for pronoun in SUBJECTS[cell.person])
+
+
+def hard_negatives(cell: Cell) -> tuple[Cell, ...]:
+    """Return the cells of the same verb that differ in the tense alone or in the person alone."""
+    return tuple(
+        other
+        for other in CELLS
+        if other.lemma == cell.lemma and (other.tense == cell.tense) != (other.person == cell.person)
+    )

@@ -1,0 +1,60 @@
+import pytest
+
+from hfmm.grammar import CELLS, Cell, captions, hard_negatives, parse
+
+
+def test_the_first_caption_is_true_of_no_other_cell() -> None:
+    for cell in CELLS:
+        assert [other for other in CELLS if captions(cell)[0] in captions(other)] == [cell]
+
+
+@pytest.mark.parametrize("cell", CELLS, ids="-".join)
+def test_every_caption_is_true_of_its_cell(cell: Cell) -> None:
+    tense = {"participle": "past participle", "infinitive": "infinitive"}.get(cell.tense, f"{cell.tense} simple")
+    pronoun = {"1sg": "I", "2sg": "you", "3sg": "he/she/it"}[cell.person]
+    person = {"1sg": "1st", "2sg": "2nd", "3sg": "3rd"}[cell.person] + " person singular"
+    for caption in captions(cell):
+        if " of " in caption:
+            name = caption.removeprefix(f"{person} ").removesuffix(f", {person}").removesuffix(f", {pronoun}")
+            assert name == f"{tense} of {cell.lemma}"
+        else:
+            assert cell in {reading[:3] for reading in parse(caption)}, caption
+
+
+def test_captions_are_short_distinct_and_in_one_case() -> None:
+    for cell in CELLS:
+        texts = captions(cell)
+        assert len(set(texts)) == len(texts) >= 5
+        for text in texts:
+            assert len(text) <= 60
+            assert text == text.strip() and not text.endswith(".")
+            assert [word for word in text.split() if word != word.lower() and word != "I"] == []
+
+
+def test_captions_say_the_forms_as_english_does() -> None:
+    assert captions(Cell("work", "present", "3sg")) == (
+        "3rd person singular present simple of work",
+        "he works",
+        "she works",
+        "it works",
+        "present simple of work, he/she/it",
+        "present simple of work",
+        "works",
+    )
+    assert {"for me to work", "to work"} <= set(captions(Cell("work", "infinitive", "1sg")))
+    assert "she has written" in captions(Cell("write", "participle", "3sg"))
+    assert "I will be" in captions(Cell("be", "future", "1sg"))
+    assert "you were" in captions(Cell("be", "past", "2sg"))
+
+
+def test_a_syncretic_caption_belongs_to_every_cell_it_is_true_of() -> None:
+    cells = {cell for cell in CELLS if "you put" in captions(cell)}
+    assert cells == {Cell("put", "present", "2sg"), Cell("put", "past", "2sg")}
+
+
+def test_hard_negatives_differ_in_the_tense_alone_or_the_person_alone() -> None:
+    for cell in CELLS:
+        others = hard_negatives(cell)
+        assert len(set(others)) == 6
+        assert {sum(mine != its for mine, its in zip(cell, other, strict=True)) for other in others} == {1}
+        assert {other.lemma for other in others} == {cell.lemma}

@@ -1,0 +1,62 @@
+import re
+
+import numpy as np
+import pytest
+
+from hfmm.grammar import CELLS, PERSONS, TENSES, Cell, parse
+from hfmm.grammar.sentences import TEMPLATES, Sentence, fitting, sentence, sentences
+
+
+@pytest.mark.parametrize("cell", CELLS, ids="-".join)
+def test_every_sentence_of_a_cell_is_read_as_that_cell(cell: Cell) -> None:
+    assert len(sentences(cell)) >= 4
+    for one in sentences(cell):
+        assert one.cell == cell
+        assert cell in {reading[:3] for reading in parse(one.text)}, one.text
+
+
+def test_no_two_cells_and_no_two_templates_share_a_sentence() -> None:
+    texts = [one.text for cell in CELLS for one in sentences(cell)]
+    assert len(set(texts)) == len(texts)
+
+
+def test_sentences_are_written_as_english_is() -> None:
+    for text in (one.text for cell in CELLS for one in sentences(cell)):
+        assert re.fullmatch(r"[A-Z][A-Za-z ]* [A-Za-z]+\.", text), text
+        assert not re.search(r"\ba [aeiou]|\ban [^aeiou]|  ", text), text
+        assert not re.search(r"\b(He|She|It|sister|teacher|neighbour) (have|want|are|am|do)\b", text), text
+        assert len(text) <= 64
+
+
+def test_known_sentences_are_among_them() -> None:
+    def template(text: str, *cell: str) -> str:
+        return {one.text: one.template for one in sentences(Cell(*cell))}[text]  # type: ignore[arg-type]
+
+    assert template("She has written a letter.", "write", "participle", "3sg") == "SUBJ has PARTICIPLE"
+    assert template("You are tired.", "be", "present", "2sg") == "SUBJ PRESENT"
+    assert template("Last week I put the key on the table.", "put", "past", "1sg") == "last week SUBJ PAST"
+    assert template("My sister wants to go home.", "go", "infinitive", "3sg") == "SUBJ wants to VERB"
+    assert template("It will stop at the corner.", "stop", "future", "3sg") == "SUBJ will VERB"
+
+
+def test_templates_cover_every_tense_and_person() -> None:
+    assert {(one.tense, person) for one in TEMPLATES for person in one.persons} == {
+        (tense, person) for tense in TENSES for person in PERSONS
+    }
+    assert len({one.text for one in TEMPLATES}) == len(TEMPLATES)
+
+
+def test_a_sentence_with_a_word_for_the_time_fits_the_template_without_it_too() -> None:
+    cell = Cell("go", "past", "1sg")
+    assert fitting(Sentence("Last week I went home.", "last week SUBJ PAST", cell)) == (
+        "last week SUBJ PAST",
+        "SUBJ PAST",
+    )
+    assert fitting(Sentence("I went home.", "SUBJ PAST", cell)) == ("SUBJ PAST",)
+
+
+def test_the_same_generator_draws_the_same_sentence() -> None:
+    cell = Cell("eat", "future", "3sg")
+    drawn = [sentence(cell, np.random.default_rng(seed)) for seed in range(40)]
+    assert drawn == [sentence(cell, np.random.default_rng(seed)) for seed in range(40)]
+    assert len(set(drawn)) > 20
