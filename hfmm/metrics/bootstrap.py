@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 REPLICATES = 2000
+FUNCTIONAL_REPLICATES = 200  # each is a whole evaluation of the functional
 
 
 def interval(
@@ -17,11 +18,27 @@ def interval(
     Rows of one group are drawn together, because rows that share a group (a grammar cell, a speaker)
     are not independent. Both arrays have one value a row.
     """
-    _, membership = np.unique(np.asarray(groups), return_inverse=True)
-    count = int(membership.max()) + 1
-    sums = np.stack([np.bincount(membership, weights=values, minlength=count) for values in (numerators, denominators)])
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=REPLICATES)
+    membership, draws = _draws(groups, REPLICATES, seed)
+    sums = np.stack([np.bincount(membership, weights=values) for values in (numerators, denominators)])
     tops, bottoms = draws @ sums[0], draws @ sums[1]
     scores = tops[bottoms > 0] / bottoms[bottoms > 0]
     low, high = np.percentile(scores, [2.5, 97.5])
     return float(low), float(high)
+
+
+def interval_of(function: Callable[[np.ndarray], float], groups: Sequence[str], seed: int = 0) -> tuple[float, float]:
+    """Return the 2.5th and 97.5th percentile of a score that is no quotient of sums, such as a median.
+
+    ``function`` maps the weight of each row (n,), how often its group was drawn, to the score; NaN, for a draw that
+    has nothing to score, is left out.
+    """
+    membership, draws = _draws(groups, FUNCTIONAL_REPLICATES, seed)
+    low, high = np.nanpercentile([function(draw[membership].astype(float)) for draw in draws], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _draws(groups: Sequence[str], replicates: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the group index of each row (n,), and how often each group is drawn (replicates, groups)."""
+    _, membership = np.unique(np.asarray(groups), return_inverse=True)
+    count = int(membership.max()) + 1
+    return membership, np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)

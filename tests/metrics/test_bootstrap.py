@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hfmm.metrics.bootstrap import interval
+from hfmm.metrics.bootstrap import interval, interval_of
 
 
 def test_it_agrees_with_resampling_rows_one_by_one() -> None:
@@ -26,3 +26,34 @@ def test_groups_widen_the_interval_when_their_rows_agree() -> None:
 def test_the_seed_makes_it_repeatable() -> None:
     hits = np.array([0.0, 1.0, 1.0])
     assert interval(hits, np.ones(3), ["a", "b", "c"], 5) == interval(hits, np.ones(3), ["a", "b", "c"], 5)
+
+
+def test_a_functional_that_is_a_mean_has_the_interval_of_the_mean() -> None:
+    values = np.random.default_rng(2).standard_normal(600)
+    groups = [str(index // 3) for index in range(600)]
+    low, high = interval_of(lambda weights: float(weights @ values / weights.sum()), groups)
+    assert (low, high) == pytest.approx(interval(values, np.ones(600), groups), abs=0.03)
+
+
+def test_rows_of_one_group_have_one_weight_and_as_many_groups_are_drawn_as_there_are() -> None:
+    seen: list[np.ndarray] = []
+    interval_of(lambda weights: float(seen.append(weights) or 0), ["a", "b", "a", "c"])
+    assert len(seen) == 200
+    assert all(one[0] == one[2] and one[[0, 1, 3]].sum() == 3 for one in seen)
+
+
+def test_a_draw_with_nothing_to_score_is_left_out() -> None:
+    def share(weights: np.ndarray) -> float:
+        return 1.0 if weights[0] else float("nan")
+
+    assert interval_of(share, ["a", "b", "c"]) == (1, 1)
+
+
+def test_the_seed_makes_the_interval_of_a_functional_repeatable() -> None:
+    values = np.random.default_rng(3).standard_normal(20)
+    groups = [str(index) for index in range(20)]
+
+    def top(weights: np.ndarray) -> float:
+        return float(values[weights > 0].max())
+
+    assert interval_of(top, groups, 5) == interval_of(top, groups, 5)
