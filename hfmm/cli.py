@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from hfmm.errors import UserError
+from hfmm.hardware import is_main_process
 
 app = typer.Typer(
     add_completion=False,
@@ -43,6 +44,8 @@ def run_command(
 
     folder = out or Path("runs") / loaded.name
     run(loaded, folder, resume, _report)
+    if not is_main_process():
+        return
     typer.echo(
         f"\nlook      {folder}/model/README.md\n"
         f"predict   hfmm predict {folder}/model {folder}/model/example.png\n"
@@ -194,7 +197,8 @@ def _interrupt(signal_number: int, frame: object) -> None:
 
 
 def _end(message: str, status: int) -> None:
-    typer.echo(f"hfmm: {message}", err=True)
+    if is_main_process():
+        typer.echo(f"hfmm: {message}", err=True)
     sys.exit(status)
 
 
@@ -209,6 +213,8 @@ def _disk_is_full(error: BaseException | None) -> bool:
 
 
 def _report(step: str, text: str) -> None:
+    if not is_main_process():
+        return
     first, *rest = text.splitlines()
     typer.echo("\n".join([f"{step:<14} {first}", *(f"{'':<14} {line}" for line in rest)]))
 

@@ -1,10 +1,12 @@
-"""What this machine is good at: the precision it trains in, its threads, and the record of both."""
+"""What this machine is good at: precision, threads, the processes that train together, and the record of them."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Literal, NamedTuple
 
@@ -63,6 +65,24 @@ def peak_memory_mb() -> float:
         return 0.0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def is_main_process() -> bool:
+    """Tell whether this is the process that writes and speaks; `accelerate launch` starts several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def main_process_first() -> Iterator[None]:
+    """Let the main process do the block before the others do it too; none goes on before all have."""
+    import torch
+    from accelerate import PartialState
+
+    # Left to itself it takes processes that were launched on bare CPUs for strangers to each other.
+    state = PartialState(cpu=not torch.accelerator.is_available())
+    with state.main_process_first():
+        yield
+    state.wait_for_everyone()
 
 
 def processes() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -13,8 +14,8 @@ Report = Callable[[str, str], None]  # takes a step's name and what to say of it
 
 
 def watched() -> bool:
-    """Tell whether standard error is a terminal."""
-    return sys.stderr.isatty()
+    """Tell whether standard error is a terminal, and this the first of the processes that share it."""
+    return sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"
 
 
 def track(items: Iterable[Item], what: str, total: int | None = None, unit: str = "row") -> Iterator[Item]:

@@ -13,7 +13,7 @@ from hfmm import parts
 from hfmm import recipe as recipes
 from hfmm.errors import UserError
 from hfmm.evaluation import evaluate, headline
-from hfmm.hardware import processes
+from hfmm.hardware import is_main_process, main_process_first, processes
 from hfmm.progress import Report, quiet_libraries
 from hfmm.publishing.card import write_card
 from hfmm.publishing.verify import verify
@@ -27,13 +27,17 @@ from hfmm.training import train
 def run(recipe: Recipe, out: Path, resume: bool, report: Report) -> RunDirectory:
     """Take a recipe to a verified model in ``out``; with ``resume`` go on where a broken-off run stopped.
 
+    Under `accelerate launch` all processes train, and the main one does what comes after.
     Raises UserError for anything the user can mend; what was done before it is kept.
     """
     quiet_libraries()
     task = check(recipe)
-    directory = _open(recipe, out, resume)
-    data = prepare_data(recipe, directory, task, report)
+    with main_process_first():
+        directory = _open(recipe, out, resume or not is_main_process())
+        data = prepare_data(recipe, directory, task, report)
     train(recipe, directory, task, data, report)
+    if not is_main_process():
+        return directory
     trained = directory.read_results()["train"]
     report("train", f"{trained['seconds']} s, {trained['samples_per_second']} rows/s")
     evaluate(recipe, directory, task, data)

@@ -10,7 +10,7 @@ from typing import Any
 from datasets import DatasetDict
 
 from hfmm import models, parts
-from hfmm.hardware import environment, peak_memory_mb
+from hfmm.hardware import environment, is_main_process, main_process_first, peak_memory_mb
 from hfmm.models import adapt
 from hfmm.progress import Report, watched
 from hfmm.recipe import Recipe, Stage
@@ -26,11 +26,14 @@ def train(recipe: Recipe, run: RunDirectory, task_class: type[TaskProtocol], dat
 
     Raises UserError when a stage's modules do not exist or get no gradient.
     """
-    pin_environment(recipe, run)
+    with main_process_first():
+        pin_environment(recipe, run)
     folders = [run.checkpoints / f"{index}-{stage.name}" for index, stage in enumerate(recipe.stages)]
     for index, folder in enumerate(folders):
         if not (folder / STAGE_RECORD).is_file():
             _train_stage(recipe, index, folder, folders[index - 1] if index else None, run, task_class, data, report)
+    if not is_main_process():
+        return
     _publish(recipe, run, folders[-1])
     records = [json.loads((folder / STAGE_RECORD).read_text()) for folder in folders]
     seconds = sum(record["seconds"] for record in records)
@@ -85,8 +88,9 @@ def _train_stage(
     modules = adapt.table(model)
     report(f"stage {stage.name}", _what_trains(modules))
     task = task_class(model.config, processor)
-    resume = _last_complete_checkpoint(folder)
-    log = StageLog(run.log, stage.name, resume)
+    with main_process_first():
+        resume = _last_complete_checkpoint(folder)
+        log = StageLog(run.log, stage.name, resume)
     metric = parts.find("metrics", recipe.metrics[0], "statistics", "metrics")
     trainer = StageTrainer(
         task=task,
@@ -101,7 +105,9 @@ def _train_stage(
     )
     log.take_over(trainer)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    _finish_stage(stage, folder, trainer, task, data, modules, log.seconds())
+    with main_process_first():
+        if is_main_process():
+            _finish_stage(stage, folder, trainer, task, data, modules, log.seconds())
 
 
 def _what_trains(modules: list[adapt.ModuleRow]) -> str:
@@ -162,8 +168,6 @@ def _finish_stage(
     seconds: float,
 ) -> None:
     """Write the stage's merged model and adapter, then the record that says it is done; drop what resuming needed."""
-    if not trainer.is_world_process_zero():
-        return
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
     record: dict[str, Any] = {"name": stage.name, "seconds": round(seconds, 2)}
     if stage.train == "lora":

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
+# What `accelerate launch` starts on several GPUs; on CPUs it starts several processes only through MPI.
+TWO_PROCESSES = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
 
 
 def results(run: Path) -> dict:  # type: ignore[type-arg]
@@ -99,3 +105,29 @@ def test_the_same_recipe_gives_the_same_weights_twice(write_recipe: Callable[...
         run(recipe.load(str(write_recipe())), tmp_path / name, False, lambda step, text: None)
     one, two = ((tmp_path / name / "model/model.safetensors").read_bytes() for name in ("one", "two"))
     assert one == two
+
+
+def test_two_launched_processes_train_one_model_and_speak_with_one_voice(
+    write_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    command = [*TWO_PROCESSES, "-m", "hfmm.cli", "run", str(write_recipe()), "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("evaluate") == done.stdout.count("verify") == done.stdout.count("stage head") == 1
+    found = results(tmp_path / "run")
+    assert found["verified"]["snippet"]
+    # 24 rows in batches of 8 a process: two steps an epoch where one process takes three.
+    assert [stage["steps"] for stage in found["train"]["stages"]] == [2, 4]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    scored = [(line["stage"], line["step"]) for line in lines if "eval_accuracy" in line]
+    assert scored == [("head", 2), ("full", 2), ("full", 4)]
+
+
+def test_a_mistake_is_told_once_by_two_launched_processes(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    command = [*TWO_PROCESSES, "-m", "hfmm.cli", "run", str(write_recipe()), "--set", "stages.head.train=[nothing]"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr.count("hfmm: ") == 1
+    assert "the model has no module 'nothing'" in done.stderr
