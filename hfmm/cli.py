@@ -88,8 +88,13 @@ def show_command(
     from hfmm.recipe_text import commented
 
     changes = list(overrides or ())
+    if columns and data is None:
+        raise UserError("--column names the columns of your own data: give the data with --data.")
+    for pair in columns or ():
+        if "=" not in pair:
+            raise UserError(f"--column {pair}: write ours=yours, for example label=species.")
     if data is not None:
-        mapping = ", ".join("{}: {}".format(*pair.split("=", 1)) for pair in columns or () if "=" in pair)
+        mapping = ", ".join("{}: {}".format(*pair.split("=", 1)) for pair in columns or ())
         changes += [
             "data.builder=folder",
             f"data.path={data}",
@@ -131,13 +136,18 @@ def evaluate_command(run: RunFolder) -> None:
 
 
 @app.command("card")
-def card_command(run: RunFolder) -> None:
+def card_command(
+    run: RunFolder,
+    to: Annotated[Path | None, typer.Option(help="A folder that gets a copy, as this project's model_cards/.")] = None,
+) -> None:
     """Draw the plots and write the card of a run again."""
-    from hfmm.publishing.card import write_card
+    from hfmm.publishing.card import copy_card, write_card
     from hfmm.run import open_run
 
-    _, directory = open_run(run)
+    recipe, directory = open_run(run)
     _report("card", str(write_card(directory)))
+    if to is not None:
+        _report("copy", str(copy_card(directory, recipe.name, to)))
 
 
 @app.command("verify")

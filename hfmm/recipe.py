@@ -121,7 +121,7 @@ class Recipe(Strict):
 
     def to_yaml(self) -> str:
         """Return the resolved recipe, every default spelled out."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=10_000)
 
 
 def available() -> dict[str, Path]:

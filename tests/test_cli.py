@@ -41,6 +41,17 @@ def test_show_starts_a_recipe_for_the_users_own_data(hfmm: Call, tmp_path: Path)
     assert again == said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--column", "label=species"], "give the data with --data"),
+        (["--data", "./photos", "--column", "species"], "--column species: write ours=yours"),
+    ],
+)
+def test_columns_that_say_nothing_are_refused(fails: Callable[..., str], arguments: list[str], words: str) -> None:
+    assert words in fails("show", "vit_icons", *arguments)
+
+
 def test_a_run_ends_with_the_lines_that_come_next(
     hfmm: Call, write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -14,10 +14,11 @@ from PIL import ImageDraw
 from pydantic import Field
 
 from hfmm.data import drawing
+from hfmm.data.cells import cell_of_row
 from hfmm.data.images import encode
 from hfmm.data.labels import label_feature
 from hfmm.data.synthesis import SPLITS, Split, draw_splits
-from hfmm.grammar import CELLS, LEMMAS, PERSONS, TENSES, Cell, captions, surface_form
+from hfmm.grammar import LEMMAS, PERSONS, TENSES, Cell, captions, surface_form
 from hfmm.strict import Strict
 
 HUES: dict[str, float | None] = {"infinitive": None, "present": 220, "past": 0, "participle": 125, "future": 285}
@@ -84,13 +85,8 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
 
 
 def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
-    cells = _cells(options, split)
     for index in indices:
-        # One shuffled pass over the cells after another, so that every cell comes equally often.
-        order = np.random.default_rng([options.seed, SPLITS.index(split), 1, index // len(cells)]).permutation(
-            len(cells)
-        )
-        cell = cells[order[index % len(cells)]]
+        cell = cell_of_row(options.seed, split, index, options.hold_out == "cell")
         rng = np.random.default_rng([options.seed, SPLITS.index(split), 2, index])
         font, background = _style(options, split, rng)
         attributes = [f"{key}: {getattr(cell, key)}" for key in ATTRIBUTES]
@@ -107,16 +103,6 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
             "font": font,
             "background": background,
         }
-
-
-def _cells(options: Options, split: Split) -> list[Cell]:
-    """Return the cells that may occur in a split; with `hold_out: cell` the splits share none."""
-    if options.hold_out != "cell":
-        return list(CELLS)
-    order = np.random.default_rng([options.seed, 3]).permutation(len(CELLS))
-    first, second = len(CELLS) * 7 // 10, len(CELLS) * 8 // 10
-    part = {"train": order[:first], "validation": order[first:second], "test": order[second:]}[split]
-    return [CELLS[index] for index in sorted(part)]
 
 
 def _style(options: Options, split: Split, rng: np.random.Generator) -> tuple[str, str]:

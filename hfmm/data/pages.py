@@ -14,6 +14,7 @@ from PIL import ImageDraw
 from pydantic import Field, ValidationInfo, field_validator
 
 from hfmm.data import drawing, photograph
+from hfmm.data.cells import cell_of_row
 from hfmm.data.icons import FONTS
 from hfmm.data.images import encode
 from hfmm.data.synthesis import SPLITS, Split, draw_splits
@@ -80,11 +81,8 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
 
 
 def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
-    cells = _cells(options, split)
     for index in indices:
-        # One shuffled pass over the cells after another, so that every cell comes equally often.
-        passes = np.random.default_rng([options.seed, SPLITS.index(split), 1, index // len(cells)])
-        cell = cells[passes.permutation(len(cells))[index % len(cells)]]
+        cell = cell_of_row(options.seed, split, index, options.hold_out == "cell")
         rng = np.random.default_rng([options.seed, SPLITS.index(split), 2, index])
         sources: list[Split] = [split] if options.hold_out == "font" else list(SPLITS)
         font = str(rng.choice([name for source in sources for name in FONTS[source]]))
@@ -100,16 +98,6 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
             "group": page.group,
             "font": font,
         }
-
-
-def _cells(options: Options, split: Split) -> list[Cell]:
-    """Return the cells that may occur in a split; with `hold_out: cell` the splits share none."""
-    if options.hold_out != "cell":
-        return list(CELLS)
-    order = np.random.default_rng([options.seed, 3]).permutation(len(CELLS))
-    first, second = len(CELLS) * 7 // 10, len(CELLS) * 8 // 10
-    part = {"train": order[:first], "validation": order[first:second], "test": order[second:]}[split]
-    return [CELLS[index] for index in sorted(part)]
 
 
 def _print(options: Options, cell: Cell, rng: np.random.Generator) -> Print:

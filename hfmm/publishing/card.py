@@ -20,6 +20,7 @@ from hfmm.run_directory import RunDirectory, atomic_file
 from hfmm.tasks import resolve
 
 PROSE = ("Uses", "Limits")
+PICTURE = r"!\[([^]]*)\]\(([^)/]+)\)"  # only pictures that lie beside the card
 
 
 def write_card(run: RunDirectory) -> Path:
@@ -35,7 +36,8 @@ def write_card(run: RunDirectory) -> Path:
     for name in plots:
         shutil.copyfile(run.plots / name, run.model / name)
     predictions = read_predictions(run)
-    shutil.copyfile(run.recipe, run.model / "recipe.yaml")
+    recipe_text = _without_folders(run.recipe.read_text(encoding="utf-8"), recipe)
+    (run.model / "recipe.yaml").write_text(recipe_text, encoding="utf-8")
     model, task = load_task(run.model, task_class)
     example = task.from_stored(predictions[0]["input"])
     example_file = task.write_example(example, run.model)
@@ -50,7 +52,7 @@ def write_card(run: RunDirectory) -> Path:
     text = environment.get_template("card.md.jinja").render(
         metadata=data.to_yaml(line_break="\n"),
         recipe=recipe,
-        recipe_text=run.recipe.read_text(encoding="utf-8").strip(),
+        recipe_text=recipe_text.strip(),
         results=results,
         task=task,
         plots=plots,
@@ -69,6 +71,19 @@ def write_card(run: RunDirectory) -> Path:
     path = run.model / "README.md"
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def copy_card(run: RunDirectory, name: str, folder: Path) -> Path:
+    """Copy a run's card to ``name``.md in ``folder`` and its pictures into a folder ``name`` beside it."""
+    text = (run.model / "README.md").read_text(encoding="utf-8")
+    pictures = folder / name
+    pictures.mkdir(parents=True, exist_ok=True)
+    for picture in re.findall(PICTURE, text):
+        shutil.copyfile(run.model / picture[1], pictures / picture[1])
+    path = folder / f"{name}.md"
+    with atomic_file(path) as temporary:
+        temporary.write_text(re.sub(PICTURE, rf"![\1]({name}/\2)", text), encoding="utf-8")
     return path
 
 
@@ -103,14 +118,31 @@ def _base(checkpoint: str) -> str:
     """Return how the card names the checkpoint; a folder by its last part, because its path is nobody's business."""
     if checkpoint.startswith(BUILTIN):
         return f"`{checkpoint.removeprefix(BUILTIN)}`, the small checkpoint that comes with hfmm,"
-    folder = Path(checkpoint).expanduser()
-    name = folder.parent.name if folder.name == "model" else folder.name  # a run's model/ is known by the run
-    return f"the folder `{name}`" if folder.is_dir() else f"`{checkpoint}`"
+    return f"the folder `{_last_part(checkpoint)}`" if _is_folder(checkpoint) else f"`{checkpoint}`"
+
+
+def _is_folder(source: str) -> bool:
+    return Path(source).expanduser().exists()
+
+
+def _last_part(folder: str) -> str:
+    path = Path(folder).expanduser().resolve()
+    return path.parent.name if path.name == "model" else path.name  # a run's model/ is known by the run
+
+
+def _without_folders(text: str, recipe: dict[str, Any]) -> str:
+    """Return the recipe with each folder of this machine cut down to its last part, and marked as such."""
+    for part, key in (("model", "checkpoint"), ("data", "path")):
+        source = recipe[part].get(key)
+        if source and _is_folder(source):
+            line = yaml.safe_dump({key: source}, allow_unicode=True, width=10_000).strip()
+            text = text.replace(f"  {line}\n", f"  {key}: {_last_part(source)}  # a local folder\n", 1)
+    return text
 
 
 def _metadata(recipe: dict[str, Any], results: dict[str, Any], tag: str, best: dict[str, Any]) -> ModelCardData:
     checkpoint = recipe["model"]["checkpoint"]
-    on_the_hub = not checkpoint.startswith(BUILTIN) and not Path(checkpoint).expanduser().is_dir()
+    on_the_hub = not checkpoint.startswith(BUILTIN) and not _is_folder(checkpoint)
     return ModelCardData(
         language=recipe["publish"]["language"],
         license=recipe["publish"]["license"],

@@ -7,7 +7,7 @@ from PIL import Image
 
 from hfmm.data import fingerprint, icons, synthesis, undecoded
 from hfmm.data.labels import label_names
-from hfmm.grammar import CELLS, surface_form
+from hfmm.grammar import CELLS, Cell, captions, surface_form
 
 SMALL = {"train": 60, "validation": 24, "test": 40, "size": 32}
 
@@ -47,6 +47,7 @@ def test_a_row_says_the_same_thing_in_all_its_columns(data: DatasetDict) -> None
         lemma, tense, person = row["group"].split("/")
         assert names_of(data["test"].features, row) == [f"lemma: {lemma}", f"tense: {tense}", f"person: {person}"]
         assert row["text"].endswith(surface_form(lemma, tense, person))
+        assert row["captions"] == list(captions(Cell(lemma, tense, person)))
         assert row["image"].size == (32, 32)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from hfmm.errors import UserError
 from hfmm.publishing import card
+from hfmm.run_directory import RunDirectory
 
 
 @pytest.fixture
@@ -38,13 +40,25 @@ def test_every_score_is_that_of_the_record(text: str, finished_run: Path) -> Non
 def test_it_says_what_was_frozen_and_how_to_repeat_it(text: str, finished_run: Path) -> None:
     assert "| `vit.embeddings` | 12,400 | frozen | frozen |" in text
     assert "| `classifier` | 476 | trained | trained |" in text
-    assert (finished_run / "recipe.yaml").read_text().strip() in text
+    assert (finished_run / "model/recipe.yaml").read_text().strip() in text
     assert json.loads((finished_run / "results.json").read_text())["data"]["fingerprint"] in text
 
 
-def test_every_picture_it_shows_is_there(text: str, finished_run: Path) -> None:
-    import re
+def test_a_folder_of_this_machine_is_published_by_its_last_part(text: str, finished_run: Path, tiny_vit: Path) -> None:
+    assert f"checkpoint: {tiny_vit}\n" in (finished_run / "recipe.yaml").read_text()
+    assert f"  checkpoint: {tiny_vit.name}  # a local folder\n" in text
+    assert f"the folder `{tiny_vit.name}`" in text
+    assert str(tiny_vit.parent) not in text
 
+
+def test_a_copy_takes_its_pictures_along(finished_run: Path, tmp_path: Path) -> None:
+    path = card.copy_card(RunDirectory(finished_run), "tiny", tmp_path)
+    linked = re.findall(r"!\[[^]]*\]\(([^)]+)\)", path.read_text())
+    assert "tiny/confusion.png" in linked
+    assert all((tmp_path / name).is_file() for name in linked)
+
+
+def test_every_picture_it_shows_is_there(text: str, finished_run: Path) -> None:
     names = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
     assert {"example.png", "loss.png", "confusion.png", "mistakes.png"} <= set(names)
     for name in names:
