@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -41,6 +41,7 @@ def run_command(
 
     loaded = recipes.load(recipe, overrides or ())
     from hfmm.run import run
+    from hfmm.tasks import resolve
 
     folder = out or Path("runs") / loaded.name
     run(loaded, folder, resume, _report)
@@ -49,7 +50,7 @@ def run_command(
     typer.echo(
         f"\nlook      {folder}/model/README.md\n"
         f"predict   hfmm predict {folder}/model {folder}/model/example.png\n"
-        f'load      transformers.pipeline("{_pipeline_tag(loaded.task)}", model="{folder}/model")'
+        f'load      transformers.pipeline("{resolve(loaded)[0].pipeline_tag}", model="{folder}/model")'
     )
 
 
@@ -129,8 +130,8 @@ def evaluate_command(run: RunFolder) -> None:
     from hfmm.run import check, open_run, prepare_data
 
     recipe, directory = open_run(run)
-    task = check(recipe)
-    evaluate(recipe, directory, task, prepare_data(recipe, directory, task, _report))
+    check(recipe)
+    evaluate(recipe, directory, prepare_data(recipe, directory, _report))
     best = headline(directory)
     _report("evaluate", f"{best['metric']} {best['value']:.3f} ({best['ci95'][0]:.3f} to {best['ci95'][1]:.3f})")
 
@@ -227,12 +228,6 @@ def _report(step: str, text: str) -> None:
         return
     first, *rest = text.splitlines()
     typer.echo("\n".join([f"{step:<14} {first}", *(f"{'':<14} {line}" for line in rest)]))
-
-
-def _pipeline_tag(task: str) -> Any:
-    from hfmm.tasks import resolve
-
-    return resolve(task).pipeline_tag
 
 
 if __name__ == "__main__":

@@ -18,14 +18,16 @@ from hfmm.metrics.bootstrap import interval
 from hfmm.progress import track
 from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory, atomic_file
-from hfmm.tasks import TaskProtocol, for_pipeline_tag
+from hfmm.tasks import TaskProtocol, for_pipeline_tag, resolve
 
 BATCH_SIZE = 32  # verify and predict use the same, because logits change a little with the batch
 EXAMPLES = 32  # rows whose input is stored for verify
 MISTAKES = 24  # misclassified rows whose input is stored for the card
 
 
-def load_task(directory: Path, task_class: type[TaskProtocol] | None = None) -> tuple[Any, TaskProtocol]:
+def load_task(
+    directory: Path, task_class: type[TaskProtocol] | None = None, options: Any = None
+) -> tuple[Any, TaskProtocol]:
     """Return (model, task) for a saved model; the task is found by the card's pipeline tag unless given.
 
     Raises UserError when the folder holds no model or no card that names its task.
@@ -38,9 +40,9 @@ def load_task(directory: Path, task_class: type[TaskProtocol] | None = None) -> 
         if not tag:
             raise UserError(f"{directory} has no README.md with a pipeline_tag, so its task is unknown.")
         task_class = for_pipeline_tag(tag)
-    model, processor = models.reload(str(directory), task_class.auto_class)
+    model, processor = models.reload(str(directory))
     model.eval()
-    return model, task_class(model.config, processor)
+    return model, task_class(model.config, processor, options or task_class.Options())
 
 
 def predict_files(directory: Path, paths: Sequence[str]) -> list[str]:
@@ -53,12 +55,12 @@ def predict_files(directory: Path, paths: Sequence[str]) -> list[str]:
     return [json.dumps({"file": path, **one}, ensure_ascii=False) for path, one in zip(paths, predictions, strict=True)]
 
 
-def evaluate(recipe: Recipe, run: RunDirectory, task_class: type[TaskProtocol], data: DatasetDict) -> None:
+def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
     """Score the saved model on the test split, run the probes, write predictions.parquet and the records."""
     test = data["test"]
-    model, task = load_task(run.model, task_class)
+    model, task = load_task(run.model, *resolve(recipe))
     predictions = list(track(task.predict(model, test, BATCH_SIZE), "predict test", len(test)))
-    references = [task.reference(row) for row in test.select_columns(["label"])]
+    references = [task.reference(row) for row in test.select_columns(list(task.answers))]
     groups = [str(group) for group in test["group"][:]]
     weights = "tuned" if recipe.model.init == "pretrained" else "random"
     records = _records(recipe, predictions, references, groups, weights, "")
@@ -66,7 +68,7 @@ def evaluate(recipe: Recipe, run: RunDirectory, task_class: type[TaskProtocol], 
         probe = parts.find("probes", name, "CONDITION", "probes")
         records += _records(recipe, probe.predict(task, data), references, groups, weights, probe.CONDITION)
     _write_predictions(run.predictions, task, test, predictions, references, groups)
-    run.update_results(recipe=recipe.name, task=recipe.task, records=records)
+    run.update_results(recipe=recipe.name, task=recipe.task.name, records=records)
 
 
 def _records(

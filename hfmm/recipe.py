@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from hfmm.errors import UserError
 from hfmm.overrides import override_key
@@ -61,6 +68,21 @@ class _Part(Strict):
         return dict(self.model_extra or {})
 
 
+class Task(_Part):
+    """Which task; one without options of its own is written as its name alone."""
+
+    name: str = Field(description="a task of `hfmm list`, or a dotted path of your own")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_name_is_enough(cls, values: Any) -> Any:
+        return {"name": values} if isinstance(values, str) else values
+
+    @model_serializer(mode="wrap")
+    def _shortest(self, serialize: SerializerFunctionWrapHandler) -> Any:
+        return serialize(self) if self.options else self.name
+
+
 class Data(_Part):
     """Which dataset, and what to do with rows that cannot be used."""
 
@@ -90,7 +112,7 @@ class Recipe(Strict):
     """A whole run as data; the resolved recipe is saved with the run and is enough to repeat it."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    task: str
+    task: Task
     data: Data
     model: Model
     stages: list[Stage] = Field(min_length=1, description="one after another, each from where the last one ended")

@@ -9,7 +9,7 @@ from typing import Any
 from datasets import DatasetDict
 
 from hfmm import data as datasets_of_recipes
-from hfmm import parts
+from hfmm import models, parts
 from hfmm import recipe as recipes
 from hfmm.errors import UserError
 from hfmm.evaluation import evaluate, headline
@@ -19,7 +19,7 @@ from hfmm.publishing.card import write_card
 from hfmm.publishing.verify import verify
 from hfmm.recipe import Recipe
 from hfmm.run_directory import COMPLETE, RunDirectory, atomic_file
-from hfmm.tasks import TaskProtocol, resolve
+from hfmm.tasks import resolve
 from hfmm.tasks.preflight import screen
 from hfmm.training import train
 
@@ -31,16 +31,16 @@ def run(recipe: Recipe, out: Path, resume: bool, report: Report) -> RunDirectory
     Raises UserError for anything the user can mend; what was done before it is kept.
     """
     quiet_libraries()
-    task = check(recipe)
+    check(recipe)
     with main_process_first():
         directory = _open(recipe, out, resume or not is_main_process())
-        data = prepare_data(recipe, directory, task, report)
-    train(recipe, directory, task, data, report)
+        data = prepare_data(recipe, directory, report)
+    train(recipe, directory, data, report)
     if not is_main_process():
         return directory
     trained = directory.read_results()["train"]
     report("train", f"{trained['seconds']} s, {trained['samples_per_second']} rows/s")
-    evaluate(recipe, directory, task, data)
+    evaluate(recipe, directory, data)
     best = headline(directory)
     report(
         "evaluate",
@@ -58,19 +58,18 @@ def open_run(root: Path) -> tuple[Recipe, RunDirectory]:
     return recipes.load(str(directory.recipe)), directory
 
 
-def check(recipe: Recipe) -> type[TaskProtocol]:
-    """Resolve every part that the recipe names and return its task; nothing heavy has been loaded so far."""
+def check(recipe: Recipe) -> None:
+    """Raise UserError for a part that does not exist or does not take its options; nothing heavy is loaded for it."""
     where = recipe.origins
-    task = resolve(recipe.task, f"{where.get('task', 'recipe')}: task")
+    resolve(recipe)
     for name in recipe.metrics:
         parts.find("metrics", name, "statistics", f"{where.get('metrics', 'recipe')}: metrics")
     for name in recipe.probes:
         parts.find("probes", name, "CONDITION", f"{where.get('probes', 'recipe')}: probes")
     datasets_of_recipes.resolve(recipe)
-    return task
 
 
-def prepare_data(recipe: Recipe, directory: RunDirectory, task: type[TaskProtocol], report: Report) -> DatasetDict:
+def prepare_data(recipe: Recipe, directory: RunDirectory, report: Report) -> DatasetDict:
     """Build the data, screen its rows, and record or compare its fingerprint."""
     cache = directory.checkpoints / "data"
     if not (cache / COMPLETE).is_file():
@@ -79,7 +78,10 @@ def prepare_data(recipe: Recipe, directory: RunDirectory, task: type[TaskProtoco
     cache.mkdir(parents=True, exist_ok=True)
     data = datasets_of_recipes.build(recipe, cache, processes())
     (cache / COMPLETE).touch()
-    data, bad = screen(task, data, recipe.data.on_bad_row)
+    task, _ = resolve(recipe)
+    config, processor = models.processor(recipe, task.auto_class)
+    check_row = task.checker(config, processor, data["train"].features)
+    data, bad = screen(task.columns, check_row, data, recipe.data.on_bad_row)
     fingerprint = datasets_of_recipes.fingerprint(data)
     known: dict[str, Any] = directory.read_results().get("data", {}) if directory.results.is_file() else {}
     if known and known["fingerprint"] != fingerprint:

@@ -42,7 +42,7 @@ class StageTrainer(Trainer):
         with self.autocast_smart_context_manager():
             mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
         predictions = [one["prediction"] for one in gather_object(mine)]
-        references = gather_object([self.task.reference(row) for row in rows.select_columns(["label"])])
+        references = gather_object([self.task.reference(row) for row in rows.select_columns(list(self.task.answers))])
         numerators, denominators = self.metric.statistics(predictions, references)[""]
         scores = {f"{metric_key_prefix}_{self.metric_name}": float(numerators.sum() / denominators.sum())}
         self.log(scores)

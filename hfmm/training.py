@@ -15,13 +15,13 @@ from hfmm.models import adapt
 from hfmm.progress import Report, watched
 from hfmm.recipe import Recipe, Stage
 from hfmm.run_directory import COMPLETE, RunDirectory, atomic_directory, write_json
-from hfmm.tasks import TaskProtocol
+from hfmm.tasks import TaskProtocol, resolve
 from hfmm.training_log import StageLog
 
 STAGE_RECORD = "stage.json"  # written last into a stage's folder: the stage is done
 
 
-def train(recipe: Recipe, run: RunDirectory, task_class: type[TaskProtocol], data: DatasetDict, report: Report) -> None:
+def train(recipe: Recipe, run: RunDirectory, data: DatasetDict, report: Report) -> None:
     """Train every stage that is not yet done, then write the merged model and, where one stands alone, the adapter.
 
     Raises UserError when a stage's modules do not exist or get no gradient.
@@ -31,7 +31,7 @@ def train(recipe: Recipe, run: RunDirectory, task_class: type[TaskProtocol], dat
     folders = [run.checkpoints / f"{index}-{stage.name}" for index, stage in enumerate(recipe.stages)]
     for index, folder in enumerate(folders):
         if not (folder / STAGE_RECORD).is_file():
-            _train_stage(recipe, index, folder, folders[index - 1] if index else None, run, task_class, data, report)
+            _train_stage(recipe, index, folder, folders[index - 1] if index else None, run, data, report)
     if not is_main_process():
         return
     _publish(recipe, run, folders[-1])
@@ -67,7 +67,6 @@ def _train_stage(
     folder: Path,
     previous: Path | None,
     run: RunDirectory,
-    task_class: type[TaskProtocol],
     data: DatasetDict,
     report: Report,
 ) -> None:
@@ -76,18 +75,21 @@ def _train_stage(
     from hfmm.trainer import StageTrainer
 
     stage = recipe.stages[index]
+    task_class, options = resolve(recipe)
     set_seed(recipe.seed + index)
     if previous is None:
         model, processor = models.load(recipe, data["train"].features, task_class.auto_class)
     else:
-        model, processor = models.reload(str(previous / "model"), task_class.auto_class)
+        model, processor = models.reload(str(previous / "model"))
     family = models.family_of(model.config.model_type, task_class.auto_class, recipe.model.checkpoint)
     whole = [name for one in recipe.stages[:index] if isinstance(one.train, list) for name in one.train]
     where = f"{recipe.origins.get(f'stages.{index}.train', 'recipe')}: stages.{stage.name}.train"
     model = adapt.prepare(model, stage, family, whole, where)
     modules = adapt.table(model)
     report(f"stage {stage.name}", _what_trains(modules))
-    task = task_class(model.config, processor)
+    task = task_class(model.config, processor, options)
+    if task.joint:
+        task.passes = stage.gradient_accumulation
     with main_process_first():
         resume = _last_complete_checkpoint(folder)
         log = StageLog(run.log, stage.name, resume)

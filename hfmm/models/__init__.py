@@ -10,7 +10,7 @@ from datasets import Features
 from hfmm import parts
 from hfmm.errors import UserError
 from hfmm.models import checkpoint
-from hfmm.recipe import Recipe
+from hfmm.recipe import Model, Recipe
 from hfmm.strict import validate
 
 
@@ -20,12 +20,28 @@ def load(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]
     ``auto_class`` is the Auto class that the task trains. Raises UserError for a checkpoint that
     cannot be had or that does not fit the task.
     """
+    family, *found = _find(recipe, auto_class)
+    loaded: tuple[Any, Any] = family.load(*found, features, auto_class)
+    return loaded
+
+
+def processor(recipe: Recipe, auto_class: str) -> tuple[Any, Any]:
+    """Return (config, processor) of the recipe's checkpoint, which is what its rows can be checked against.
+
+    Raises UserError like `load`.
+    """
+    family, *found = _find(recipe, auto_class)
+    both: tuple[Any, Any] = family.processor(*found)
+    return both
+
+
+def _find(recipe: Recipe, auto_class: str) -> tuple[ModuleType, str, Model, Any, Any]:
+    """Return the family of the recipe's checkpoint, and what its functions take: source, spec, config, options."""
     source = checkpoint.locate(recipe.model)
     config = checkpoint.config(source, recipe.model)
     family = family_of(config.model_type, auto_class, recipe.model.checkpoint)
     options = validate(family.Options, recipe.model.options, recipe.origins, prefix="model")
-    loaded: tuple[Any, Any] = family.load(source, recipe.model, config, options, features, auto_class)
-    return loaded
+    return family, source, recipe.model, config, options
 
 
 def family_of(model_type: str, auto_class: str, name: str) -> ModuleType:
@@ -44,7 +60,7 @@ def family_of(model_type: str, auto_class: str, name: str) -> ModuleType:
     return fitting[0]
 
 
-def reload(directory: str, auto_class: str) -> tuple[Any, Any]:
+def reload(directory: str) -> tuple[Any, Any]:
     """Return (model, processor) from a folder that a run wrote, in the dtype it was saved in.
 
     Raises UserError when the folder does not hold both whole.
@@ -53,7 +69,8 @@ def reload(directory: str, auto_class: str) -> tuple[Any, Any]:
     from safetensors import SafetensorError
 
     try:
-        model = getattr(transformers, auto_class).from_pretrained(directory, dtype="auto")
+        config = transformers.AutoConfig.from_pretrained(directory)
+        model = getattr(transformers, config.architectures[0]).from_pretrained(directory, dtype="auto")
         return model, transformers.AutoProcessor.from_pretrained(directory)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"The model in {directory} does not load: {str(error).strip().splitlines()[0]}") from error

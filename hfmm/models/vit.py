@@ -27,6 +27,16 @@ def supported(auto_class: str) -> set[str]:
     return set(MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES)
 
 
+def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
+    """Return the checkpoint's config and image processor; raises UserError when it has none."""
+    from transformers import AutoImageProcessor
+
+    try:
+        return config, AutoImageProcessor.from_pretrained(source, revision=spec.revision)
+    except (OSError, ValueError, ImportError) as error:
+        raise unavailable(spec, error) from error
+
+
 def load(
     source: str, spec: Model, config: Any, options: Options, features: Features, auto_class: str
 ) -> tuple[Any, Any]:
@@ -45,12 +55,12 @@ def load(
         "multi_label_classification" if is_multi_attribute(features) else "single_label_classification"
     )
     auto = getattr(transformers, auto_class)
+    _, image_processor = processor(source, spec, config, options)
+    if spec.init == "random":
+        model = auto.from_config(config, dtype="float32")
+        _start_from_even_odds(model, names)
+        return model, image_processor
     try:
-        processor = transformers.AutoImageProcessor.from_pretrained(source, revision=spec.revision)
-        if spec.init == "random":
-            model = auto.from_config(config, dtype="float32")
-            _start_from_even_odds(model, names)
-            return model, processor
         model, info = auto.from_pretrained(
             source,
             revision=spec.revision,
@@ -64,7 +74,7 @@ def load(
     _check_only_the_head_is_new(model, info, spec)
     if info["missing_keys"] or info["mismatched_keys"]:
         _start_from_even_odds(model, names)
-    return model, processor
+    return model, image_processor
 
 
 def head(model: Any) -> list[str]:

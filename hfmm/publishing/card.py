@@ -15,6 +15,7 @@ from hfmm.errors import UserError
 from hfmm.evaluation import headline, load_task, read_predictions
 from hfmm.models.checkpoint import BUILTIN
 from hfmm.publishing.plots import draw_plots
+from hfmm.recipe import load
 from hfmm.resources import MODEL_CARDS
 from hfmm.run_directory import RunDirectory, atomic_file
 from hfmm.tasks import resolve
@@ -28,19 +29,18 @@ def write_card(run: RunDirectory) -> Path:
 
     Raises UserError when the run has not been evaluated or its metadata breaks the Hub's rules.
     """
-    recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    resolved = load(str(run.recipe))
+    recipe = resolved.model_dump(mode="json")
     results = run.read_results()
     best = headline(run)
-    task_class = resolve(recipe["task"])
     plots = draw_plots(run, recipe["metrics"][0])
     for name in plots:
         shutil.copyfile(run.plots / name, run.model / name)
     predictions = read_predictions(run)
     recipe_text = _without_folders(run.recipe.read_text(encoding="utf-8"), recipe)
     (run.model / "recipe.yaml").write_text(recipe_text, encoding="utf-8")
-    model, task = load_task(run.model, task_class)
-    example = task.from_stored(predictions[0]["input"])
-    example_file = task.write_example(example, run.model)
+    model, task = load_task(run.model, *resolve(resolved))
+    example_file = task.write_example(task.from_stored(predictions[0]["input"]), run.model)
     data = _metadata(recipe, results, task.pipeline_tag, best)
     environment = Environment(
         loader=PackageLoader("hfmm.publishing", "templates"),
@@ -61,8 +61,8 @@ def write_card(run: RunDirectory) -> Path:
         classes=_class_rows(results["records"]),
         mistakes=sum(row["prediction"] != row["reference"] for row in predictions),
         example=example_file,
-        snippet=task.snippet(recipe["name"], example_file),
-        snippet_output=task.snippet_output(model, example),
+        snippet=task.snippet(recipe["name"], example_file, predictions),
+        snippet_output=task.snippet_output(model, predictions),
         base=_base(recipe["model"]["checkpoint"]),
         prose=prose(recipe["name"]),
         title=recipe["publish"]["title"] or recipe["name"],
@@ -148,7 +148,7 @@ def _metadata(recipe: dict[str, Any], results: dict[str, Any], tag: str, best: d
         license=recipe["publish"]["license"],
         library_name="transformers",
         pipeline_tag=tag,
-        tags=["hfmm", recipe["task"].replace("_", "-")],
+        tags=["hfmm", results["task"].replace("_", "-")],
         base_model=checkpoint if on_the_hub else None,
         base_model_relation="finetune" if on_the_hub else None,
         metrics=recipe["metrics"][:1],

@@ -30,7 +30,7 @@ def verify(recipe: Recipe, run: RunDirectory) -> int:
     """
     recorded = [row for row in read_predictions(run)[:EXAMPLES] if row["input"] is not None]
     snippet, claimed = _snippet(run)
-    _, task = load_task(run.model, resolve(recipe.task))
+    model, task = load_task(run.model, *resolve(recipe))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inputs = [f"input-{index:03d}" for index in range(len(recorded))]
@@ -40,7 +40,7 @@ def verify(recipe: Recipe, run: RunDirectory) -> int:
             "task": task.pipeline_tag,
             "model": str(run.model.resolve()),
             "inputs": inputs,
-            "arguments": task.pipeline_arguments(),
+            "arguments": task.pipeline_arguments(recorded),
             "batch_size": BATCH_SIZE,
         }
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
@@ -49,10 +49,10 @@ def verify(recipe: Recipe, run: RunDirectory) -> int:
         _run_clean(folder)
         outputs = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
         printed = (folder / "printed.txt").read_text(encoding="utf-8")
-    for row, output in zip(recorded, outputs, strict=True):
-        _compare(run, row, task.from_pipeline(output))
-    said, wanted = printed.strip().splitlines(), claimed.strip().splitlines()
-    if len(said) != len(wanted) or not all(map(_same_line, said, wanted)):
+    for row, wanted, output in zip(recorded, task.expected(model, recorded), outputs, strict=True):
+        _compare(run, row["id"], wanted, task.from_pipeline(output))
+    said, promised = printed.strip().splitlines(), claimed.strip().splitlines()
+    if len(said) != len(promised) or not all(map(_same_line, said, promised)):
         raise UserError(
             f"Verification failed: the snippet of {run.model}/README.md prints\n{printed.strip()}\n"
             f"but the card says\n{claimed.strip()}"
@@ -83,11 +83,11 @@ def _run_clean(folder: Path) -> None:
         raise UserError(f"Verification failed: the model does not load with plain transformers. It said: {reason}")
 
 
-def _compare(run: RunDirectory, row: dict[str, Any], said: dict[str, Any]) -> None:
+def _compare(run: RunDirectory, name: str, wanted: dict[str, Any], said: dict[str, Any]) -> None:
     for key, value in said.items():
-        if not _same(row[key], value):
+        if not _same(wanted[key], value):
             raise UserError(
-                f"Verification failed: for row {row['id']} evaluation recorded {key} {row[key]}, but "
+                f"Verification failed: for row {name} evaluation recorded {key} {wanted[key]}, but "
                 f"transformers.pipeline on {run.model} gives {value}. The folder is not what was scored."
             )
 

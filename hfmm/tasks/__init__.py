@@ -6,31 +6,39 @@ recipe's `task: NAME` means.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from datasets import Features
+from pydantic import BaseModel
 
 from hfmm import parts
 from hfmm.errors import UserError
+from hfmm.recipe import Recipe
+from hfmm.strict import validate
 
 Row = Mapping[str, Any]
-Prediction = dict[str, Any]  # "prediction" as the metrics read it, and what verify compares besides
+Prediction = dict[str, Any]  # what a task says of a row: columns of predictions.parquet
+Recorded = Mapping[str, Any]  # a row of predictions.parquet
 
 
 class TaskProtocol(Protocol):
     """What the spine knows of a task."""
 
+    Options: ClassVar[type[BaseModel]]  # what the recipe's `task` takes besides the name
     auto_class: ClassVar[str]
     pipeline_tag: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
+    answers: ClassVar[tuple[str, ...]]  # the columns that `reference` reads
+    joint: ClassVar[bool]  # the loss compares the rows of a step, so that accumulated batches are one batch
+    passes: int  # in how many forward passes such a batch goes through the model
 
-    def __init__(self, config: Any, processor: Any) -> None: ...
+    def __init__(self, config: Any, processor: Any, options: Any) -> None: ...
 
     @staticmethod
-    def check(row: Row, features: Features) -> None:
-        """Raise UserError when the row cannot be used."""
+    def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
+        """Return what raises UserError for a row that cannot be used; ``config`` is the checkpoint's."""
 
     @staticmethod
     def row_from_file(path: str) -> Row:
@@ -44,6 +52,9 @@ class TaskProtocol(Protocol):
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
         """Return how many items the loss of a batch sums over."""
+
+    def after_step(self, model: Any) -> dict[str, float]:
+        """Mend what the optimizer may not leave as it is, and return what to log besides the loss."""
 
     def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
         """Return the summed loss of the batch divided by ``num_items``."""
@@ -63,23 +74,27 @@ class TaskProtocol(Protocol):
     def write_example(row: Row, folder: Path) -> str:
         """Write the row's input as a file that anyone can open, and return its name."""
 
-    def snippet(self, model: str, example: str) -> str:
+    def snippet(self, model: str, example: str, recorded: Sequence[Recorded]) -> str:
         """Return the lines of Python that load the model with plain transformers and print its guess."""
 
-    def snippet_output(self, model: Any, row: Row) -> str:
-        """Return what the snippet prints for the row; verify runs it and compares."""
+    def snippet_output(self, model: Any, recorded: Sequence[Recorded]) -> str:
+        """Return what the snippet prints for the first recorded row; verify runs it and compares."""
 
-    def pipeline_arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments of the pipeline call whose output `from_pipeline` reads."""
+    def pipeline_arguments(self, recorded: Sequence[Recorded]) -> dict[str, Any]:
+        """Return the keyword arguments of the pipeline call that is to reproduce the recorded rows."""
 
     def from_pipeline(self, output: Any) -> Prediction:
-        """Return the prediction in what `transformers.pipeline` gave for a row."""
+        """Return what counts in what `transformers.pipeline` gave for a row."""
+
+    def expected(self, model: Any, recorded: Sequence[Recorded]) -> list[Prediction]:
+        """Return what `from_pipeline` must give for each recorded row, from the recorded predictions."""
 
 
-def resolve(name: str, where: str = "task") -> type[TaskProtocol]:
-    """Return the task class of that name; raises UserError for an unknown one."""
-    task: type[TaskProtocol] = parts.find("tasks", name, "Task", where).Task
-    return task
+def resolve(recipe: Recipe) -> tuple[type[TaskProtocol], BaseModel]:
+    """Return the recipe's task class and its checked options; raises UserError for an unknown one."""
+    where = recipe.origins.get("task.name", recipe.origins.get("task", "recipe"))
+    task: type[TaskProtocol] = parts.find("tasks", recipe.task.name, "Task", f"{where}: task").Task
+    return task, validate(task.Options, recipe.task.options, recipe.origins, prefix="task")
 
 
 def for_pipeline_tag(tag: str) -> type[TaskProtocol]:

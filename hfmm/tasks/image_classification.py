@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from datasets import Features, List
 from hfmm.data.images import decode, read_bytes
 from hfmm.data.labels import label_names, positions_by_attribute
 from hfmm.errors import UserError
+from hfmm.strict import Strict
 
 Row = Mapping[str, Any]
 
@@ -29,21 +30,33 @@ class Task:
     auto_class = "AutoModelForImageClassification"
     pipeline_tag = "image-classification"
     columns = ("id", "image", "label", "group")
+    answers = ("label",)
+    joint = False
+    passes = 1
 
-    def __init__(self, config: Any, processor: Any) -> None:
+    class Options(Strict):
+        """This task has no options of its own."""
+
+    def __init__(self, config: Any, processor: Any, options: Options) -> None:
         self.processor = processor
         self.names = [config.id2label[index] for index in range(len(config.id2label))]
         self.multi_label = config.problem_type == "multi_label_classification"
         self.attributes = positions_by_attribute(self.names) if self.multi_label else {"": list(range(len(self.names)))}
 
     @staticmethod
-    def check(row: Row, features: Features) -> None:
-        """Raise UserError when the image does not decode or the label is not among the classes."""
-        decode(row["image"])
-        names = label_names(features)
-        labels = row["label"] if isinstance(features["label"], List) else [row["label"]]
-        if labels is None or not labels or any(label is None or not 0 <= label < len(names) for label in labels):
-            raise UserError(f"the label {row['label']} is not one of the {len(names)} classes (0 to {len(names) - 1}).")
+    def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
+        """Return what raises UserError when an image does not decode or a label is not among the classes."""
+        names, several = label_names(features), isinstance(features["label"], List)
+
+        def check(row: Row) -> None:
+            decode(row["image"])
+            labels = row["label"] if several else [row["label"]]
+            if labels is None or not labels or any(label is None or not 0 <= label < len(names) for label in labels):
+                raise UserError(
+                    f"the label {row['label']} is not one of the {len(names)} classes (0 to {len(names) - 1})."
+                )
+
+        return check
 
     @staticmethod
     def row_from_file(path: str) -> Row:
@@ -73,6 +86,10 @@ class Task:
     def num_items(self, batch: Mapping[str, Any]) -> int:
         """Return the number of rows."""
         return len(batch["labels"])
+
+    def after_step(self, model: Any) -> dict[str, float]:
+        """Do nothing: any weights will do."""
+        return {}
 
     def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
         """Return the cross-entropy of the batch in nats, summed and divided by ``num_items`` rows."""
@@ -117,7 +134,7 @@ class Task:
         decode(row["image"]).save(folder / "example.png")
         return "example.png"
 
-    def snippet(self, model: str, example: str) -> str:
+    def snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
         """Return the pipeline call that prints the best labels, as many as there are attributes but three at least."""
         return (
             "from transformers import pipeline\n\n"
@@ -127,13 +144,13 @@ class Task:
             "    print(f\"{guess['score']:.2f} {guess['label']}\")"
         )
 
-    def snippet_output(self, model: Any, row: Row) -> str:
+    def snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
         """Return the lines that the snippet prints."""
-        scores = self._scores(model, [row])[0]
+        scores = self._scores(model, [self.from_stored(recorded[0]["input"])])[0]
         best = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: self._shown()]
         return "\n".join(f"{scores[index]:.2f} {self.names[index]}" for index in best)
 
-    def pipeline_arguments(self) -> dict[str, Any]:
+    def pipeline_arguments(self, recorded: Sequence[Row]) -> dict[str, Any]:
         """Ask for the scores of all labels."""
         return {"top_k": len(self.names)}
 
@@ -141,6 +158,10 @@ class Task:
         """Return the prediction in the pipeline's list of ``{"label", "score"}``."""
         scores = {one["label"]: one["score"] for one in output}
         return self._best([scores[name] for name in self.names])
+
+    def expected(self, model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
+        """Return the recorded labels and scores."""
+        return [{"prediction": row["prediction"], "score": row["score"]} for row in recorded]
 
     def _shown(self) -> int:
         return min(len(self.names), max(3, len(self.attributes)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from datasets import DatasetDict
 
 from hfmm.errors import UserError
 from hfmm.progress import track
-from hfmm.tasks import TaskProtocol
+from hfmm.tasks import Row
 
 SHOWN = 5
 
@@ -22,14 +23,15 @@ class BadRow(NamedTuple):
 
 
 def screen(
-    task: type[TaskProtocol], data: DatasetDict, on_bad_row: Literal["stop", "skip"]
+    columns: Sequence[str], check: Callable[[Row], None], data: DatasetDict, on_bad_row: Literal["stop", "skip"]
 ) -> tuple[DatasetDict, list[BadRow]]:
     """Return the data without its bad rows, and those; raises UserError naming them unless they may be skipped.
 
-    Also raises UserError when a column that the task needs is missing or a split has no usable row.
+    ``check`` raises UserError for a bad row. So does this where a column is
+    missing or a split has no usable row.
     """
     for split, rows in data.items():
-        missing = [column for column in task.columns if column not in rows.column_names]
+        missing = [column for column in columns if column not in rows.column_names]
         if missing:
             raise UserError(
                 f"data: the {split} split has no column {missing[0]!r}; it has {', '.join(rows.column_names)}. "
@@ -39,10 +41,9 @@ def screen(
     kept = DatasetDict()
     for split, rows in data.items():
         good = []
-        features = rows.features
         for index, row in enumerate(track(rows, f"check {split}", len(rows))):
             try:
-                task.check(row, features)
+                check(row)
                 good.append(index)
             except UserError as error:
                 bad.append(BadRow(split, str(row["id"]), str(error)))

@@ -27,7 +27,7 @@ def model(tiny_vit: Path) -> Any:
 def task(model: Any, tiny_vit: Path) -> Task:
     from transformers import AutoImageProcessor
 
-    return Task(model.config, AutoImageProcessor.from_pretrained(tiny_vit))
+    return Task(model.config, AutoImageProcessor.from_pretrained(tiny_vit), Task.Options())
 
 
 PICTURES = [Image.effect_noise((32, 32), 60) for _ in range(8)]
