@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import DatasetDict
@@ -14,7 +15,7 @@ from huggingface_hub import ModelCard
 
 from hfmm import models, parts
 from hfmm.errors import UserError
-from hfmm.metrics.bootstrap import interval
+from hfmm.metrics.bootstrap import interval, interval_of
 from hfmm.progress import track
 from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory, atomic_file
@@ -63,41 +64,46 @@ def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
     references = [task.reference(row) for row in test.select_columns(list(task.answers))]
     groups = [str(group) for group in test["group"][:]]
     weights = "tuned" if recipe.model.init == "pretrained" else "random"
-    records = _records(recipe, predictions, references, groups, weights, "")
+    records = _records(recipe, task.for_metrics(predictions), references, groups, weights, "")
     for name in recipe.probes:
         probe = parts.find("probes", name, "CONDITION", "probes")
-        records += _records(recipe, probe.predict(task, data), references, groups, weights, probe.CONDITION)
+        records += _records(
+            recipe, task.for_metrics(probe.predict(task, data)), references, groups, weights, probe.CONDITION
+        )
     _write_predictions(run.predictions, task, test, predictions, references, groups)
     run.update_results(recipe=recipe.name, task=recipe.task.name, records=records)
 
 
 def _records(
-    recipe: Recipe,
-    predictions: Sequence[dict[str, Any]],
-    references: list[Any],
-    groups: list[str],
-    weights: str,
-    condition: str,
+    recipe: Recipe, predictions: Any, references: list[Any], groups: list[str], weights: str, condition: str
 ) -> list[dict[str, Any]]:
-    """Return a record, with its interval, for every slice of every metric."""
+    """Return a record, with its interval, for every slice and every functional of every metric."""
     records = []
     for name in recipe.metrics:
         metric = parts.find("metrics", name, "statistics", "metrics")
-        slices = metric.statistics([one["prediction"] for one in predictions], references)
-        for group, (numerators, denominators) in slices.items():
-            low, high = interval(numerators, denominators, groups, recipe.seed)
-            records.append(
-                {
-                    "metric": name,
-                    "value": float(numerators.sum() / denominators.sum()),
-                    "ci95": [low, high],
-                    "n": int(denominators.sum()),
-                    "split": "test",
-                    "weights": weights,
-                    "condition": condition,
-                    "group": group,
-                }
-            )
+        scores = {
+            group: (float(tops.sum() / bottoms.sum()), interval(tops, bottoms, groups, recipe.seed), int(bottoms.sum()))
+            for group, (tops, bottoms) in metric.statistics(predictions, references).items()
+        }
+        if hasattr(metric, "functionals"):
+            everything = np.ones(len(references))
+            scores |= {
+                group: (function(everything), interval_of(function, groups, recipe.seed), len(references))
+                for group, function in metric.functionals(predictions, references).items()
+            }
+        records += [
+            {
+                "metric": name,
+                "value": value,
+                "ci95": list(bounds),
+                "n": count,
+                "split": "test",
+                "weights": weights,
+                "condition": condition,
+                "group": group,
+            }
+            for group, (value, bounds, count) in scores.items()
+        ]
     return records
 
 
@@ -110,12 +116,13 @@ def _write_predictions(
     groups: list[str],
 ) -> None:
     """Write one line a row; the input itself only for the rows that verify and the card show."""
-    wrong = [index for index, one in enumerate(predictions) if one["prediction"] != references[index]]
-    shown = {*range(min(EXAMPLES, len(rows))), *wrong[:MISTAKES]}
+    wrong = task.wrong(predictions, references)
+    shown = {*range(min(EXAMPLES, len(rows))), *[index for index, is_wrong in enumerate(wrong) if is_wrong][:MISTAKES]}
     columns: dict[str, list[Any]] = {
         "id": [str(one) for one in rows["id"][:]],
         "group": groups,
         "reference": references,
+        "wrong": wrong,
         **{key: [one[key] for one in predictions] for key in predictions[0]},
         "input": [task.to_stored(rows[index]) if index in shown else None for index in range(len(rows))],
     }

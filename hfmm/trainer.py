@@ -18,9 +18,11 @@ from hfmm.tasks import TaskProtocol
 class StageTrainer(Trainer):
     """Trains one stage; the loss is the task's sum over `num_items`, so accumulation changes nothing."""
 
-    def __init__(self, *, task: TaskProtocol, metric: ModuleType, metric_name: str, **arguments: Any) -> None:
+    def __init__(
+        self, *, task: TaskProtocol, metric: ModuleType, metric_name: str, order: Any, **arguments: Any
+    ) -> None:
         super().__init__(data_collator=task.collate, **arguments)
-        self.task, self.metric, self.metric_name = task, metric, metric_name
+        self.task, self.metric, self.metric_name, self.order = task, metric, metric_name, order
         self.loss_is_scaled_for_ga = True
 
     def compute_loss(
@@ -30,6 +32,9 @@ class StageTrainer(Trainer):
         # Gradients are averaged over processes, while the sum is divided by the items of all of them.
         loss: torch.Tensor = self.task.loss(model, inputs, num_items_in_batch) * self.args.world_size
         return loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return self.order or super()._get_train_sampler(train_dataset)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor:
         items = torch.tensor(sum(self.task.num_items(batch) for batch in batch_samples), device=device)
@@ -41,7 +46,7 @@ class StageTrainer(Trainer):
         self.model.eval()
         with self.autocast_smart_context_manager():
             mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
-        predictions = [one["prediction"] for one in gather_object(mine)]
+        predictions = self.task.for_metrics(gather_object(mine))
         references = gather_object([self.task.reference(row) for row in rows.select_columns(list(self.task.answers))])
         numerators, denominators = self.metric.statistics(predictions, references)[""]
         scores = {f"{metric_key_prefix}_{self.metric_name}": float(numerators.sum() / denominators.sum())}

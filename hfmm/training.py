@@ -72,6 +72,7 @@ def _train_stage(
 ) -> None:
     from transformers import set_seed
 
+    from hfmm.order import Apart, Draws
     from hfmm.trainer import StageTrainer
 
     stage = recipe.stages[index]
@@ -90,6 +91,10 @@ def _train_stage(
     task = task_class(model.config, processor, options)
     if task.joint:
         task.passes = stage.gradient_accumulation
+    rows, order = data["train"], None
+    if task.joint:
+        rows = Draws(rows, recipe.seed + index)
+        order = Apart(rows.rows["group"][:], stage.batch_size * task.passes, recipe.seed + index)
     with main_process_first():
         resume = _last_complete_checkpoint(folder)
         log = StageLog(run.log, stage.name, resume)
@@ -99,11 +104,12 @@ def _train_stage(
         metric=metric,
         metric_name=recipe.metrics[0],
         model=model,
-        args=_arguments(recipe, index, folder, len(data["train"]), metric.GREATER_IS_BETTER, run),
-        train_dataset=data["train"],
+        order=order,
+        args=_arguments(recipe, index, folder, len(rows), metric.GREATER_IS_BETTER, run, task.passes),
+        train_dataset=rows,
         eval_dataset=data["validation"],
         processing_class=processor,
-        callbacks=log.callbacks(stage.patience),
+        callbacks=log.callbacks(task, stage.patience),
     )
     log.take_over(trainer)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
@@ -122,7 +128,9 @@ def _what_trains(modules: list[adapt.ModuleRow]) -> str:
     return "\n".join(lines)
 
 
-def _arguments(recipe: Recipe, index: int, folder: Path, rows: int, greater_is_better: bool, run: RunDirectory) -> Any:
+def _arguments(
+    recipe: Recipe, index: int, folder: Path, rows: int, greater_is_better: bool, run: RunDirectory, passes: int
+) -> Any:
     from accelerate import PartialState
     from transformers import TrainingArguments
 
@@ -131,9 +139,9 @@ def _arguments(recipe: Recipe, index: int, folder: Path, rows: int, greater_is_b
     steps_an_epoch = max(1, rows // (stage.batch_size * stage.gradient_accumulation))
     return TrainingArguments(
         output_dir=str(folder.resolve()),
-        per_device_train_batch_size=stage.batch_size,
+        per_device_train_batch_size=stage.batch_size * passes,
         per_device_eval_batch_size=stage.batch_size,
-        gradient_accumulation_steps=stage.gradient_accumulation,
+        gradient_accumulation_steps=stage.gradient_accumulation // passes,
         num_train_epochs=stage.epochs,
         learning_rate=stage.learning_rate,
         weight_decay=stage.weight_decay,

@@ -12,6 +12,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 from hfmm.errors import UserError
 from hfmm.models import adapt
 from hfmm.run_directory import atomic_file
+from hfmm.tasks import TaskProtocol
 
 SAVE_AFTER_SECONDS = 300  # a long epoch is saved in between, so that a kill costs minutes
 
@@ -38,10 +39,10 @@ class StageLog:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def callbacks(self, patience: int | None) -> list[TrainerCallback]:
+    def callbacks(self, task: TaskProtocol, patience: int | None) -> list[TrainerCallback]:
         """Return the callbacks of the stage."""
         stopping = [EarlyStoppingCallback(patience)] if patience is not None else []
-        return [_LogCallback(self), _FirstStepCheck(), _SaveInLongEpochs(), *stopping]
+        return [_LogCallback(self, task), _FirstStepCheck(), _SaveInLongEpochs(), *stopping]
 
     @staticmethod
     def take_over(trainer: Any) -> None:
@@ -63,12 +64,18 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 class _LogCallback(TrainerCallback):
-    def __init__(self, log: StageLog) -> None:
-        self.log = log
+    """Writes the lines, with what the task finds worth noting after each step."""
+
+    def __init__(self, log: StageLog, task: TaskProtocol) -> None:
+        self.log, self.task = log, task
+        self.noted: dict[str, float] = {}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        self.noted = self.task.after_step(model)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         if state.is_world_process_zero and logs and "train_runtime" not in logs:
-            self.log.write(state.global_step, logs)
+            self.log.write(state.global_step, logs | self.noted)
 
 
 class _FirstStepCheck(TrainerCallback):

@@ -42,6 +42,33 @@ def tiny_dinov2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+LETTERS = "abcdefghijklmnopqrstuvwxyzI0123456789/,' ()"
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP of the same size that reads texts letter by letter, at most 63 of them."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import AutoImageProcessor, CLIPConfig, CLIPModel, CLIPProcessor, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-clip")
+    known = {name: index for index, name in enumerate(("<pad>", "<eos>", "<unk>", *LETTERS))}
+    tokenizer = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", model_max_length=64
+    )
+    layers = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    special = {"eos_token_id": 1, "pad_token_id": 0, "bos_token_id": None}
+    text = layers | special | {"vocab_size": len(known), "max_position_embeddings": 64}
+    vision = layers | {"image_size": 32, "patch_size": 16}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).save_pretrained(folder)
+    _image_processor(folder, "ViTImageProcessor")
+    CLIPProcessor(AutoImageProcessor.from_pretrained(folder), fast).save_pretrained(folder)
+    return folder
+
+
 def _image_processor(folder: Path, kind: str) -> None:
     (folder / "preprocessor_config.json").write_text(
         f'{{"image_processor_type": "{kind}", "do_resize": true, "size": {{"height": 32, "width": 32}}, '

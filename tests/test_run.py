@@ -131,3 +131,22 @@ def test_a_mistake_is_told_once_by_two_launched_processes(write_recipe: Callable
     assert done.returncode != 0
     assert done.stderr.count("hfmm: ") == 1
     assert "the model has no module 'nothing'" in done.stderr
+
+
+def test_a_dual_encoder_goes_through_the_same_spine(
+    hfmm: Callable[..., subprocess.CompletedProcess[str]],
+    write_recipe: Callable[..., Path],
+    tiny_clip: Path,
+    tmp_path: Path,
+) -> None:
+    stages = (
+        "stages=[{name: full, train: lora, epochs: 1, learning_rate: 1.0e-3, batch_size: 4, gradient_accumulation: 2}]"
+    )
+    changes = ["task=contrastive", stages, "metrics=[retrieval,modality_gap]", "probes=[]"]
+    done = hfmm("run", write_recipe(tiny_clip), "--out", "out", *(word for one in changes for word in ("--set", one)))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out/results.json").read_text())
+    assert found["verified"]["predictions"] == 32
+    assert {"distance", "separability"} <= {one["group"] for one in found["records"] if one["metric"] == "modality_gap"}
+    lines = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
+    assert any(line.get("logit_scale", 0) > 10 for line in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,17 @@ def decode(value: Any) -> Image.Image:
         raise UserError(f"{name} is not an image that Pillow knows.") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{name} is damaged: {error}.") from None
+
+
+def decode_rows(rows: Iterable[Mapping[str, Any]]) -> list[Image.Image]:
+    """Return the pictures of rows; raises UserError like `decode`, naming the row."""
+    images = []
+    for row in rows:
+        try:
+            images.append(decode(row["image"]))
+        except UserError as error:
+            raise UserError(f"row {row['id']}: {error}") from None
+    return images
 
 
 def encode(image: Image.Image) -> dict[str, Any]:

@@ -30,11 +30,11 @@ def prepare(model: Any, stage: Stage, family: ModuleType, trained_before: Iterab
     for parameter in model.parameters():
         parameter.requires_grad = stage.train == "all"
     for name in stage.train if isinstance(stage.train, list) else ():
-        modules = dict(model.named_modules())
-        if name not in modules or not name:
-            choices = [one for one in modules if one and one.count(".") < 2]
+        modules, own = dict(model.named_modules()), dict(model.named_parameters(recurse=False))
+        if name not in modules | own or not name:
+            choices = [one for one in modules | own if one and one.count(".") < 2]
             raise UserError(f"{where}: the model has no module {name!r}. It has {', '.join(choices)}.")
-        for parameter in modules[name].parameters():
+        for parameter in [own[name]] if name in own else modules[name].parameters():
             parameter.requires_grad = True
     return model
 
@@ -85,10 +85,14 @@ def merge(model: Any, batch: Any) -> tuple[Any, float]:
 
     model.eval()
     with torch.no_grad():
-        before = model(**batch).logits
+        before = _logits(model(**batch))
         merged = model.merge_and_unload()
-        after = merged(**batch).logits
+        after = _logits(merged(**batch))
     return merged, float((before - after).abs().max())
+
+
+def _logits(output: Any) -> Any:
+    return output.logits if "logits" in output else output.logits_per_image
 
 
 def carried_by_adapter(stages: Sequence[Stage]) -> bool:

@@ -59,7 +59,7 @@ def write_card(run: RunDirectory) -> Path:
         headline=best,
         scores=_score_rows(results["records"]),
         classes=_class_rows(results["records"]),
-        mistakes=sum(row["prediction"] != row["reference"] for row in predictions),
+        mistakes=sum(row["wrong"] for row in predictions),
         example=example_file,
         snippet=task.snippet(recipe["name"], example_file, predictions),
         snippet_output=task.snippet_output(model, predictions),

@@ -92,7 +92,7 @@ def confusion_matrices(predictions: list[dict[str, Any]], folder: Path) -> None:
 
 def mistakes(predictions: list[dict[str, Any]], path: Path) -> None:
     """Draw the first misclassified pictures with what was true and what was said; nothing where all are right."""
-    wrong = [row for row in predictions if row["prediction"] != row["reference"] and row["input"] is not None]
+    wrong = [row for row in predictions if row["wrong"] and row["input"] is not None]
     if not wrong:
         return
     wrong = wrong[:MOST_EXAMPLES]

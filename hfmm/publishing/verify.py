@@ -95,6 +95,8 @@ def _compare(run: RunDirectory, name: str, wanted: dict[str, Any], said: dict[st
 def _same(recorded: Any, value: Any) -> bool:
     if isinstance(recorded, list):
         return len(recorded) == len(value) and all(map(_same, recorded, value))
+    if isinstance(recorded, dict):
+        return recorded.keys() == value.keys() and all(_same(recorded[key], value[key]) for key in recorded)
     if isinstance(recorded, float):
         return bool(abs(recorded - value) <= SCORE_TOLERANCE)
     return bool(recorded == value)

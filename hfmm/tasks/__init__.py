@@ -62,6 +62,12 @@ class TaskProtocol(Protocol):
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[Prediction]:
         """Yield one prediction a row, in the order of the rows."""
 
+    def for_metrics(self, predictions: Sequence[Prediction]) -> Any:
+        """Return the predictions of all rows as the metrics of this task read them."""
+
+    def wrong(self, predictions: Sequence[Prediction], references: Sequence[Any]) -> list[bool]:
+        """Tell of each row whether its prediction is a mistake."""
+
     @staticmethod
     def to_stored(row: Row) -> bytes:
         """Return the row's input as bytes, for predictions.parquet."""

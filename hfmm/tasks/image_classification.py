@@ -9,7 +9,7 @@ from typing import Any
 
 from datasets import Features, List
 
-from hfmm.data.images import decode, read_bytes
+from hfmm.data.images import decode, decode_rows, read_bytes
 from hfmm.data.labels import label_names, positions_by_attribute
 from hfmm.errors import UserError
 from hfmm.strict import Strict
@@ -118,6 +118,14 @@ class Task:
         while chunk := list(islice(iterator, batch_size)):
             yield from map(self._best, self._scores(model, chunk))
 
+    def for_metrics(self, predictions: Sequence[Row]) -> list[list[str]]:
+        """Return the label names of each row."""
+        return [one["prediction"] for one in predictions]
+
+    def wrong(self, predictions: Sequence[Row], references: Sequence[list[str]]) -> list[bool]:
+        """Tell of each row whether any of its labels is wrong."""
+        return [one["prediction"] != reference for one, reference in zip(predictions, references, strict=True)]
+
     @staticmethod
     def to_stored(row: Row) -> bytes:
         """Return the bytes of the image file."""
@@ -176,13 +184,7 @@ class Task:
         return scores
 
     def _pixels(self, rows: Sequence[Row]) -> Any:
-        images = []
-        for row in rows:
-            try:
-                images.append(decode(row["image"]))
-            except UserError as error:
-                raise UserError(f"row {row['id']}: {error}") from None
-        return self.processor(images=images, return_tensors="pt")["pixel_values"]
+        return self.processor(images=decode_rows(rows), return_tensors="pt")["pixel_values"]
 
     def _best(self, scores: Sequence[float]) -> dict[str, Any]:
         best = [max(positions, key=scores.__getitem__) for positions in self.attributes.values()]

@@ -1,0 +1,164 @@
+"""The dual-encoder family: CLIP, SigLIP and their kin, and any vision checkpoint paired with any text checkpoint."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from datasets import Features
+from pydantic import Field
+
+from hfmm.errors import UserError
+from hfmm.models.checkpoint import unavailable
+from hfmm.recipe import Model
+from hfmm.strict import Strict
+
+AUTO_CLASS = "AutoModelForZeroShotImageClassification"
+ASSEMBLED = "vision-text-dual-encoder"
+HIGHEST_SCALE = 100.0  # above it training becomes unstable (Radford et al. 2021, arXiv:2103.00020, section 2.5)
+
+
+class Options(Strict):
+    """What `model` takes for this family."""
+
+    text: str | None = Field(None, description="a text checkpoint, for a vision checkpoint that has none of its own")
+    width: int = Field(256, ge=1, description="of the shared space; only read with `text`")
+
+
+def supported(auto_class: str) -> set[str]:
+    """Return the model types that this family loads under an Auto class: dual encoders, and encoders of images."""
+    if auto_class != AUTO_CLASS:
+        return set()
+    from transformers.models.auto import modeling_auto
+
+    ready = set(modeling_auto.MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES)
+    towers = set(modeling_auto.MODEL_FOR_IMAGE_MAPPING_NAMES)
+    return ready | towers | {ASSEMBLED}
+
+
+def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
+    """Return the config of both towers and the processor; raises UserError for a checkpoint without a text tower."""
+    import transformers
+
+    whole = hasattr(config, "text_config") or hasattr(config, "text_config_dict")
+    if whole and options.text is not None:
+        raise UserError(f"model.text: {spec.checkpoint} is a dual encoder and brings its own text tower; drop the key.")
+    if not whole and options.text is None:
+        raise UserError(
+            f"model.checkpoint: {spec.checkpoint} is a {config.model_type!r} model and has no text tower, so it cannot "
+            "match images with texts. Pair it with a text checkpoint, for example --set "
+            "model.text=sentence-transformers/all-MiniLM-L6-v2, or choose a CLIP or SigLIP checkpoint."
+        )
+    try:
+        if whole:
+            return config, transformers.AutoProcessor.from_pretrained(source, revision=spec.revision)
+        image_processor = transformers.AutoImageProcessor.from_pretrained(source, revision=spec.revision)
+    except (OSError, ValueError, ImportError) as error:
+        raise unavailable(spec, error) from error
+    text = spec.model_copy(update={"checkpoint": options.text, "revision": None})
+    try:
+        text_config = transformers.AutoConfig.from_pretrained(options.text)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(options.text)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise unavailable(text, error) from error
+    both = transformers.VisionTextDualEncoderConfig.from_vision_text_configs(
+        config, text_config, projection_dim=options.width
+    )
+    return both, transformers.VisionTextDualEncoderProcessor(image_processor, tokenizer)
+
+
+def load(
+    source: str, spec: Model, config: Any, options: Options, features: Features, auto_class: str
+) -> tuple[Any, Any]:
+    """Return the model in fp32 and its processor; raises UserError when the checkpoint lacks tensors."""
+    import transformers
+    from safetensors import SafetensorError
+
+    config, both = processor(source, spec, config, options)
+    assembled = options.text is not None
+    kind = (
+        transformers.VisionTextDualEncoderModel if config.model_type == ASSEMBLED else getattr(transformers, auto_class)
+    )
+    if spec.init == "random":
+        return (kind(config) if config.model_type == ASSEMBLED else kind.from_config(config, dtype="float32")), both
+    try:
+        if assembled:
+            vision = transformers.AutoModel.from_pretrained(source, revision=spec.revision, dtype="float32")
+            text = transformers.AutoModel.from_pretrained(options.text, dtype="float32")
+            return kind(config=config, vision_model=getattr(vision, "vision_model", vision), text_model=text), both
+        model, info = kind.from_pretrained(
+            source, revision=spec.revision, config=config, dtype="float32", output_loading_info=True
+        )
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        raise unavailable(spec, error) from error
+    if lost := sorted(info["missing_keys"]):
+        raise UserError(
+            f"model.checkpoint: {spec.checkpoint} lacks {len(lost)} tensors that a {type(model).__name__} needs, "
+            f"among them {', '.join(lost[:3])}. It is damaged, or made for another architecture."
+        )
+    return model, both
+
+
+def head(model: Any) -> list[str]:
+    """Return the names of the projections, which train whole beside an adapter."""
+    return [name for name, _ in model.named_children() if name in ("visual_projection", "text_projection")]
+
+
+def lora_targets(model: Any) -> list[str]:
+    """Return the names of all linear modules of both towers (all-linear adapts best: arXiv:2305.14314)."""
+    from torch import nn
+
+    own = set(head(model))
+    return sorted(name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name not in own)
+
+
+def longest_text(config: Any, tokenizer: Any) -> int:
+    """Return how many tokens, special ones counted, the text tower takes."""
+    text = getattr(config, "text_config", None)
+    positions = getattr(text, "max_position_embeddings", None) or tokenizer.model_max_length
+    return int(min(positions, tokenizer.model_max_length))
+
+
+def text_arguments(config: Any) -> dict[str, Any]:
+    """Return how the tokenizer pads, as `pipeline` does: SigLIP was trained on 64 tokens with no attention mask."""
+    if "siglip" in config.model_type:
+        return {"padding": "max_length", "max_length": 64, "truncation": True}
+    return {"padding": True}
+
+
+def has_bias(config: Any) -> bool:
+    """Tell whether the architecture saves a `logit_bias`, so that its logits stand for pairs one by one."""
+    return "siglip" in config.model_type
+
+
+def embed_images(model: Any, pixels: dict[str, Any]) -> Any:
+    """Return the image embeddings (rows, width), not normalised."""
+    return model.get_image_features(**pixels).pooler_output
+
+
+def embed_texts(model: Any, tokens: dict[str, Any]) -> Any:
+    """Return the text embeddings (rows, width), not normalised."""
+    return model.get_text_features(**tokens).pooler_output
+
+
+def scale(model: Any) -> Any:
+    """Return the factor from cosine to logit, a scalar tensor."""
+    if hasattr(model, "temperature"):
+        return 1 / model.temperature
+    return model.logit_scale.exp().squeeze()
+
+
+def bias(model: Any) -> Any:
+    """Return what is added to a logit, a scalar tensor; 0 where the checkpoint has no `logit_bias`."""
+    return model.logit_bias.squeeze() if hasattr(model, "logit_bias") else 0.0
+
+
+def clamp_scale(model: Any) -> None:
+    """Bring the factor from cosine to logit back to at most 100."""
+    import torch
+
+    with torch.no_grad():
+        if hasattr(model, "temperature"):
+            model.temperature.clamp_(min=1 / HIGHEST_SCALE)
+        else:
+            model.logit_scale.clamp_(max=math.log(HIGHEST_SCALE))

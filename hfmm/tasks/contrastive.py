@@ -1,0 +1,260 @@
+"""Contrastive alignment: an image and its captions end near each other, other pairs far apart."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from datasets import Features
+from pydantic import Field
+
+from hfmm.data.images import decode, decode_rows, read_bytes
+from hfmm.errors import UserError
+from hfmm.models import dual_encoder
+from hfmm.strict import Strict
+from hfmm.tasks.contrastive_loss import cosines, in_passes, sigmoid_loss, softmax_loss
+
+Row = Mapping[str, Any]
+
+CANDIDATES = 8  # texts that the pipeline is asked to choose from when a saved model is checked
+
+
+class Task:
+    """Symmetric InfoNCE (CLIP, arXiv:2103.00020) or the sigmoid loss (SigLIP, arXiv:2303.15343).
+
+    Both take every caption of a row that occurs in the batch for a positive: InfoNCE as evenly soft targets (Yang et
+    al. 2022, arXiv:2204.03610). In each epoch one caption of a row is drawn; for scoring always the same one.
+    """
+
+    auto_class = dual_encoder.AUTO_CLASS
+    pipeline_tag = "zero-shot-image-classification"
+    columns = ("id", "image", "captions", "group")
+    answers = ("id", "captions", "group")
+    joint = True
+    passes = 1
+
+    class Options(Strict):
+        """What `task: {name: contrastive}` takes."""
+
+        loss: Literal["auto", "softmax", "sigmoid"] = Field(
+            "auto", description="auto: sigmoid where the checkpoint has a logit_bias, else softmax (InfoNCE)"
+        )
+        negatives: int = Field(0, ge=0, description="wrong texts a row, drawn from its column `negatives`")
+        templates: list[str] = Field(
+            ["{}"], min_length=1, description="prompts around the first caption, for zero-shot classification"
+        )
+
+    def __init__(self, config: Any, processor: Any, options: Options) -> None:
+        self.config, self.processor, self.options = config, processor, options
+        # Only this architecture's saved parameters can carry a sigmoid loss.
+        has_bias = dual_encoder.has_bias(config)
+        if options.loss == "sigmoid" and not has_bias:
+            raise UserError(
+                f"task.loss: the sigmoid loss needs a logit_bias, for which a {config.model_type!r} model has no "
+                "place, so what it learns would be lost on saving. Use loss: softmax, or a SigLIP checkpoint."
+            )
+        self.sigmoid = has_bias if options.loss == "auto" else options.loss == "sigmoid"
+
+    @staticmethod
+    def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
+        """Return what raises UserError for an image that does not decode, and for captions missing or too long."""
+        longest = dual_encoder.longest_text(config, processor.tokenizer)
+
+        def check(row: Row) -> None:
+            decode(row["image"])
+            captions = row["captions"]
+            if not captions or not all(isinstance(one, str) and one.strip() for one in captions):
+                raise UserError("it has no caption" if not captions else "one of its captions is empty")
+            for caption, ids in zip(captions, processor.tokenizer(list(captions))["input_ids"], strict=True):
+                if len(ids) > longest:
+                    raise UserError(
+                        f"the caption {caption[:40]!r} has {len(ids)} tokens, the text tower takes {longest}"
+                    )
+
+        return check
+
+    @staticmethod
+    def row_from_file(path: str) -> Row:
+        """Return the row of one image file."""
+        return {"id": path, "image": {"path": path, "bytes": None}, "captions": [""], "group": path}
+
+    def reference(self, row: Row) -> dict[str, Any]:
+        """Return the text drawn for the row, all texts that are right for it, its group, and its class."""
+        return {
+            "text": self._text(row),
+            "captions": list(row["captions"]),
+            "group": row["group"],
+            "class": row["captions"][0],
+        }
+
+    def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return ``pixel_values`` (rows, ...), tokens of the texts (texts, length), and ``labels`` (rows, texts).
+
+        Text i is one of row i's captions; wrong texts stand after them. ``labels`` tells which are right for a row.
+        """
+        import torch
+
+        texts = [self._text(row) for row in rows]
+        texts += [text for row in rows for text in self._negatives(row)]
+        right = [[text in captions for text in texts] for captions in (set(row["captions"]) for row in rows)]
+        return {**self._pixels(rows), **self._tokens(texts), "labels": torch.tensor(right)}
+
+    def num_items(self, batch: Mapping[str, Any]) -> int:
+        """Return the number of rows."""
+        return len(batch["labels"])
+
+    def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
+        """Return the loss of the batch in nats, summed over its rows and divided by ``num_items``."""
+        inner = _single_process(model)
+        images = in_passes(lambda part: dual_encoder.embed_images(inner, part), _pixel_part(batch), self.passes)
+        texts = in_passes(lambda part: dual_encoder.embed_texts(inner, part), _token_part(batch), self.passes)
+        logits = cosines(images, texts) * dual_encoder.scale(inner) + dual_encoder.bias(inner)
+        total = sigmoid_loss(logits, batch["labels"]) if self.sigmoid else softmax_loss(logits, batch["labels"])
+        return total / num_items
+
+    def after_step(self, model: Any) -> dict[str, float]:
+        """Clamp the factor from cosine to logit, and log it."""
+        inner = _single_process(model)
+        dual_encoder.clamp_scale(inner)
+        return {"logit_scale": round(dual_encoder.scale(inner).item(), 4)}
+
+    def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
+        """Yield, for each row, the normalised embeddings of its image, its drawn text and its class prompts."""
+        iterator = iter(rows)
+        known: dict[str, np.ndarray] = {}
+        while chunk := list(islice(iterator, batch_size)):
+            references = [self.reference(row) for row in chunk]
+            wanted = [text for one in references for text in (one["text"], *self._prompts(one["class"]))]
+            if new := [text for text in dict.fromkeys(wanted) if text not in known]:
+                known.update(zip(new, self._embed(model, dual_encoder.embed_texts, self._tokens(new)), strict=True))
+            images = self._embed(model, dual_encoder.embed_images, self._pixels(chunk))
+            for image, one in zip(images, references, strict=True):
+                mean = np.mean([known[text] for text in self._prompts(one["class"])], axis=0)
+                yield {"image": image, "text": known[one["text"]], "class": mean / np.linalg.norm(mean)}
+
+    def for_metrics(self, predictions: Sequence[Row]) -> dict[str, np.ndarray]:
+        """Return the embeddings ``image``, ``text`` and ``class``, each (rows, width)."""
+        return {key: np.array([one[key] for one in predictions]) for key in ("image", "text", "class")}
+
+    def wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
+        """Tell of each row whether the text nearest to its image is none of its captions."""
+        texts = {one["text"]: row["text"] for row, one in zip(predictions, references, strict=True)}
+        names, vectors = list(texts), np.array(list(texts.values()))
+        nearest = [names[int((vectors @ row["image"]).argmax())] for row in predictions]
+        return [text not in one["captions"] for text, one in zip(nearest, references, strict=True)]
+
+    @staticmethod
+    def to_stored(row: Row) -> bytes:
+        """Return the bytes of the image file."""
+        return read_bytes(row["image"])
+
+    @staticmethod
+    def from_stored(stored: bytes) -> Row:
+        """Return the row of a stored image file."""
+        return {"id": "stored", "image": {"bytes": stored, "path": None}, "captions": [""], "group": ""}
+
+    @staticmethod
+    def write_example(row: Row, folder: Path) -> str:
+        """Write the picture as PNG."""
+        decode(row["image"]).save(folder / "example.png")
+        return "example.png"
+
+    def snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
+        """Return the pipeline call that scores a few texts against the example."""
+        labels = "\n".join(f"    {text!r}," for text in _candidates(recorded))
+        return (
+            "from transformers import pipeline\n\n"
+            f'model = "{model}"  # this repository: its Hub id, or the folder it was downloaded to\n'
+            f'matcher = pipeline("{self.pipeline_tag}", model=model)\n'
+            f"texts = [\n{labels}\n]\n"
+            f'for guess in matcher(f"{{model}}/{example}", candidate_labels=texts, hypothesis_template="{{}}")[:3]:\n'
+            "    print(f\"{guess['score']:.2f} {guess['label']}\")"
+        )
+
+    def snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
+        """Return the lines that the snippet prints."""
+        (scores,) = (one["scores"] for one in self.expected(model, recorded, rows=1))
+        best = sorted(scores, key=lambda text: -scores[text])[:3]
+        return "\n".join(f"{scores[text]:.2f} {text}" for text in best)
+
+    def pipeline_arguments(self, recorded: Sequence[Row]) -> dict[str, Any]:
+        """Ask for the score of some recorded texts."""
+        return {"candidate_labels": list(_candidates(recorded)), "hypothesis_template": "{}"}
+
+    def from_pipeline(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the score of each text in the pipeline's list of ``{"label", "score"}``."""
+        return {"scores": {one["label"]: one["score"] for one in output}}
+
+    def expected(self, model: Any, recorded: Sequence[Row], rows: int | None = None) -> list[dict[str, Any]]:
+        """Return the scores that follow from the recorded embeddings."""
+        import torch
+
+        texts = _candidates(recorded)
+        images = torch.tensor(np.array([row["image"] for row in recorded[:rows]]))
+        logits = images @ torch.tensor(np.array(list(texts.values()))).T
+        with torch.inference_mode():
+            logits = logits * dual_encoder.scale(model).float() + dual_encoder.bias(model)
+        scores = (logits.sigmoid() if dual_encoder.has_bias(self.config) else logits.softmax(-1)).tolist()
+        return [{"scores": dict(zip(texts, row, strict=True))} for row in scores]
+
+    def _text(self, row: Row) -> str:
+        """Return one caption, drawn by row and epoch; outside training there is one draw."""
+        captions: Sequence[str] = row["captions"]
+        return captions[_key(row, "text") % len(captions)]
+
+    def _prompts(self, name: str) -> list[str]:
+        return [template.format(name) for template in self.options.templates]
+
+    def _negatives(self, row: Row) -> list[str]:
+        """Return wrong texts of a row, drawn like its caption."""
+        wrong = row["negatives"] if self.options.negatives else []
+        order = np.random.default_rng(_key(row, "negatives")).permutation(len(wrong))[: self.options.negatives]
+        return [wrong[index] for index in order]
+
+    def _tokens(self, texts: Sequence[str]) -> dict[str, Any]:
+        return dict(
+            self.processor.tokenizer(list(texts), return_tensors="pt", **dual_encoder.text_arguments(self.config))
+        )
+
+    def _pixels(self, rows: Sequence[Row]) -> dict[str, Any]:
+        return dict(self.processor.image_processor(images=decode_rows(rows), return_tensors="pt"))
+
+    def _embed(self, model: Any, embed: Callable[[Any, dict[str, Any]], Any], inputs: dict[str, Any]) -> np.ndarray:
+        """Return normalised embeddings (rows, width) in fp32."""
+        import torch
+        from torch.nn import functional
+
+        with torch.inference_mode():
+            inputs = {key: value.to(model.device) for key, value in inputs.items()}
+            vectors: np.ndarray = functional.normalize(embed(model, inputs).float(), dim=-1).cpu().numpy()
+        return vectors
+
+
+def _single_process(model: Any) -> Any:
+    """Return the model; raises UserError where several processes train one, each blind to the others' negatives."""
+    if hasattr(model, "module"):
+        raise UserError("The contrastive task trains in one process: its loss compares all rows of a step.")
+    return model
+
+
+def _key(row: Row, purpose: str) -> int:
+    """Return a number that depends on the row's id, the draw of its epoch and the purpose, and on nothing else."""
+    return zlib.crc32(f"{purpose}/{row.get('draw', '')}/{row['id']}".encode())
+
+
+def _token_part(batch: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch}
+
+
+def _pixel_part(batch: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: batch[key] for key in ("pixel_values", "pixel_attention_mask", "spatial_shapes") if key in batch}
+
+
+def _candidates(recorded: Sequence[Row]) -> dict[str, list[float]]:
+    """Return some distinct recorded texts with their embeddings."""
+    distinct = {row["reference"]["text"]: row["text"] for row in recorded}
+    return dict(list(distinct.items())[:CANDIDATES])

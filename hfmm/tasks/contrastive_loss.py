@@ -1,0 +1,55 @@
+"""Losses over all pairs of a batch in which several texts may be right for an image, and several images for a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def cosines(images: Any, texts: Any) -> Any:
+    """Return the cosine of every image (rows) with every text (columns), in fp32 whatever the autocast."""
+    import torch
+    from torch.nn import functional
+
+    with torch.autocast(images.device.type, enabled=False):
+        return functional.normalize(images.float(), dim=-1) @ functional.normalize(texts.float(), dim=-1).T
+
+
+def softmax_loss(logits: Any, right: Any) -> Any:
+    """Return the summed InfoNCE loss of ``logits`` (rows, texts), the mean of both directions.
+
+    The target of a row is even over its right texts, that of a text even over its right rows; a text that is right
+    for no row is a candidate only.
+    """
+    rows = _soft_cross_entropy(logits, right.float())
+    texts = _soft_cross_entropy(logits.T, right.T.float())
+    return (rows.sum() + texts[right.any(0)].sum() * len(rows) / right.any(0).sum()) / 2
+
+
+def _soft_cross_entropy(logits: Any, right: Any) -> Any:
+    share = right / right.sum(-1, keepdim=True).clamp(min=1)
+    return -(share * logits.log_softmax(-1)).sum(-1)
+
+
+def sigmoid_loss(logits: Any, right: Any) -> Any:
+    """Return the summed binary loss of every pair in ``logits`` (rows, texts)."""
+    from torch.nn import functional
+
+    return -functional.logsigmoid(logits.where(right, -logits)).sum()
+
+
+def in_passes(embed: Callable[[dict[str, Any]], Any], inputs: dict[str, Any], passes: int) -> Any:
+    """Return the embeddings of a batch that goes through a tower in several passes.
+
+    Each pass keeps its inputs only and is repeated when its gradient is wanted, so the loss sees every row of
+    the batch while memory holds the activations of one pass: what GradCache does (Gao et al. 2021,
+    arXiv:2101.06983), with the same gradient as the batch in one piece.
+    """
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
+    if passes == 1:
+        return embed(inputs)
+    chunks = zip(*(value.chunk(passes) for value in inputs.values()), strict=True)
+    parts = [dict(zip(inputs, chunk, strict=True)) for chunk in chunks]
+    return torch.cat([checkpoint(embed, part, use_reentrant=False) for part in parts])

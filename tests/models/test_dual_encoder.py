@@ -1,0 +1,94 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from hfmm import models
+from hfmm import recipe as recipes
+from hfmm.errors import UserError
+from hfmm.models import dual_encoder
+
+LAYERS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+TEXT = LAYERS | {"vocab_size": 99, "max_position_embeddings": 64, "eos_token_id": 2}
+VISION = LAYERS | {"image_size": 32, "patch_size": 16}
+PATCHES = {
+    "pixel_values": torch.randn(3, 4, 16 * 16 * 3),
+    "pixel_attention_mask": torch.ones(3, 4, dtype=torch.long),
+    "spatial_shapes": torch.tensor([[2, 2]] * 3),
+}
+KIN: dict[str, Callable[[], Any]] = {
+    "clip": lambda: transformers.CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=16),
+    "siglip": lambda: transformers.SiglipConfig(text_config=TEXT, vision_config=VISION),
+    "siglip2": lambda: transformers.Siglip2Config(
+        text_config=TEXT, vision_config=LAYERS | {"patch_size": 16, "num_patches": 4}
+    ),
+    "altclip": lambda: transformers.AltCLIPConfig(
+        text_config=TEXT | {"project_dim": 16}, vision_config=VISION, projection_dim=16
+    ),
+    "chinese_clip": lambda: transformers.ChineseCLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=16),
+    "blip": lambda: transformers.BlipConfig(
+        text_config=TEXT | {"projection_dim": 16, "encoder_hidden_size": 16}, vision_config=VISION, projection_dim=16
+    ),
+    "align": lambda: transformers.AlignConfig(
+        text_config=TEXT,
+        vision_config={"image_size": 32, "width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 16}
+        | {"initializer_range": 0.5},
+        projection_dim=32,
+    ),
+    "vision-text-dual-encoder": lambda: transformers.VisionTextDualEncoderConfig.from_vision_text_configs(
+        transformers.ViTConfig(**VISION), transformers.BertConfig(**TEXT), projection_dim=16
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KIN)
+def test_the_logits_of_every_kin_follow_from_its_embeddings_scale_and_bias(name: str) -> None:
+    torch.manual_seed(0)
+    config = KIN[name]()
+    assert config.model_type in dual_encoder.supported(dual_encoder.AUTO_CLASS)
+    assembled = config.model_type == dual_encoder.ASSEMBLED
+    kind = transformers.VisionTextDualEncoderModel if assembled else None
+    model = kind(config) if kind else transformers.AutoModelForZeroShotImageClassification.from_config(config)
+    model.eval()
+    ids = torch.randint(3, 99, (3, 7))
+    tokens = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    pixels = PATCHES if name == "siglip2" else {"pixel_values": torch.randn(3, 3, 32, 32)}
+    with torch.no_grad():
+        images, texts = dual_encoder.embed_images(model, pixels), dual_encoder.embed_texts(model, tokens)
+        normalise = torch.nn.functional.normalize
+        logits = normalise(images) @ normalise(texts).T * dual_encoder.scale(model) + dual_encoder.bias(model)
+        torch.testing.assert_close(model(**pixels, **tokens).logits_per_image, logits)
+
+
+@pytest.mark.parametrize("name", ["clip", "align"])
+def test_the_scale_is_clamped_whatever_the_parameter_is_called(name: str) -> None:
+    model = transformers.AutoModelForZeroShotImageClassification.from_config(KIN[name]())
+    with torch.no_grad():
+        for parameter, value in (("logit_scale", 9.0), ("temperature", 1e-4)):
+            if hasattr(model, parameter):
+                getattr(model, parameter).fill_(value)
+    dual_encoder.clamp_scale(model)
+    assert dual_encoder.scale(model).item() == pytest.approx(100)
+
+
+def _recipe(checkpoint: Path, *overrides: str) -> recipes.Recipe:
+    path = checkpoint.parent / "contrastive.yaml"
+    path.write_text(
+        "name: pairs\ntask: contrastive\ndata: {builder: icons}\n"
+        f"model: {{checkpoint: {checkpoint}}}\n"
+        "stages: [{name: full, train: all, epochs: 1, learning_rate: 1.0e-3}]\nmetrics: [retrieval]\n"
+    )
+    return recipes.load(str(path), overrides)
+
+
+def test_a_checkpoint_without_a_text_tower_is_refused_with_a_way_out(tiny_vit: Path) -> None:
+    with pytest.raises(UserError, match=r"'vit' model and has no text tower.*--set model\.text="):
+        models.processor(_recipe(tiny_vit), dual_encoder.AUTO_CLASS)
+
+
+def test_a_dual_encoder_takes_no_second_text_tower(tiny_clip: Path) -> None:
+    with pytest.raises(UserError, match="brings its own text tower"):
+        models.processor(_recipe(tiny_clip, "model.text=bert-base-uncased"), dual_encoder.AUTO_CLASS)

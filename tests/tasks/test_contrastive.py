@@ -1,0 +1,117 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoModelForZeroShotImageClassification, AutoProcessor
+
+from hfmm.errors import UserError
+from hfmm.tasks.contrastive import Task
+from hfmm.tasks.contrastive_loss import sigmoid_loss, softmax_loss
+
+
+@pytest.fixture
+def model(tiny_clip: Path) -> Any:
+    return AutoModelForZeroShotImageClassification.from_pretrained(tiny_clip).eval()
+
+
+@pytest.fixture
+def task(model: Any, tiny_clip: Path) -> Task:
+    return Task(model.config, AutoProcessor.from_pretrained(tiny_clip), Task.Options())
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    texts = [f"he works {index // 2}" for index in range(count)]
+    return [
+        {"id": str(index), "image": Image.effect_noise((32, 32), 20 + 9 * index), "group": text,
+         "captions": [text, f"{text}, past", "works"], "negatives": [f"not {text}", f"no {text}"]}
+        for index, text in enumerate(texts)
+    ]  # fmt: skip
+
+
+def naive_softmax(logits: list[list[float]], right: list[list[bool]]) -> float:
+    """Each row's cross-entropy against an even target over its right entries, both ways, by the definition."""
+
+    def one_way(scores: list[list[float]], truth: list[list[bool]]) -> float:
+        losses = []
+        for row, good in zip(scores, truth, strict=True):
+            total = sum(math.exp(score) for score in row)
+            if any(good):
+                own = [-math.log(math.exp(score) / total) for score, is_good in zip(row, good, strict=True) if is_good]
+                losses.append(sum(own) / len(own))
+        return sum(losses) / len(losses)
+
+    turned = [list(column) for column in zip(*logits, strict=True)]
+    turned_right = [list(column) for column in zip(*right, strict=True)]
+    return len(logits) * (one_way(logits, right) + one_way(turned, turned_right)) / 2
+
+
+def test_the_losses_equal_their_definitions() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(4, 6)
+    right = torch.rand(4, 6) < 0.3
+    right[torch.arange(4), torch.arange(4)] = True
+    assert softmax_loss(logits, right).item() == pytest.approx(naive_softmax(logits.tolist(), right.tolist()), rel=1e-5)
+    pairs = [
+        math.log(1 + math.exp(-score if good else score))
+        for row, truth in zip(logits.tolist(), right.tolist(), strict=True)
+        for score, good in zip(row, truth, strict=True)
+    ]
+    assert sigmoid_loss(logits, right).item() == pytest.approx(sum(pairs), rel=1e-5)
+
+
+@pytest.mark.parametrize("passes", [2, 4])
+def test_several_passes_give_the_gradient_of_the_batch_in_one_piece(task: Task, model: Any, passes: int) -> None:
+    batch = task.collate(rows(8))
+    gradients = []
+    for task.passes in (1, passes):
+        model.zero_grad()
+        task.loss(model, batch, 8).backward()
+        gradients.append({name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None})
+    whole, cached = gradients
+    assert whole.keys() == cached.keys()
+    assert max((whole[name] - cached[name]).abs().max().item() for name in whole) < 1e-5
+
+
+def test_every_caption_in_the_batch_that_is_right_for_a_row_is_a_positive(task: Task) -> None:
+    task.options = Task.Options(negatives=1)
+    batch = task.collate(rows(6))
+    assert batch["labels"].shape == (6, 12)
+    assert batch["labels"].diagonal().all()
+    assert not batch["labels"][:, 6:].any()
+    assert batch["labels"].equal(batch["labels"]) and len(batch["input_ids"]) == 12
+
+
+def test_each_epoch_draws_captions_anew_and_scoring_always_the_same(task: Task) -> None:
+    (row, *_) = rows(2)
+    assert len({task.reference(row | {"draw": f"0/{epoch}"})["text"] for epoch in range(30)}) == 3
+    assert task.reference(row) == task.reference(dict(row))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"captions": []}, "no caption"),
+        ({"captions": None}, "no caption"),
+        ({"captions": ["works", " "]}, "empty"),
+        ({"captions": ["he " * 40]}, "has 121 tokens, the text tower takes 64"),
+    ],
+)
+def test_captions_that_cannot_be_used_are_told_before_training(task: Task, change: Any, words: str) -> None:
+    check = Task.checker(task.config, task.processor, None)  # type: ignore[arg-type]
+    check(rows(1)[0])
+    with pytest.raises(UserError, match=words):
+        check(rows(1)[0] | change)
+
+
+def test_a_sigmoid_loss_that_could_not_be_saved_is_refused(task: Task) -> None:
+    with pytest.raises(UserError, match="needs a logit_bias"):
+        Task(task.config, task.processor, Task.Options(loss="sigmoid"))
+
+
+def test_a_row_is_wrong_when_the_nearest_text_is_none_of_its_captions(task: Task) -> None:
+    predictions: list[dict[str, Any]] = [{"image": [1, 0], "text": [1, 0]}, {"image": [1, 0.1], "text": [0, 1]}]
+    references = [{"text": "a", "captions": ["a"]}, {"text": "b", "captions": ["b"]}]
+    assert task.wrong(predictions, references) == [False, True]
