@@ -68,7 +68,12 @@ def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
     for name in recipe.probes:
         probe = parts.find("probes", name, "CONDITION", "probes")
         records += _records(
-            recipe, task.for_metrics(probe.predict(task, data)), references, groups, weights, probe.CONDITION
+            recipe,
+            task.for_metrics(probe.predict(recipe, task, data)),
+            references,
+            groups,
+            getattr(probe, "WEIGHTS", weights),
+            probe.CONDITION,
         )
     _write_predictions(run.predictions, task, test, predictions, references, groups)
     run.update_results(recipe=recipe.name, task=recipe.task.name, records=records)

@@ -142,11 +142,16 @@ def test_a_dual_encoder_goes_through_the_same_spine(
     stages = (
         "stages=[{name: full, train: lora, epochs: 1, learning_rate: 1.0e-3, batch_size: 4, gradient_accumulation: 2}]"
     )
-    changes = ["task=contrastive", stages, "metrics=[retrieval,modality_gap]", "probes=[]"]
+    changes = ["task=contrastive", stages, "metrics=[retrieval,modality_gap,zero_shot]"]
+    changes.append("probes=[before_training,random_weights]")
     done = hfmm("run", write_recipe(tiny_clip), "--out", "out", *(word for one in changes for word in ("--set", one)))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out/results.json").read_text())
     assert found["verified"]["predictions"] == 32
     assert {"distance", "separability"} <= {one["group"] for one in found["records"] if one["metric"] == "modality_gap"}
+    gaps = {one["weights"]: one["value"] for one in found["records"] if one["group"] == "distance"}
+    assert gaps.keys() == {"tuned", "base", "random"}
+    card = (tmp_path / "out/model/README.md").read_text()
+    assert f"| modality gap distance | {gaps['tuned']:.3g} (" in card
     lines = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
     assert any(line.get("logit_scale", 0) > 10 for line in lines)

@@ -150,6 +150,11 @@ def _directions(vectors: np.ndarray, name: str) -> np.ndarray:
     return unit
 
 
+def is_share(group: str) -> bool:
+    """Tell whether a slice is a share of 1, which reads best in percent, as only separability is."""
+    return group == "separability"
+
+
 class ModalityGap(evaluate.Metric):
     """The `evaluate` face: each row brings its two embeddings and its group."""
 

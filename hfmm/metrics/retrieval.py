@@ -158,6 +158,11 @@ def _lengths(vectors: np.ndarray, name: str) -> np.ndarray:
     return lengths[:, None]
 
 
+def is_share(group: str) -> bool:
+    """Tell whether a slice is a share of 1, which reads best in percent: all but ranks and their mean reciprocal."""
+    return " R@" in group or not group
+
+
 class Retrieval(evaluate.Metric):
     """The `evaluate` face: each row brings its two embeddings, its text, its captions and its group."""
 

@@ -11,13 +11,14 @@ from datasets import DatasetDict
 from hfmm.data.images import decode
 from hfmm.data.labels import positions_by_attribute
 from hfmm.progress import track
+from hfmm.recipe import Recipe
 from hfmm.tasks import TaskProtocol
 
 CONDITION = "colour histogram"
 SIDE = 32  # pictures are reduced to this many pixels a side before counting
 
 
-def predict(task: TaskProtocol, data: DatasetDict) -> list[dict[str, Any]]:
+def predict(recipe: Recipe, task: TaskProtocol, data: DatasetDict) -> list[dict[str, Any]]:
     """Fit on the training split and return one prediction for each row of the test split."""
     references = [task.reference(row) for row in data["train"].select_columns(["label"])]
     train, test = (_features(data[split]["image"][:], split) for split in ("train", "test"))

@@ -11,6 +11,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hfmm import parts
 from hfmm.errors import UserError
 from hfmm.evaluation import headline, load_task, read_predictions
 from hfmm.models.checkpoint import BUILTIN
@@ -59,6 +60,7 @@ def write_card(run: RunDirectory) -> Path:
         headline=best,
         scores=_score_rows(results["records"]),
         classes=_class_rows(results["records"]),
+        measures=_measures(results["records"]),
         mistakes=sum(row["wrong"] for row in predictions),
         example=example_file,
         snippet=task.snippet(recipe["name"], example_file, predictions),
@@ -171,9 +173,25 @@ def _metadata(recipe: dict[str, Any], results: dict[str, Any], tag: str, best: d
 
 
 def _score_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the primary metric's records: the plain score, its slices, and those of every probe."""
+    """Return the primary metric's shares: the plain score, its slices, and those of every probe."""
     primary = records[0]["metric"]
-    return [record for record in records if record["metric"] == primary]
+    return [record for record in records if record["metric"] == primary and _is_share(record)]
+
+
+def _measures(records: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the conditions, and for each measure that has no table of its own its records in their order."""
+    shown = [one for one in records if one["metric"] != "confusion" and one not in _score_rows(records)]
+    conditions = list(dict.fromkeys(one["condition"] for one in shown))
+    rows: dict[str, dict[str, Any]] = {}
+    for one in shown:
+        name = f"{one['metric'].replace('_', ' ')} {one['group']}".strip()
+        rows.setdefault(name, {"name": name, "share": _is_share(one)})[one["condition"]] = one
+    return conditions, list(rows.values())
+
+
+def _is_share(record: dict[str, Any]) -> bool:
+    metric = parts.find("metrics", record["metric"], "statistics", "metrics")
+    return bool(metric.is_share(record["group"]))
 
 
 def _class_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
