@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from datasets import DatasetDict
 from huggingface_hub import ModelCard
 
-from hfmm import models, parts
+from hfmm import forgetting, models, parts
 from hfmm.errors import UserError
 from hfmm.metrics.bootstrap import interval, interval_of
 from hfmm.progress import track
@@ -75,6 +75,11 @@ def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
             getattr(probe, "WEIGHTS", weights),
             probe.CONDITION,
         )
+    for other in forgetting.predict(recipe, task, model, run.checkpoints / "data"):
+        answers = [task.reference(row) for row in other.rows.select_columns(list(task.answers))]
+        others = [str(group) for group in other.rows["group"][:]]
+        scored = _records(recipe, task.for_metrics(other.predictions), answers, others, other.weights, "")
+        records += [one | {"split": f"{other.builder} test"} for one in scored if not one["group"]]
     _write_predictions(run.predictions, task, test, predictions, references, groups)
     run.update_results(recipe=recipe.name, task=recipe.task.name, records=records)
 

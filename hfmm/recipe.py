@@ -118,6 +118,7 @@ class Recipe(Strict):
     stages: list[Stage] = Field(min_length=1, description="one after another, each from where the last one ended")
     metrics: list[str] = Field(min_length=1, description="the first is the primary one")
     probes: list[str] = Field([], description="what else predicts the test rows, for comparison")
+    elsewhere: list[Data] = Field([], description="other datasets, scored before and after: what was forgotten")
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="auto: bf16 where the hardware is fast at it"

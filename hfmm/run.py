@@ -66,7 +66,9 @@ def check(recipe: Recipe) -> None:
         parts.find("metrics", name, "statistics", f"{where.get('metrics', 'recipe')}: metrics")
     for name in recipe.probes:
         parts.find("probes", name, "CONDITION", f"{where.get('probes', 'recipe')}: probes")
-    datasets_of_recipes.resolve(recipe)
+    datasets_of_recipes.resolve(recipe.data, where)
+    for index, spec in enumerate(recipe.elsewhere):
+        datasets_of_recipes.resolve(spec, where, f"elsewhere.{index}")
 
 
 def prepare_data(recipe: Recipe, directory: RunDirectory, report: Report) -> DatasetDict:
@@ -76,7 +78,7 @@ def prepare_data(recipe: Recipe, directory: RunDirectory, report: Report) -> Dat
         # A build that was killed leaves locks which its orphaned workers still hold.
         shutil.rmtree(cache, ignore_errors=True)
     cache.mkdir(parents=True, exist_ok=True)
-    data = datasets_of_recipes.build(recipe, cache, processes())
+    data = datasets_of_recipes.build(recipe.data, recipe.origins, cache, processes())
     (cache / COMPLETE).touch()
     task, _ = resolve(recipe)
     config, processor = models.processor(recipe, task.auto_class)

@@ -46,11 +46,11 @@ class StageTrainer(Trainer):
         self.model.eval()
         with self.autocast_smart_context_manager():
             mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
-        predictions = self.task.for_metrics(gather_object(mine))
+        everyone = gather_object(mine)
         references = gather_object([self.task.reference(row) for row in rows.select_columns(list(self.task.answers))])
-        numerators, denominators = self.metric.statistics(predictions, references)[""]
+        numerators, denominators = self.metric.statistics(self.task.for_metrics(everyone), references)[""]
         scores = {f"{metric_key_prefix}_{self.metric_name}": float(numerators.sum() / denominators.sum())}
-        self.log(scores)
+        self.log(scores | {f"{metric_key_prefix}_{key}": one for key, one in self.task.notes(everyone).items()})
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
 

@@ -22,7 +22,7 @@ LAYERS = [
     {"data", "models", "metrics"},
     {"tasks"},
     {"probes"},
-    {"training_log", "trainer", "order"},
+    {"training_log", "trainer", "order", "forgetting"},
     {"training", "evaluation"},
     {"publishing"},
     {"run"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,26 +14,27 @@ from pydantic import BaseModel
 from hfmm import parts
 from hfmm.data.images import read_bytes
 from hfmm.errors import UserError
-from hfmm.recipe import Recipe
+from hfmm.recipe import Data
 from hfmm.strict import validate
 
 
-def resolve(recipe: Recipe) -> tuple[ModuleType, BaseModel]:
-    """Return the builder's module and its checked options; raises UserError for an unknown one."""
-    where = recipe.origins.get("data.builder", "recipe")
-    builder = parts.find("data", recipe.data.builder, "build", f"{where}: data.builder")
-    return builder, validate(builder.Options, recipe.data.options, recipe.origins, prefix="data")
+def resolve(spec: Data, origins: Mapping[str, str], prefix: str = "data") -> tuple[ModuleType, BaseModel]:
+    """Return the builder's module and its checked options; raises UserError for an unknown one.
+
+    ``prefix`` is the recipe's key that ``spec`` stands under, ``origins`` tells the line of each key.
+    """
+    where = origins.get(f"{prefix}.builder", "recipe")
+    builder = parts.find("data", spec.builder, "build", f"{where}: {prefix}.builder")
+    return builder, validate(builder.Options, spec.options, origins, prefix=prefix)
 
 
-def build(recipe: Recipe, cache: Path, num_proc: int = 1) -> DatasetDict:
-    """Return the splits of the recipe's dataset, media undecoded; raises UserError for an empty split."""
-    builder, options = resolve(recipe)
+def build(spec: Data, origins: Mapping[str, str], cache: Path, num_proc: int = 1, prefix: str = "data") -> DatasetDict:
+    """Return the splits of a dataset, media undecoded; raises UserError for an empty split."""
+    builder, options = resolve(spec, origins, prefix)
     data: DatasetDict = builder.build(options, cache, num_proc)
     for split in ("train", "validation", "test"):
         if split not in data or not len(data[split]):
-            raise UserError(
-                f"data: the {split} split of {recipe.data.builder!r} is empty. Every run needs one with rows."
-            )
+            raise UserError(f"{prefix}: the {split} split of {spec.builder!r} is empty. Every run needs one with rows.")
     return undecoded(data)
 
 

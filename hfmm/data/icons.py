@@ -18,7 +18,7 @@ from hfmm.data.cells import cell_of_row
 from hfmm.data.images import encode
 from hfmm.data.labels import label_feature
 from hfmm.data.synthesis import SPLITS, Split, draw_splits
-from hfmm.grammar import LEMMAS, PERSONS, TENSES, Cell, captions, surface_form
+from hfmm.grammar import LEMMAS, PERSONS, TENSES, Cell, captions, surface_form, wrong_captions
 from hfmm.strict import Strict
 
 HUES: dict[str, float | None] = {"infinitive": None, "present": 220, "past": 0, "participle": 125, "future": 285}
@@ -75,6 +75,7 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
             "person": ClassLabel(names=list(PERSONS)),
             "text": Value("string"),
             "captions": List(Value("string")),
+            "negatives": List(Value("string")),
             "group": Value("string"),
             "font": Value("string"),
             "background": Value("string"),
@@ -99,6 +100,7 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
             "person": cell.person,
             "text": f"{PRONOUNS[cell.person]}: {surface_form(*cell)}",
             "captions": list(captions(cell)),
+            "negatives": list(wrong_captions(cell)),
             "group": "/".join(cell),
             "font": font,
             "background": background,

@@ -18,18 +18,20 @@ from hfmm.data.cells import cell_of_row
 from hfmm.data.icons import FONTS
 from hfmm.data.images import encode
 from hfmm.data.synthesis import SPLITS, Split, draw_splits
-from hfmm.grammar import CELLS, LEMMAS, PERSONS, TENSES, Cell, captions
+from hfmm.grammar import CELLS, LEMMAS, PERSONS, TENSES, Cell, captions, wrong_captions
 from hfmm.grammar.captions import phrases
-from hfmm.grammar.sentences import fitting, sentence
+from hfmm.grammar.sentences import TEMPLATES, fitting, sentence
 from hfmm.strict import Strict
 
 LEADING = 1.25  # line height over font size
+PATTERNS = tuple(one.text for one in TEMPLATES)
 RULINGS = ("none", "none", "lines", "squares")
 
 DESCRIPTION = (
     "Pages with an English verb form or sentence, set in type on paper and seen as if photographed: in "
     "perspective on a desk, under uneven light, blurred, with noise and JPEG artefacts. Words, font, size, "
-    "ink, paper, rulings and layout vary. `captions` holds every text that is right for the page."
+    "ink, paper, rulings and layout vary. `captions` holds every text that is right for the page, `negatives` "
+    "holds near misses."
 )
 
 
@@ -54,10 +56,11 @@ class Options(Strict):
 
 
 class Print(NamedTuple):
-    """What a page says: its text, the texts that are right for it, and the class it belongs to."""
+    """What a page says: its text, the texts that are right for it, near misses, and the class it belongs to."""
 
     text: str
     captions: tuple[str, ...]
+    negatives: tuple[str, ...]
     group: str
 
 
@@ -72,6 +75,7 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
             "person": ClassLabel(names=list(PERSONS)),
             "text": Value("string"),
             "captions": List(Value("string")),
+            "negatives": List(Value("string")),
             "group": Value("string"),
             "font": Value("string"),
         }
@@ -95,6 +99,7 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
             "person": cell.person,
             "text": page.text,
             "captions": list(page.captions),
+            "negatives": list(page.negatives),
             "group": page.group,
             "font": font,
         }
@@ -105,13 +110,15 @@ def _print(options: Options, cell: Cell, rng: np.random.Generator) -> Print:
     if options.content == "sentence":
         one = sentence(cell, rng)
         if options.captions == "templates":
-            return Print(one.text, fitting(one), one.template)
-        return Print(one.text, (*captions(cell), one.text), "/".join(cell))
+            right = fitting(one)
+            return Print(one.text, right, tuple(one for one in PATTERNS if one not in right), one.template)
+        return Print(one.text, (*captions(cell), one.text), wrong_captions(cell), "/".join(cell))
     text = str(rng.choice(phrases(cell)))
     # `I put` says two cells at once, and whatever is true of either is right for the page.
     readings = [cell, *(other for other in CELLS if other != cell and text in phrases(other))]
     texts = dict.fromkeys(caption for reading in readings for caption in captions(reading))
-    return Print(text, tuple(texts), "/".join(cell))
+    wrong = dict.fromkeys(caption for reading in readings for caption in wrong_captions(reading))
+    return Print(text, tuple(texts), tuple(one for one in wrong if one not in texts), "/".join(cell))
 
 
 def draw(text: str, font: str, size: int, rng: np.random.Generator) -> Pillow.Image:

@@ -1,4 +1,4 @@
-"""Made-up words on coloured shapes: what the embedded ViT learnt to read from.
+"""Made-up words on coloured shapes: what the embedded checkpoints learnt to read from.
 
 Words are letter strings outside the verb universe, shapes and colours do not follow the icons' code,
 and the fonts are none of those that the icons hold out. Most come from the package rendercv-fonts
@@ -7,7 +7,6 @@ and the fonts are none of those that the icons hold out. Most come from the pack
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
@@ -18,13 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from datasets import DatasetDict, Features, Image, List, Value
 from PIL import Image as Pillow
-from PIL import ImageDraw
 from pydantic import Field
 
 from hfmm.data import drawing
 from hfmm.data.icons import BACKGROUNDS, FONTS
 from hfmm.data.images import encode
 from hfmm.data.labels import attribute_label, label_feature
+from hfmm.data.shapes import COLORS, GREY, HUES, SHAPES, caption, draw_shape
 from hfmm.data.synthesis import SPLITS, Split, draw_splits
 from hfmm.errors import UserError
 from hfmm.grammar import CELLS, surface_form
@@ -32,18 +31,17 @@ from hfmm.strict import Strict
 
 LETTERS = 6  # the longest word
 NONE = "-"
-SHAPES = ("nothing", "pentagon", "hexagon", "ellipse", "star", "band")
-HUES = tuple(str(hue) for hue in range(0, 360, 30))
 ATTRIBUTES = {
     **{f"letter {position}": (NONE, *ascii_lowercase) for position in range(1, LETTERS + 1)},
-    "shape": SHAPES,
-    "hue": (NONE, *HUES),
+    "shape": ("nothing", *SHAPES),
+    "hue": (NONE, *map(str, HUES)),
 }
 VOWELS = "aeiou"
 CONSONANTS = "".join(letter for letter in ascii_lowercase if letter not in VOWELS)
 
 DESCRIPTION = (
-    "Made-up words of two to six letters on coloured shapes, in many fonts, labelled letter by letter. "
+    "Made-up words of two to six letters on coloured shapes, in many fonts, labelled letter by letter "
+    "and with captions such as `the word bluk on a green star`. "
     "No word is a form of the 20 verbs, and no font is one that the icons hold out."
 )
 
@@ -70,6 +68,7 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
             "label": label_feature(ATTRIBUTES),
             "token_labels": List(Value("int16")),
             "text": Value("string"),
+            "captions": List(Value("string")),
             "group": Value("string"),
         }
     )
@@ -111,8 +110,18 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
             "label": [attribute_label(attribute, value) for attribute, value in values.items()],
             "token_labels": _token_labels(word, picture.placement, options),
             "text": word,
+            "captions": list(captions(word, picture.shape, picture.hue)),
             "group": word,
         }
+
+
+def captions(word: str, shape: str, hue: str) -> tuple[str, ...]:
+    """Return the texts that are true of a picture; the first says all that the others say."""
+    if shape == "nothing":
+        return f"the word {word}", word
+    color = GREY if hue == NONE else COLORS[HUES.index(int(hue))]
+    thing = caption(color, shape)
+    return f"the word {word} on {thing}", f"{word}, {color} {shape}", f"the word {word}", thing, word
 
 
 def _token_labels(word: str, placement: drawing.Placement, options: Options) -> list[int]:
@@ -160,7 +169,7 @@ def draw(word: str, size: int, hardest: float, rng: np.random.Generator) -> Pict
         image = Pillow.new("RGB", (big, big), drawing.hsv(0, 0, 1 - 0.9 * (rng.random() < difficulty)))
     else:
         image = drawing.background(rng, str(rng.choice(BACKGROUNDS["train"])), big)
-    shape = "nothing" if rng.random() > 1.3 * difficulty else str(rng.choice(SHAPES))
+    shape = "nothing" if rng.random() > 1.3 * difficulty else str(rng.choice(("nothing", *SHAPES)))
     hue = str(rng.choice(HUES)) if shape != "nothing" and rng.random() < 0.85 else NONE
     if hue == NONE:
         color = drawing.hsv(0, 0, rng.uniform(0.3, 0.7))
@@ -169,7 +178,8 @@ def draw(word: str, size: int, hardest: float, rng: np.random.Generator) -> Pict
     shift = 0.06 * difficulty
     center = (big * rng.uniform(0.5 - shift, 0.5 + shift), big * rng.uniform(0.5 - shift, 0.5 + shift))
     radius, turn = big * rng.uniform(0.3, 0.5), rng.uniform(-0.25, 0.25)
-    _draw_shape(ImageDraw.Draw(image), shape, center, radius, turn, color, big)
+    if shape != "nothing":
+        draw_shape(image, shape, center, radius, turn, color)
     under: Any = color if shape != "nothing" else image.resize((1, 1)).getpixel((0, 0))
     faces = fonts()[: max(1, round(difficulty * len(fonts())))]
     placement = drawing.paste_word(
@@ -184,26 +194,3 @@ def draw(word: str, size: int, hardest: float, rng: np.random.Generator) -> Pict
         halo=under if rng.random() < 0.8 else None,
     )
     return Picture(drawing.finish(rng, image, size, noise=14 * difficulty), shape, hue, placement)
-
-
-def _draw_shape(
-    canvas: ImageDraw.ImageDraw,
-    shape: str,
-    center: tuple[float, float],
-    radius: float,
-    turn: float,
-    color: drawing.Color,
-    big: int,
-) -> None:
-    x, y = center
-    match shape:
-        case "pentagon" | "hexagon":
-            canvas.polygon(drawing.polygon(5 if shape == "pentagon" else 6, center, radius, turn), fill=color)
-        case "ellipse":
-            canvas.ellipse([x - 1.1 * radius, y - 0.7 * radius, x + 1.1 * radius, y + 0.7 * radius], fill=color)
-        case "star":
-            tips = drawing.polygon(5, center, 1.1 * radius, turn)
-            dents = drawing.polygon(5, center, 0.6 * radius, turn + math.pi / 5)
-            canvas.polygon([point for pair in zip(tips, dents, strict=True) for point in pair], fill=color)
-        case "band":
-            canvas.rectangle([0, y - 0.5 * radius, big, y + 0.5 * radius], fill=color)

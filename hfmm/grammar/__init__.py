@@ -1,6 +1,6 @@
 """The domain in pure Python: the verb universe, its surface forms, texts about them, and verb forms found in text."""
 
-from hfmm.grammar.captions import captions, hard_negatives
+from hfmm.grammar.captions import captions, hard_negatives, wrong_captions
 from hfmm.grammar.parse import Reading, parse
 from hfmm.grammar.verbs import CELLS, LEMMAS, PERSONS, TENSES, Cell, Person, Tense, surface_form
 
@@ -17,4 +17,5 @@ __all__ = [
     "hard_negatives",
     "parse",
     "surface_form",
+    "wrong_captions",
 ]

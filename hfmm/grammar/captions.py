@@ -71,3 +71,10 @@ def hard_negatives(cell: Cell) -> tuple[Cell, ...]:
         for other in CELLS
         if other.lemma == cell.lemma and (other.tense == cell.tense) != (other.person == cell.person)
     )
+
+
+def wrong_captions(cell: Cell) -> tuple[str, ...]:
+    """Return the texts of its hard negatives that are not true of a cell, without repeats."""
+    right = set(captions(cell))
+    texts = (text for other in hard_negatives(cell) for text in captions(other))
+    return tuple(dict.fromkeys(text for text in texts if text not in right))

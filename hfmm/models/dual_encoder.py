@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models.checkpoint import unavailable
+from hfmm.models.checkpoint import locate, unavailable
+from hfmm.models.warm_start import warm_start
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
@@ -23,6 +25,7 @@ class Options(Strict):
 
     text: str | None = Field(None, description="a text checkpoint, for a vision checkpoint that has none of its own")
     width: int = Field(256, ge=1, description="of the shared space; only read with `text`")
+    vision: str | None = Field(None, description="a ViT that the vision tower begins with; only read with init: random")
 
 
 def supported(auto_class: str) -> set[str]:
@@ -80,7 +83,10 @@ def load(
         transformers.VisionTextDualEncoderModel if config.model_type == ASSEMBLED else getattr(transformers, auto_class)
     )
     if spec.init == "random":
-        return (kind(config) if config.model_type == ASSEMBLED else kind.from_config(config, dtype="float32")), both
+        model = kind(config) if config.model_type == ASSEMBLED else kind.from_config(config, dtype="float32")
+        if options.vision is not None:
+            _begin_with(model, spec.model_copy(update={"checkpoint": options.vision, "revision": None}))
+        return model, both
     try:
         if assembled:
             vision = transformers.AutoModel.from_pretrained(source, revision=spec.revision, dtype="float32")
@@ -97,6 +103,23 @@ def load(
             f"among them {', '.join(lost[:3])}. It is damaged, or made for another architecture."
         )
     return model, both
+
+
+def _begin_with(model: Any, spec: Model) -> None:
+    """Give the vision tower the weights of a ViT; raises UserError where it has no place for them."""
+    from transformers import ViTModel
+
+    try:
+        vit = ViTModel.from_pretrained(locate(spec), dtype="float32", add_pooling_layer=False)
+    except OSError as error:
+        raise unavailable(spec, error) from error
+    try:
+        warm_start(model.vision_model, vit)
+    except ValueError as error:
+        raise UserError(
+            f"model.vision: {spec.checkpoint} does not fit the vision tower of this {model.config.model_type!r} model: "
+            f"{error}."
+        ) from error
 
 
 def head(model: Any) -> list[str]:
@@ -139,6 +162,16 @@ def embed_images(model: Any, pixels: dict[str, Any]) -> Any:
 def embed_texts(model: Any, tokens: dict[str, Any]) -> Any:
     """Return the text embeddings (rows, width), not normalised."""
     return model.get_text_features(**tokens).pooler_output
+
+
+def pixel_part(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the vision tower reads in a batch."""
+    return {key: batch[key] for key in ("pixel_values", "pixel_attention_mask", "spatial_shapes") if key in batch}
+
+
+def token_part(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the text tower reads in a batch."""
+    return {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch}
 
 
 def scale(model: Any) -> Any:

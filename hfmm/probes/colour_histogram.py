@@ -15,13 +15,25 @@ from hfmm.recipe import Recipe
 from hfmm.tasks import TaskProtocol
 
 CONDITION = "colour histogram"
+EVERYWHERE = 1e-3  # so that a text that no training row has still has an embedding
 SIDE = 32  # pictures are reduced to this many pixels a side before counting
 
 
 def predict(recipe: Recipe, task: TaskProtocol, data: DatasetDict) -> list[dict[str, Any]]:
-    """Fit on the training split and return one prediction for each row of the test split."""
-    references = [task.reference(row) for row in data["train"].select_columns(["label"])]
+    """Fit on the training split and return one prediction for each row of the test split.
+
+    For a task of embeddings these are the probabilities of the training groups, and a text's embedding says in which
+    of them it is right.
+    """
+    references = [task.reference(row) for row in data["train"].select_columns(list(task.answers))]
     train, test = (_features(data[split]["image"][:], split) for split in ("train", "test"))
+    if isinstance(references[0], dict):
+        asked = [task.reference(row) for row in data["test"].select_columns(list(task.answers))]
+        return _embeddings(references, asked, train, test)
+    return _labels(references, train, test)
+
+
+def _labels(references: list[list[str]], train: np.ndarray, test: np.ndarray) -> list[dict[str, Any]]:
     classes = sorted({label for row in references for label in row})
     attributes = positions_by_attribute(classes) if len(references[0]) > 1 else {"": list(range(len(classes)))}
     columns = []
@@ -29,10 +41,35 @@ def predict(recipe: Recipe, task: TaskProtocol, data: DatasetDict) -> list[dict[
         names = [classes[position] for position in positions]
         known = {name: index for index, name in enumerate(names)}
         targets = np.array([next(known[label] for label in row if label in known) for row in references])
-        columns.append([names[index] for index in _softmax_regression(train, targets, len(names), test)])
+        best = _softmax_regression(train, targets, len(names), test).argmax(-1)
+        columns.append([names[index] for index in best])
     order = [label.partition(": ")[0] for label in references[0]] if len(references[0]) > 1 else [""]
     by_attribute = dict(zip(attributes, columns, strict=True))
     return [{"prediction": [by_attribute[name][row] for name in order]} for row in range(len(test))]
+
+
+def _embeddings(
+    references: list[dict[str, Any]], asked: list[dict[str, Any]], train: np.ndarray, test: np.ndarray
+) -> list[dict[str, Any]]:
+    groups, targets = np.unique([row["group"] for row in references], return_inverse=True)
+    right: dict[str, set[int]] = {}
+    for row, group in zip(references, targets, strict=True):
+        for text in row["captions"]:
+            right.setdefault(text, set()).add(int(group))
+
+    def embed(text: str) -> np.ndarray:
+        vector = np.full(len(groups), EVERYWHERE)
+        vector[list(right.get(text, ()))] = 1
+        unit: np.ndarray = vector / np.linalg.norm(vector)
+        return unit
+
+    scores = _softmax_regression(train, targets, len(groups), test)
+    shares = np.exp(scores - scores.max(1, keepdims=True))
+    shares /= np.linalg.norm(shares, axis=1, keepdims=True)
+    return [
+        {"image": image, "text": embed(row["text"]), "class": embed(row["class"])}
+        for image, row in zip(shares, asked, strict=True)
+    ]
 
 
 def _features(images: Iterable[Any], split: str) -> np.ndarray:
@@ -45,7 +82,8 @@ def _features(images: Iterable[Any], split: str) -> np.ndarray:
     return np.array(rows, dtype=np.float32)
 
 
-def _softmax_regression(train: np.ndarray, targets: np.ndarray, classes: int, test: np.ndarray) -> list[int]:
+def _softmax_regression(train: np.ndarray, targets: np.ndarray, classes: int, test: np.ndarray) -> np.ndarray:
+    """Return the logits (rows of test, classes)."""
     import torch
     from torch.nn import functional
 
@@ -63,5 +101,5 @@ def _softmax_regression(train: np.ndarray, targets: np.ndarray, classes: int, te
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call, arg-type]
-    best: list[int] = (others @ weight + bias).argmax(-1).tolist()
-    return best
+    logits: np.ndarray = (others @ weight + bias).detach().numpy()
+    return logits

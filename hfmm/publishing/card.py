@@ -61,6 +61,7 @@ def write_card(run: RunDirectory) -> Path:
         scores=_score_rows(results["records"]),
         classes=_class_rows(results["records"]),
         measures=_measures(results["records"]),
+        forgetting=_forgetting(results["records"]),
         mistakes=sum(row["wrong"] for row in predictions),
         example=example_file,
         snippet=task.snippet(recipe["name"], example_file, predictions),
@@ -167,7 +168,7 @@ def _metadata(recipe: dict[str, Any], results: dict[str, Any], tag: str, best: d
                 metric_args={"ci95": [round(bound, 4) for bound in record["ci95"]], "n": record["n"]},
             )
             for record in results["records"]
-            if record["metric"] == best["metric"] and not record["condition"]
+            if record["metric"] == best["metric"] and record["split"] == "test" and not record["condition"]
         ],
     )
 
@@ -175,12 +176,20 @@ def _metadata(recipe: dict[str, Any], results: dict[str, Any], tag: str, best: d
 def _score_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the primary metric's shares: the plain score, its slices, and those of every probe."""
     primary = records[0]["metric"]
-    return [record for record in records if record["metric"] == primary and _is_share(record)]
+    return [one for one in records if one["metric"] == primary and one["split"] == "test" and _is_share(one)]
+
+
+def _forgetting(records: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return, for each metric on data that was not trained on, its records before and after."""
+    others = [one for one in records if one["split"] != "test"]
+    before, after = ([one for one in others if one["weights"] == weights] for weights in ("base", "tuned"))
+    return list(zip(before, after, strict=True))
 
 
 def _measures(records: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the conditions, and for each measure that has no table of its own its records in their order."""
-    shown = [one for one in records if one["metric"] != "confusion" and one not in _score_rows(records)]
+    tabled = _score_rows(records)
+    shown = [one for one in records if one["metric"] != "confusion" and one["split"] == "test" and one not in tabled]
     conditions = list(dict.fromkeys(one["condition"] for one in shown))
     rows: dict[str, dict[str, Any]] = {}
     for one in shown:
@@ -196,5 +205,5 @@ def _is_share(record: dict[str, Any]) -> bool:
 
 def _class_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the records of each class, worst first."""
-    rows = [one for one in records if one["metric"] == "confusion" and not one["condition"]]
+    rows = [one for one in records if one["metric"] == "confusion" and one["split"] == "test" and not one["condition"]]
     return sorted(rows, key=lambda one: one["value"])

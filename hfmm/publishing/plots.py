@@ -13,6 +13,7 @@ from PIL import Image
 from hfmm import training_log
 from hfmm.evaluation import read_predictions
 from hfmm.metrics import confusion
+from hfmm.publishing import embedding_plots
 from hfmm.run_directory import RunDirectory, atomic_directory
 
 matplotlib.use("Agg")
@@ -31,6 +32,8 @@ def draw_plots(run: RunDirectory, metric: str) -> list[str]:
         if predictions and isinstance(predictions[0]["reference"], list):
             confusion_matrices(predictions, folder)
             mistakes(predictions, folder / "mistakes.png")
+        if predictions and {"image", "text"} <= predictions[0].keys():
+            embedding_plots.draw(predictions, run.read_results()["records"], training_log.read(run.log), folder)
         return sorted(path.name for path in folder.iterdir())
 
 

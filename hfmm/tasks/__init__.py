@@ -65,6 +65,9 @@ class TaskProtocol(Protocol):
     def for_metrics(self, predictions: Sequence[Prediction]) -> Any:
         """Return the predictions of all rows as the metrics of this task read them."""
 
+    def notes(self, predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Return what to log of the validation rows' predictions besides their score."""
+
     def wrong(self, predictions: Sequence[Prediction], references: Sequence[Any]) -> list[bool]:
         """Tell of each row whether its prediction is a mistake."""
 

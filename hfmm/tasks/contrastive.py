@@ -110,8 +110,9 @@ class Task:
     def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
         """Return the loss of the batch in nats, summed over its rows and divided by ``num_items``."""
         inner = _single_process(model)
-        images = in_passes(lambda part: dual_encoder.embed_images(inner, part), _pixel_part(batch), self.passes)
-        texts = in_passes(lambda part: dual_encoder.embed_texts(inner, part), _token_part(batch), self.passes)
+        pixels, tokens = dual_encoder.pixel_part(batch), dual_encoder.token_part(batch)
+        images = in_passes(lambda part: dual_encoder.embed_images(inner, part), pixels, self.passes)
+        texts = in_passes(lambda part: dual_encoder.embed_texts(inner, part), tokens, self.passes)
         logits = cosines(images, texts) * dual_encoder.scale(inner) + dual_encoder.bias(inner)
         total = sigmoid_loss(logits, batch["labels"]) if self.sigmoid else softmax_loss(logits, batch["labels"])
         return total / num_items
@@ -139,6 +140,11 @@ class Task:
     def for_metrics(self, predictions: Sequence[Row]) -> dict[str, np.ndarray]:
         """Return the embeddings ``image``, ``text`` and ``class``, each (rows, width)."""
         return {key: np.array([one[key] for one in predictions]) for key in ("image", "text", "class")}
+
+    def notes(self, predictions: Sequence[Row]) -> dict[str, float]:
+        """Return the modality gap: the distance between the centroids of the images and of the texts."""
+        both = self.for_metrics(predictions)
+        return {"gap": round(float(np.linalg.norm(both["image"].mean(0) - both["text"].mean(0))), 4)}
 
     def wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
         """Tell of each row whether the text nearest to its image is none of its captions."""
@@ -244,14 +250,6 @@ def _single_process(model: Any) -> Any:
 def _key(row: Row, purpose: str) -> int:
     """Return a number that depends on the row's id, the draw of its epoch and the purpose, and on nothing else."""
     return zlib.crc32(f"{purpose}/{row.get('draw', '')}/{row['id']}".encode())
-
-
-def _token_part(batch: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch}
-
-
-def _pixel_part(batch: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: batch[key] for key in ("pixel_values", "pixel_attention_mask", "spatial_shapes") if key in batch}
 
 
 def _candidates(recorded: Sequence[Row]) -> dict[str, list[float]]:

@@ -122,6 +122,10 @@ class Task:
         """Return the label names of each row."""
         return [one["prediction"] for one in predictions]
 
+    def notes(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """Note nothing."""
+        return {}
+
     def wrong(self, predictions: Sequence[Row], references: Sequence[list[str]]) -> list[bool]:
         """Tell of each row whether any of its labels is wrong."""
         return [one["prediction"] != reference for one, reference in zip(predictions, references, strict=True)]

@@ -1,6 +1,6 @@
 import pytest
 
-from hfmm.grammar import CELLS, Cell, captions, hard_negatives, parse
+from hfmm.grammar import CELLS, Cell, captions, hard_negatives, parse, wrong_captions
 
 
 def test_the_first_caption_is_true_of_no_other_cell() -> None:
@@ -58,3 +58,11 @@ def test_hard_negatives_differ_in_the_tense_alone_or_the_person_alone() -> None:
         assert len(set(others)) == 6
         assert {sum(mine != its for mine, its in zip(cell, other, strict=True)) for other in others} == {1}
         assert {other.lemma for other in others} == {cell.lemma}
+
+
+def test_wrong_captions_are_near_misses_and_never_true() -> None:
+    for cell in CELLS:
+        wrong = wrong_captions(cell)
+        assert not set(wrong) & set(captions(cell))
+        assert set(wrong) <= {text for other in hard_negatives(cell) for text in captions(other)}
+        assert len(wrong) >= 6

@@ -21,3 +21,17 @@ def test_colour_tells_the_tense_and_nothing_else(tmp_path: Path) -> None:
     assert tense > 0.85
     assert lemma < 0.2
     assert person < 0.7
+
+
+def test_for_embeddings_it_answers_with_the_training_groups_and_finds_the_tense(tmp_path: Path) -> None:
+    from hfmm.tasks import contrastive
+
+    options = icons.Options(train=300, validation=1, test=120, hold_out="row", size=32)
+    data = undecoded(icons.build(options, tmp_path))
+    task = contrastive.Task(SimpleNamespace(model_type="clip"), None, contrastive.Task.Options())
+    predictions = colour_histogram.predict(None, task, data)  # type: ignore[arg-type]
+    groups = sorted(set(data["train"]["group"][:]))
+    said = [groups[int(one["image"].argmax())].split("/") for one in predictions]
+    true = [row["group"].split("/") for row in data["test"]]
+    assert sum(one[1] == other[1] for one, other in zip(said, true, strict=True)) / len(true) > 0.6
+    assert sum(one == other for one, other in zip(said, true, strict=True)) / len(true) < 0.2

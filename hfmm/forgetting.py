@@ -1,0 +1,43 @@
+"""Data that a recipe does not train on, scored with the checkpoint's weights and with the tuned ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datasets import Dataset, DatasetDict
+
+from hfmm import data, models
+from hfmm.progress import track
+from hfmm.recipe import Recipe
+from hfmm.tasks import TaskProtocol
+from hfmm.tasks.preflight import screen
+
+BATCH_SIZE = 32
+
+
+class Elsewhere(NamedTuple):
+    """The rows of one dataset of `elsewhere`, and what one set of weights says of them."""
+
+    builder: str
+    weights: str  # base or tuned
+    rows: Dataset
+    predictions: list[dict[str, Any]]
+
+
+def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, cache: Path) -> Iterator[Elsewhere]:
+    """Yield, for each dataset of the recipe's `elsewhere`, the predictions for its test rows before and after.
+
+    Raises UserError for a row that cannot be used, unless the dataset is to skip it.
+    """
+    for index, spec in enumerate(recipe.elsewhere):
+        built = data.build(spec, recipe.origins, cache / f"elsewhere-{index}", prefix=f"elsewhere.{index}")
+        config, processor = models.processor(recipe, task.auto_class)
+        check = task.checker(config, processor, built["test"].features)
+        screened, _ = screen(task.columns, check, DatasetDict(test=built["test"]), spec.on_bad_row)
+        rows = screened["test"]
+        base, _ = models.load(recipe, built["train"].features, task.auto_class)
+        for weights, model in (("base", base.eval()), ("tuned", tuned)):
+            said = track(task.predict(model, rows, BATCH_SIZE), f"predict {spec.builder}, {weights}", len(rows))
+            yield Elsewhere(spec.builder, weights, rows, list(said))
