@@ -13,6 +13,7 @@ import typer
 
 from hfmm.errors import UserError
 from hfmm.hardware import is_main_process
+from hfmm.inspect_cli import app as inspect_app
 
 app = typer.Typer(
     add_completion=False,
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="From one recipe to a verified, publishable model.",
 )
+app.add_typer(inspect_app, name="inspect")
 
 RecipeName = Annotated[str, typer.Argument(help="A recipe's name (see `hfmm list`) or the path of a YAML file.")]
 Overrides = Annotated[
@@ -47,10 +49,12 @@ def run_command(
     run(loaded, folder, resume, _report)
     if not is_main_process():
         return
+    task = resolve(loaded)[0]
+    texts = ' --text "he works" --text "he worked"' if task.chooses_from_texts else ""
     typer.echo(
         f"\nlook      {folder}/model/README.md\n"
-        f"predict   hfmm predict {folder}/model {folder}/model/example.png\n"
-        f'load      transformers.pipeline("{resolve(loaded)[0].pipeline_tag}", model="{folder}/model")'
+        f"predict   hfmm predict {folder}/model {next((folder / 'model').glob('example.*'))}{texts}\n"
+        f'load      transformers.pipeline("{task.pipeline_tag}", model="{folder}/model")'
     )
 
 
@@ -165,13 +169,16 @@ def verify_command(run: RunFolder) -> None:
 def predict_command(
     model: Annotated[Path, typer.Argument(help="A model folder: runs/<name>/model, or one that was downloaded.")],
     inputs: Annotated[list[str], typer.Argument(help="The files to predict.")],
+    texts: Annotated[
+        list[str] | None, typer.Option("--text", help="A text to choose from, for a model that matches texts.")
+    ] = None,
 ) -> None:
     """Print a model's prediction for each input file, one JSON line a file."""
     from hfmm.evaluation import predict_files
     from hfmm.progress import quiet_libraries
 
     quiet_libraries()
-    for line in predict_files(model, inputs):
+    for line in predict_files(model, inputs, texts or ()):
         typer.echo(line)
 
 

@@ -46,14 +46,22 @@ def load_task(
     return model, task_class(model.config, processor, options or task_class.Options())
 
 
-def predict_files(directory: Path, paths: Sequence[str]) -> list[str]:
-    """Return a JSON line with the prediction for each file; raises UserError for a file that cannot be read."""
+def predict_files(directory: Path, paths: Sequence[str], texts: Sequence[str] = ()) -> list[str]:
+    """Return a JSON line with the prediction for each file, among ``texts`` where the model chooses from texts.
+
+    Raises UserError for a file that cannot be read, and for texts that are missing or that nobody reads.
+    """
     model, task = load_task(directory)
+    if task.chooses_from_texts and not texts:
+        raise UserError("This model matches files with texts: give those to choose from, --text ONE --text ANOTHER.")
+    if texts and not task.chooses_from_texts:
+        raise UserError("This model has labels of its own and reads no --text.")
     for path in paths:
         if not Path(path).is_file():
             raise UserError(f"{path} does not exist.")
-    predictions = task.predict(model, [task.row_from_file(path) for path in paths], BATCH_SIZE)
-    return [json.dumps({"file": path, **one}, ensure_ascii=False) for path, one in zip(paths, predictions, strict=True)]
+    predictions = list(task.predict(model, [task.row_from_file(path) for path in paths], BATCH_SIZE))
+    answers = task.answer(model, predictions, texts)
+    return [json.dumps({"file": path, **one}, ensure_ascii=False) for path, one in zip(paths, answers, strict=True)]
 
 
 def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
@@ -72,7 +80,7 @@ def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
             task.for_metrics(probe.predict(recipe, task, data)),
             references,
             groups,
-            getattr(probe, "WEIGHTS", weights),
+            getattr(probe, "WEIGHTS", ""),
             probe.CONDITION,
         )
     for other in forgetting.predict(recipe, task, model, run.checkpoints / "data"):
@@ -91,6 +99,8 @@ def _records(
     records = []
     for name in recipe.metrics:
         metric = parts.find("metrics", name, "statistics", "metrics")
+        if not weights and getattr(metric, "OF_WEIGHTS", False):
+            continue
         scores = {
             group: (float(tops.sum() / bottoms.sum()), interval(tops, bottoms, groups, recipe.seed), int(bottoms.sum()))
             for group, (tops, bottoms) in metric.statistics(predictions, references).items()

@@ -10,6 +10,7 @@ import evaluate
 import numpy as np
 
 GREATER_IS_BETTER = True
+PLAIN = "rows whose label is right, as a whole"  # what the slice "" is, for people
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 

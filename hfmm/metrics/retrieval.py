@@ -14,6 +14,7 @@ import evaluate
 import numpy as np
 
 GREATER_IS_BETTER = True
+PLAIN = "R@1, mean of image->text and text->image"  # what the slice "" is, for people
 
 CUTOFFS = (1, 5, 10)
 BLOCK_ROWS = 1024  # queries a matrix product; fewer would not keep the processor busy

@@ -12,6 +12,7 @@ import evaluate
 import numpy as np
 
 GREATER_IS_BETTER = True
+PLAIN = "images whose class has the nearest prompt"  # what the slice "" is, for people
 
 ROUNDING = 1e-6  # cosines of equal vectors may differ by this much
 

@@ -84,6 +84,7 @@ def load(
     )
     if spec.init == "random":
         model = kind(config) if config.model_type == ASSEMBLED else kind.from_config(config, dtype="float32")
+        _begin_scale(model)
         if options.vision is not None:
             _begin_with(model, spec.model_copy(update={"checkpoint": options.vision, "revision": None}))
         return model, both
@@ -103,6 +104,19 @@ def load(
             f"among them {', '.join(lost[:3])}. It is damaged, or made for another architecture."
         )
     return model, both
+
+
+def _begin_scale(model: Any) -> None:
+    """Begin the sigmoid loss as its paper does (arXiv:2303.15343, section 3.2), most pairs being wrong ones.
+
+    The library leaves both at 0, where the loss of wrong pairs drowns that of the right ones for thousands of steps.
+    """
+    import torch
+
+    if has_bias(model.config):
+        with torch.no_grad():
+            model.logit_scale.fill_(math.log(10))
+            model.logit_bias.fill_(-10)
 
 
 def _begin_with(model: Any, spec: Model) -> None:

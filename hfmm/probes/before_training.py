@@ -1,4 +1,4 @@
-"""What the checkpoint says before the recipe trains it."""
+"""The weights that training started from, with this recipe's head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What can be told from colour alone: a softmax regression on 64-bin histograms of the training pictures."""
+"""Softmax regression on 64-bin colour histograms of the training pictures: what colour alone gives away.
+
+Where texts are compared it is told which of them are right for which training rows, so that text->text comes free.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the checkpoint's architecture says with random weights: chance, and the geometry it starts from."""
+"""The same architecture with random weights, as chance has it."""
 
 from __future__ import annotations
 

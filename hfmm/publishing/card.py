@@ -58,9 +58,11 @@ def write_card(run: RunDirectory) -> Path:
         task=task,
         plots=plots,
         headline=best,
-        scores=_score_rows(results["records"]),
-        classes=_class_rows(results["records"]),
+        meaning=parts.find("metrics", best["metric"], "statistics", "metrics").PLAIN,
+        conditions=list(dict.fromkeys(one["condition"] for one in results["records"])),
         measures=_measures(results["records"]),
+        probes=[_explained(name) for name in recipe["probes"]],
+        classes=_class_rows(results["records"]),
         forgetting=_forgetting(results["records"]),
         mistakes=sum(row["wrong"] for row in predictions),
         example=example_file,
@@ -135,8 +137,10 @@ def _last_part(folder: str) -> str:
 
 def _without_folders(text: str, recipe: dict[str, Any]) -> str:
     """Return the recipe with each folder of this machine cut down to its last part, and marked as such."""
-    for part, key in (("model", "checkpoint"), ("data", "path")):
-        source = recipe[part].get(key)
+    named = [(recipe["model"], key) for key in ("checkpoint", "vision", "text")]
+    named += [(data, "path") for data in (recipe["data"], *recipe["elsewhere"])]
+    for part, key in named:
+        source = part.get(key)
         if source and _is_folder(source):
             line = yaml.safe_dump({key: source}, allow_unicode=True, width=10_000).strip()
             text = text.replace(f"  {line}\n", f"  {key}: {_last_part(source)}  # a local folder\n", 1)
@@ -173,10 +177,11 @@ def _metadata(recipe: dict[str, Any], results: dict[str, Any], tag: str, best: d
     )
 
 
-def _score_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the primary metric's shares: the plain score, its slices, and those of every probe."""
-    primary = records[0]["metric"]
-    return [one for one in records if one["metric"] == primary and one["split"] == "test" and _is_share(one)]
+def _explained(probe: str) -> tuple[str, str]:
+    """Return a probe's condition and its docstring, which says what it is, on one line."""
+    module = parts.find("probes", probe, "CONDITION", "probes")
+    text = " ".join((module.__doc__ or "").split())
+    return module.CONDITION, text[:1].lower() + text[1:]
 
 
 def _forgetting(records: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -186,16 +191,14 @@ def _forgetting(records: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dic
     return list(zip(before, after, strict=True))
 
 
-def _measures(records: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the conditions, and for each measure that has no table of its own its records in their order."""
-    tabled = _score_rows(records)
-    shown = [one for one in records if one["metric"] != "confusion" and one["split"] == "test" and one not in tabled]
-    conditions = list(dict.fromkeys(one["condition"] for one in shown))
+def _measures(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return, for each measure that has no table of its own, its name and its record under each condition."""
     rows: dict[str, dict[str, Any]] = {}
-    for one in shown:
-        name = f"{one['metric'].replace('_', ' ')} {one['group']}".strip()
-        rows.setdefault(name, {"name": name, "share": _is_share(one)})[one["condition"]] = one
-    return conditions, list(rows.values())
+    for one in records:
+        if one["metric"] != "confusion" and one["split"] == "test":
+            name = f"{one['metric'].replace('_', ' ')} {one['group']}".strip()
+            rows.setdefault(name, {"name": name, "share": _is_share(one)})[one["condition"]] = one
+    return list(rows.values())
 
 
 def _is_share(record: dict[str, Any]) -> bool:

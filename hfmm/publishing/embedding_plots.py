@@ -53,7 +53,6 @@ def gap_history(records: list[dict[str, Any]], log: list[dict[str, Any]], path: 
     figure, axis = pyplot.subplots(figsize=(6, 3.4), layout="constrained")
     axis.plot(*zip(*along, strict=True), marker="o", markersize=3, linewidth=1.2, label="validation, while training")
     measured = [one for one in records if one["metric"] == "modality_gap" and one["group"] == "distance"]
-    measured = [one for one in measured if not one["condition"] or one["weights"] != "tuned"]  # weights, not baselines
     for one, color in zip(measured, ("tab:green", "tab:red", "tab:grey"), strict=False):
         label = f"test, {one['condition'] or 'this model'}"
         axis.axhline(one["value"], linestyle="--", linewidth=1, color=color, label=label)

@@ -32,6 +32,7 @@ class TaskProtocol(Protocol):
     columns: ClassVar[tuple[str, ...]]
     answers: ClassVar[tuple[str, ...]]  # the columns that `reference` reads
     joint: ClassVar[bool]  # the loss compares the rows of a step, so that accumulated batches are one batch
+    chooses_from_texts: ClassVar[bool]  # its models have no labels of their own: whoever asks brings texts
     passes: int  # in how many forward passes such a batch goes through the model
 
     def __init__(self, config: Any, processor: Any, options: Any) -> None: ...
@@ -67,6 +68,9 @@ class TaskProtocol(Protocol):
 
     def notes(self, predictions: Sequence[Prediction]) -> dict[str, float]:
         """Return what to log of the validation rows' predictions besides their score."""
+
+    def answer(self, model: Any, predictions: Sequence[Prediction], texts: Sequence[str]) -> list[dict[str, Any]]:
+        """Return what `hfmm predict` prints for each prediction, ``texts`` being those to choose from."""
 
     def wrong(self, predictions: Sequence[Prediction], references: Sequence[Any]) -> list[bool]:
         """Tell of each row whether its prediction is a mistake."""

@@ -12,11 +12,12 @@ import numpy as np
 from datasets import Features
 from pydantic import Field
 
-from hfmm.data.images import decode, decode_rows, read_bytes
+from hfmm.data.images import decode, read_bytes
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
 from hfmm.strict import Strict
 from hfmm.tasks.contrastive_loss import cosines, in_passes, sigmoid_loss, softmax_loss
+from hfmm.tasks.embedder import Embedder
 
 Row = Mapping[str, Any]
 
@@ -35,6 +36,7 @@ class Task:
     columns = ("id", "image", "captions", "group")
     answers = ("id", "captions", "group")
     joint = True
+    chooses_from_texts = True
     passes = 1
 
     class Options(Strict):
@@ -49,7 +51,7 @@ class Task:
         )
 
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
-        self.config, self.processor, self.options = config, processor, options
+        self.config, self.options, self.embedder = config, options, Embedder(config, processor)
         # Only this architecture's saved parameters can carry a sigmoid loss.
         has_bias = dual_encoder.has_bias(config)
         if options.loss == "sigmoid" and not has_bias:
@@ -101,7 +103,7 @@ class Task:
         texts = [self._text(row) for row in rows]
         texts += [text for row in rows for text in self._negatives(row)]
         right = [[text in captions for text in texts] for captions in (set(row["captions"]) for row in rows)]
-        return {**self._pixels(rows), **self._tokens(texts), "labels": torch.tensor(right)}
+        return {**self.embedder.pixels(rows), **self.embedder.tokens(texts), "labels": torch.tensor(right)}
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
         """Return the number of rows."""
@@ -131,8 +133,8 @@ class Task:
             references = [self.reference(row) for row in chunk]
             wanted = [text for one in references for text in (one["text"], *self._prompts(one["class"]))]
             if new := [text for text in dict.fromkeys(wanted) if text not in known]:
-                known.update(zip(new, self._embed(model, dual_encoder.embed_texts, self._tokens(new)), strict=True))
-            images = self._embed(model, dual_encoder.embed_images, self._pixels(chunk))
+                known.update(zip(new, self.embedder.embed_texts(model, new), strict=True))
+            images = self.embedder.embed_images(model, chunk)
             for image, one in zip(images, references, strict=True):
                 mean = np.mean([known[text] for text in self._prompts(one["class"])], axis=0)
                 yield {"image": image, "text": known[one["text"]], "class": mean / np.linalg.norm(mean)}
@@ -197,10 +199,18 @@ class Task:
 
     def expected(self, model: Any, recorded: Sequence[Row], rows: int | None = None) -> list[dict[str, Any]]:
         """Return the scores that follow from the recorded embeddings."""
+        return self._scores(model, recorded[:rows], _candidates(recorded))
+
+    def answer(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
+        """Return for each image the score of each text, best first."""
+        known = dict(zip(texts, self.embedder.embed_texts(model, texts), strict=True))
+        every = [one["scores"] for one in self._scores(model, predictions, known)]
+        return [{"scores": dict(sorted(scores.items(), key=lambda one: -one[1]))} for scores in every]
+
+    def _scores(self, model: Any, predictions: Sequence[Row], texts: Mapping[str, Any]) -> list[dict[str, Any]]:
         import torch
 
-        texts = _candidates(recorded)
-        images = torch.tensor(np.array([row["image"] for row in recorded[:rows]]))
+        images = torch.tensor(np.array([row["image"] for row in predictions]))
         logits = images @ torch.tensor(np.array(list(texts.values()))).T
         with torch.inference_mode():
             logits = logits * dual_encoder.scale(model).float() + dual_encoder.bias(model)
@@ -220,24 +230,6 @@ class Task:
         wrong = row["negatives"] if self.options.negatives else []
         order = np.random.default_rng(_key(row, "negatives")).permutation(len(wrong))[: self.options.negatives]
         return [wrong[index] for index in order]
-
-    def _tokens(self, texts: Sequence[str]) -> dict[str, Any]:
-        return dict(
-            self.processor.tokenizer(list(texts), return_tensors="pt", **dual_encoder.text_arguments(self.config))
-        )
-
-    def _pixels(self, rows: Sequence[Row]) -> dict[str, Any]:
-        return dict(self.processor.image_processor(images=decode_rows(rows), return_tensors="pt"))
-
-    def _embed(self, model: Any, embed: Callable[[Any, dict[str, Any]], Any], inputs: dict[str, Any]) -> np.ndarray:
-        """Return normalised embeddings (rows, width) in fp32."""
-        import torch
-        from torch.nn import functional
-
-        with torch.inference_mode():
-            inputs = {key: value.to(model.device) for key, value in inputs.items()}
-            vectors: np.ndarray = functional.normalize(embed(model, inputs).float(), dim=-1).cpu().numpy()
-        return vectors
 
 
 def _single_process(model: Any) -> Any:

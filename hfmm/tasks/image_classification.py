@@ -32,6 +32,7 @@ class Task:
     columns = ("id", "image", "label", "group")
     answers = ("label",)
     joint = False
+    chooses_from_texts = False
     passes = 1
 
     class Options(Strict):
@@ -174,6 +175,10 @@ class Task:
     def expected(self, model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
         """Return the recorded labels and scores."""
         return [{"prediction": row["prediction"], "score": row["score"]} for row in recorded]
+
+    def answer(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the predictions as they are."""
+        return list(map(dict, predictions))
 
     def _shown(self) -> int:
         return min(len(self.names), max(3, len(self.attributes)))

@@ -135,18 +135,6 @@ def test_the_size_of_a_block_changes_nothing_and_bounds_the_memory(monkeypatch: 
     assert peak < 4 * 2**20  # all pairs would be 34 MiB
 
 
-def test_a_shift_by_the_whole_gap_closes_it_and_a_negative_one_widens_it() -> None:
-    predictions, references = pairs(400, 10)
-    distances = {}
-    for amount in (-0.5, 0.0, 0.5, 1.0):
-        images, texts = modality_gap.shift(predictions["image"], predictions["text"], amount)
-        assert np.linalg.norm(images, axis=1) == pytest.approx(1, abs=1e-6)
-        distances[amount] = scores({"image": images, "text": texts}, references)["distance"]
-    assert distances[-0.5] > distances[0.0] > distances[0.5] > distances[1.0]
-    assert distances[0.0] == pytest.approx(scores(predictions, references)["distance"], abs=1e-6)
-    assert distances[1.0] < 0.2 * distances[0.0]
-
-
 def spoil(name: str, value: float) -> dict[str, np.ndarray]:
     predictions, _ = pairs(6, 0)
     predictions[name][4] = value

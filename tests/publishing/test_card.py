@@ -34,7 +34,7 @@ def test_every_score_is_that_of_the_record(text: str, finished_run: Path) -> Non
     for record in json.loads((finished_run / "results.json").read_text())["records"]:
         if record["metric"] == "accuracy":
             low, high = record["ci95"]
-            assert f"| {100 * record['value']:.1f} | {100 * low:.1f} to {100 * high:.1f} | {record['n']} |" in text
+            assert f" {100 * record['value']:.1f} % ({100 * low:.1f} to {100 * high:.1f}) |" in text
 
 
 def test_it_says_what_was_frozen_and_how_to_repeat_it(text: str, finished_run: Path) -> None:

@@ -100,7 +100,7 @@ def test_each_epoch_draws_captions_anew_and_scoring_always_the_same(task: Task) 
     ],
 )
 def test_captions_that_cannot_be_used_are_told_before_training(task: Task, change: Any, words: str) -> None:
-    check = Task.checker(task.config, task.processor, None)  # type: ignore[arg-type]
+    check = Task.checker(task.config, task.embedder.processor, None)  # type: ignore[arg-type]
     check(rows(1)[0])
     with pytest.raises(UserError, match=words):
         check(rows(1)[0] | change)
@@ -108,7 +108,7 @@ def test_captions_that_cannot_be_used_are_told_before_training(task: Task, chang
 
 def test_a_sigmoid_loss_that_could_not_be_saved_is_refused(task: Task) -> None:
     with pytest.raises(UserError, match="needs a logit_bias"):
-        Task(task.config, task.processor, Task.Options(loss="sigmoid"))
+        Task(task.config, task.embedder.processor, Task.Options(loss="sigmoid"))
 
 
 def test_a_row_is_wrong_when_the_nearest_text_is_none_of_its_captions(task: Task) -> None:

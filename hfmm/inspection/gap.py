@@ -1,0 +1,159 @@
+"""The modality gap of a model on a dataset, or of embeddings in files, and what shifting it away does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from datasets import DatasetDict
+
+from hfmm import data, models
+from hfmm.errors import UserError
+from hfmm.metrics import modality_gap, retrieval, zero_shot
+from hfmm.models import checkpoint
+from hfmm.progress import track
+from hfmm.publishing.embedding_plots import projection
+from hfmm.recipe import Data, Model
+from hfmm.tasks.contrastive import Task
+from hfmm.tasks.preflight import screen
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+AMOUNTS = tuple(np.arange(-1, 2.01, 0.25).round(2).tolist())  # in gaps: 0 leaves it, 1 closes it
+BATCH_SIZE = 32
+
+
+class Clouds(NamedTuple):
+    """Embeddings (n, d) of images, texts and, where a model made them, class prompts; row i of each is a pair."""
+
+    embeddings: dict[str, np.ndarray]
+    references: list[dict[str, Any]]
+
+
+def of_model(name: str, spec: Data, cache: Path) -> Clouds:
+    """Return the clouds of a dataset's test split; raises UserError for a model or data that cannot be used."""
+    wanted = Model(checkpoint=name)
+    source = checkpoint.locate(wanted)
+    config = checkpoint.config(source, wanted)
+    family = models.family_of(config.model_type, Task.auto_class, name)
+    _, processor = family.processor(source, wanted, config, family.Options())
+    model = models.reload(source)[0].float().eval()
+    task = Task(config, processor, Task.Options())
+    built = data.build(spec, {}, cache)
+    check = Task.checker(config, processor, built["test"].features)
+    rows = screen(Task.columns, check, DatasetDict(test=built["test"]), spec.on_bad_row)[0]["test"]
+    predictions = list(track(task.predict(model, rows, BATCH_SIZE), "embed", len(rows)))
+    return Clouds(task.for_metrics(predictions), [task.reference(row) for row in rows.select_columns(Task.answers)])
+
+
+def of_files(images: Path, texts: Path) -> Clouds:
+    """Return the clouds in two .npy files of one shape (n, d); raises UserError for anything else."""
+    embeddings = {"image": _read(images), "text": _read(texts)}
+    shapes = {name: vectors.shape for name, vectors in embeddings.items()}
+    if shapes["image"][1] != shapes["text"][1]:
+        raise UserError(
+            f"{images} has embeddings of width {shapes['image'][1]} and {texts} of width {shapes['text'][1]}: "
+            "they come from different spaces and cannot be compared."
+        )
+    if shapes["image"][0] != shapes["text"][0]:
+        raise UserError(
+            f"{images} has {shapes['image'][0]:,} rows and {texts} has {shapes['text'][0]:,}: row i of one must be the "
+            "pair of row i of the other."
+        )
+    names = [str(index) for index in range(shapes["image"][0])]
+    return Clouds(embeddings, [{"text": one, "captions": [one], "group": one} for one in names])
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        vectors = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} is no .npy file of numbers: {error}") from error
+    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
+        raise UserError(f"{path} must hold one array of numbers, rows by dimensions, as numpy.save writes it.")
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    for wrong, what in ((~np.isfinite(lengths), "holds NaN or infinity"), (lengths == 0, "is zero everywhere")):
+        if wrong.any():
+            rows = ", ".join(map(str, np.flatnonzero(wrong)[:5]))
+            raise UserError(
+                f"{path}: row {rows} {what}, so it has no direction ({int(wrong.sum())} such rows). Look at the code "
+                "that made them: a half-precision overflow and an empty text are the usual reasons."
+            )
+    return np.asarray(vectors, dtype=np.float32)
+
+
+def measure(clouds: Clouds) -> dict[str, float]:
+    """Return each measure of the gap, of retrieval and, where class prompts are there, of zero-shot classification.
+
+    Raises UserError where there are too few rows.
+    """
+    metrics: dict[str, Any] = {"modality_gap": modality_gap, "retrieval": retrieval}
+    if "class" in clouds.embeddings:
+        metrics["zero_shot"] = zero_shot
+    found: dict[str, float] = {}
+    ones = np.ones(len(clouds.references))
+    for name, metric in metrics.items():
+        try:
+            slices = metric.statistics(*clouds)
+            others = metric.functionals(*clouds) if hasattr(metric, "functionals") else {}
+        except ValueError as error:
+            raise UserError(f"The gap cannot be measured: {error}.") from error
+        scores = {group: tops.sum() / bottoms.sum() for group, (tops, bottoms) in slices.items()}
+        scores |= {group: function(ones) for group, function in others.items()}
+        found |= {f"{name} {group}".strip().replace("_", " "): float(score) for group, score in scores.items()}
+    return found
+
+
+def shift(clouds: Clouds, amount: float) -> Clouds:
+    """Return the clouds moved half of ``amount`` gaps towards each other, and normalised again.
+
+    0 leaves them, 1 puts the centroids together (before the normalising), a negative amount widens the gap: the
+    experiment of Liang et al. 2022 (arXiv:2203.02053).
+    """
+    unit = {name: _unit(vectors) for name, vectors in clouds.embeddings.items()}
+    step = (unit["image"].mean(axis=0) - unit["text"].mean(axis=0)) * amount / 2
+    return clouds._replace(
+        embeddings={
+            name: _unit(vectors - step if name == "image" else vectors + step) for name, vectors in unit.items()
+        }
+    )
+
+
+def sweep(clouds: Clouds) -> list[dict[str, float]]:
+    """Return the measures at each shift of `AMOUNTS`, the shift under ``shift``."""
+    return [{"shift": amount, **measure(shift(clouds, amount))} for amount in track(AMOUNTS, "shift", len(AMOUNTS))]
+
+
+def draw(clouds: Clouds, shifts: list[dict[str, float]], folder: Path) -> list[Path]:
+    """Draw embeddings.png, and sweep.png where there are shifts, into ``folder``; return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "embeddings.png"]
+    projection(clouds.embeddings["image"], clouds.embeddings["text"], paths[0])
+    if shifts:
+        paths.append(folder / "sweep.png")
+        _draw_sweep(shifts, paths[1])
+    return paths
+
+
+def _draw_sweep(shifts: list[dict[str, float]], path: Path) -> None:
+    figure, axis = pyplot.subplots(figsize=(6, 3.8), layout="constrained")
+    amounts = [one["shift"] for one in shifts]
+    for name in ("retrieval image->text R@1", "retrieval text->image R@1", "zero shot"):
+        if name in shifts[0]:
+            axis.plot(amounts, [100 * one[name] for one in shifts], marker="o", markersize=3, label=name)
+    axis.set(xlabel="shift, in gaps (0 as it is, 1 closed)", ylabel="%", ylim=(0, 102))
+    beside = axis.twinx()
+    distances = [one["modality gap distance"] for one in shifts]
+    beside.plot(amounts, distances, color="grey", linestyle="--", label="distance of centroids (right)")
+    beside.set(ylabel="distance of centroids", ylim=(0, None))
+    figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit

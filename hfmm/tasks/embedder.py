@@ -1,0 +1,46 @@
+"""Pictures and texts -> what a dual encoder reads -> normalised embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hfmm.data.images import decode_rows
+from hfmm.models import dual_encoder
+
+
+class Embedder:
+    """A checkpoint's processor, called as `pipeline` calls it."""
+
+    def __init__(self, config: Any, processor: Any) -> None:
+        self.config, self.processor = config, processor
+
+    def tokens(self, texts: Sequence[str]) -> dict[str, Any]:
+        """Return the batch of the text tower, (texts, length)."""
+        return dict(
+            self.processor.tokenizer(list(texts), return_tensors="pt", **dual_encoder.text_arguments(self.config))
+        )
+
+    def pixels(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the batch of the vision tower, ``pixel_values`` (rows, ...)."""
+        return dict(self.processor.image_processor(images=decode_rows(rows), return_tensors="pt"))
+
+    def embed_texts(self, model: Any, texts: Sequence[str]) -> np.ndarray:
+        """Return normalised embeddings (texts, width) in fp32."""
+        return _embed(model, dual_encoder.embed_texts, self.tokens(texts))
+
+    def embed_images(self, model: Any, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Return normalised embeddings (rows, width) in fp32."""
+        return _embed(model, dual_encoder.embed_images, self.pixels(rows))
+
+
+def _embed(model: Any, embed: Callable[[Any, dict[str, Any]], Any], inputs: dict[str, Any]) -> np.ndarray:
+    import torch
+    from torch.nn import functional
+
+    with torch.inference_mode():
+        inputs = {key: value.to(model.device) for key, value in inputs.items()}
+        vectors: np.ndarray = functional.normalize(embed(model, inputs).float(), dim=-1).cpu().numpy()
+    return vectors
