@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from datasets import DatasetDict
 from huggingface_hub import ModelCard
 
-from hfmm import forgetting, models, parts
+from hfmm import forgetting, metrics, models, parts
 from hfmm.errors import UserError
 from hfmm.metrics.bootstrap import interval, interval_of
 from hfmm.progress import track
@@ -101,16 +101,16 @@ def _records(
         metric = parts.find("metrics", name, "statistics", "metrics")
         if not weights and getattr(metric, "OF_WEIGHTS", False):
             continue
+        slices, functionals = metrics.measure(name, predictions, references)
         scores = {
             group: (float(tops.sum() / bottoms.sum()), interval(tops, bottoms, groups, recipe.seed), int(bottoms.sum()))
-            for group, (tops, bottoms) in metric.statistics(predictions, references).items()
+            for group, (tops, bottoms) in slices.items()
         }
-        if hasattr(metric, "functionals"):
-            everything = np.ones(len(references))
-            scores |= {
-                group: (function(everything), interval_of(function, groups, recipe.seed), len(references))
-                for group, function in metric.functionals(predictions, references).items()
-            }
+        everything = np.ones(len(references))
+        scores |= {
+            group: (function(everything), interval_of(function, groups, recipe.seed), len(references))
+            for group, function in functionals.items()
+        }
         records += [
             {
                 "metric": name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from accelerate.utils import gather_object
 from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
+from hfmm import metrics
 from hfmm.run_directory import COMPLETE
 from hfmm.tasks import TaskProtocol
 
@@ -19,10 +19,10 @@ class StageTrainer(Trainer):
     """Trains one stage; the loss is the task's sum over `num_items`, so accumulation changes nothing."""
 
     def __init__(
-        self, *, task: TaskProtocol, metric: ModuleType, metric_name: str, order: Any, **arguments: Any
+        self, *, task: TaskProtocol, metric: str, order: Any, **arguments: Any
     ) -> None:
         super().__init__(data_collator=task.collate, **arguments)
-        self.task, self.metric, self.metric_name, self.order = task, metric, metric_name, order
+        self.task, self.metric, self.order = task, metric, order
         self.loss_is_scaled_for_ga = True
 
     def compute_loss(
@@ -48,8 +48,9 @@ class StageTrainer(Trainer):
             mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
         everyone = gather_object(mine)
         references = gather_object([self.task.reference(row) for row in rows.select_columns(list(self.task.answers))])
-        numerators, denominators = self.metric.statistics(self.task.for_metrics(everyone), references)[""]
-        scores = {f"{metric_key_prefix}_{self.metric_name}": float(numerators.sum() / denominators.sum())}
+        slices, _ = metrics.measure(self.metric, self.task.for_metrics(everyone), references)
+        numerators, denominators = slices[""]
+        scores = {f"{metric_key_prefix}_{self.metric}": float(numerators.sum() / denominators.sum())}
         self.log(scores | {f"{metric_key_prefix}_{key}": one for key, one in self.task.notes(everyone).items()})
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores

@@ -101,8 +101,7 @@ def _train_stage(
     metric = parts.find("metrics", recipe.metrics[0], "statistics", "metrics")
     trainer = StageTrainer(
         task=task,
-        metric=metric,
-        metric_name=recipe.metrics[0],
+        metric=recipe.metrics[0],
         model=model,
         order=order,
         args=_arguments(recipe, index, folder, len(rows), metric.GREATER_IS_BETTER, run, task.passes),
@@ -158,6 +157,7 @@ def _arguments(
         greater_is_better=greater_is_better,
         load_best_model_at_end=stage.patience is not None,
         logging_steps=max(1, steps_an_epoch // 5),
+        logging_nan_inf_filter=False,  # else a loss that is no number looks like the one before it
         report_to=recipe.report_to or "none",
         disable_tqdm=not watched(),
         dataloader_num_workers=recipe.workers,

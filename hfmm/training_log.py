@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,12 @@ class _LogCallback(TrainerCallback):
         self.noted = self.task.after_step(model)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if logs and not math.isfinite(logs.get("loss", 0.0)):
+            raise UserError(
+                f"Stage {self.log.stage} has diverged: by step {state.global_step} its loss is no longer a number. "
+                f"Lower stages.{self.log.stage}.learning_rate (now {args.learning_rate:g}) or lengthen the warmup, and "
+                "start again; what earlier stages trained is kept."
+            )
         if state.is_world_process_zero and logs and "train_runtime" not in logs:
             self.log.write(state.global_step, logs | self.noted)
 

@@ -69,6 +69,19 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Path:
+    """A text encoder of the same size, with the same letters."""
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_clip)
+    tokenizer.save_pretrained(folder)
+    layers = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **layers)).save_pretrained(folder)
+    return folder
+
+
 def _image_processor(folder: Path, kind: str) -> None:
     (folder / "preprocessor_config.json").write_text(
         f'{{"image_processor_type": "{kind}", "do_resize": true, "size": {{"height": 32, "width": 32}}, '

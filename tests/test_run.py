@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -133,18 +134,32 @@ def test_a_mistake_is_told_once_by_two_launched_processes(write_recipe: Callable
     assert "the model has no module 'nothing'" in done.stderr
 
 
+def test_a_stage_that_diverges_stops_with_its_step(
+    fails: Callable[..., str], write_recipe: Callable[..., Path]
+) -> None:
+    said = fails("run", write_recipe(), "--set", "stages.full.learning_rate=1.0e+30")
+    assert re.search(r"Stage full has diverged: by step \d+ .*Lower stages\.full\.learning_rate", said)
+
+
+@pytest.mark.parametrize("assembled", [False, True], ids=["clip", "a ViT with a BERT"])
 def test_a_dual_encoder_goes_through_the_same_spine(
     hfmm: Callable[..., subprocess.CompletedProcess[str]],
+    fails: Callable[..., str],
     write_recipe: Callable[..., Path],
     tiny_clip: Path,
+    tiny_vit: Path,
+    tiny_bert: Path,
     tmp_path: Path,
+    assembled: bool,
 ) -> None:
     stages = (
         "stages=[{name: full, train: lora, epochs: 1, learning_rate: 1.0e-3, batch_size: 4, gradient_accumulation: 2}]"
     )
     changes = ["task=contrastive", stages, "metrics=[retrieval,modality_gap,zero_shot]"]
-    changes.append("probes=[before_training,random_weights]")
-    done = hfmm("run", write_recipe(tiny_clip), "--out", "out", *(word for one in changes for word in ("--set", one)))
+    changes.append("probes=[before_training,random_weights,colour_histogram]")
+    changes += [f"model.text={tiny_bert}", "model.width=16"] if assembled else []
+    recipe = write_recipe(tiny_vit if assembled else tiny_clip)
+    done = hfmm("run", recipe, "--out", "out", *(word for one in changes for word in ("--set", one)))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out/results.json").read_text())
     assert found["verified"]["predictions"] == 32
@@ -153,5 +168,9 @@ def test_a_dual_encoder_goes_through_the_same_spine(
     assert gaps.keys() == {"tuned", "base", "random"}
     card = (tmp_path / "out/model/README.md").read_text()
     assert f"| modality gap distance | {gaps['tuned']:.3g} (" in card
+    assert str(tmp_path.parent) not in card
     lines = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
     assert any(line.get("logit_scale", 0) > 10 for line in lines)
+    said = hfmm("predict", "out/model", "out/model/example.png", "--text", "he works", "--text", "I go").stdout
+    assert sum(json.loads(said)["scores"].values()) == pytest.approx(1)
+    assert "give those to choose from" in fails("predict", "out/model", "out/model/example.png")

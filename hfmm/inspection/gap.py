@@ -9,9 +9,8 @@ import matplotlib
 import numpy as np
 from datasets import DatasetDict
 
-from hfmm import data, models
+from hfmm import data, metrics, models
 from hfmm.errors import UserError
-from hfmm.metrics import modality_gap, retrieval, zero_shot
 from hfmm.models import checkpoint
 from hfmm.progress import track
 from hfmm.publishing.embedding_plots import projection
@@ -90,19 +89,12 @@ def measure(clouds: Clouds) -> dict[str, float]:
 
     Raises UserError where there are too few rows.
     """
-    metrics: dict[str, Any] = {"modality_gap": modality_gap, "retrieval": retrieval}
-    if "class" in clouds.embeddings:
-        metrics["zero_shot"] = zero_shot
     found: dict[str, float] = {}
     ones = np.ones(len(clouds.references))
-    for name, metric in metrics.items():
-        try:
-            slices = metric.statistics(*clouds)
-            others = metric.functionals(*clouds) if hasattr(metric, "functionals") else {}
-        except ValueError as error:
-            raise UserError(f"The gap cannot be measured: {error}.") from error
+    for name in ("modality_gap", "retrieval", *(["zero_shot"] if "class" in clouds.embeddings else [])):
+        slices, functionals = metrics.measure(name, *clouds)
         scores = {group: tops.sum() / bottoms.sum() for group, (tops, bottoms) in slices.items()}
-        scores |= {group: function(ones) for group, function in others.items()}
+        scores |= {group: function(ones) for group, function in functionals.items()}
         found |= {f"{name} {group}".strip().replace("_", " "): float(score) for group, score in scores.items()}
     return found
 
