@@ -15,6 +15,7 @@ from hfmm import parts
 from hfmm.errors import UserError
 from hfmm.evaluation import headline, load_task, read_predictions
 from hfmm.models.checkpoint import BUILTIN
+from hfmm.publishing import transcripts
 from hfmm.publishing.plots import draw_plots
 from hfmm.recipe import load
 from hfmm.resources import MODEL_CARDS
@@ -65,6 +66,8 @@ def write_card(run: RunDirectory) -> Path:
         classes=_class_rows(results["records"]),
         forgetting=_forgetting(results["records"]),
         mistakes=sum(row["wrong"] for row in predictions),
+        clips=transcripts.worst_clips(predictions),
+        confusions=transcripts.confusions(predictions),
         example=example_file,
         snippet=task.snippet(recipe["name"], example_file, predictions),
         snippet_output=task.snippet_output(model, predictions),

@@ -1,0 +1,53 @@
+"""Character error rate: the characters to replace, insert or delete, as a share of the reference's characters.
+
+Loadable by path, ``evaluate.load("cer.py")``, with no network and without hfmm; ``transcripts.py`` lies beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+from .transcripts import edit_rates
+
+GREATER_IS_BETTER = False
+PLAIN = "characters wrong, missing or too many for each one said, case and punctuation aside"  # the slice "", in words
+
+Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def statistics(predictions: list[str], references: list[dict[str, Any]]) -> Statistics:
+    """Return, for each slice, the per-row edits and reference characters whose quotient of sums is the error rate.
+
+    ``references`` give the ``text`` of each row; the slices are those of `wer`. The space between two words is a
+    character, so that words run together count. Raises ValueError for input that cannot be scored.
+    """
+    return edit_rates(predictions, references, str)
+
+
+def is_share(group: str) -> bool:
+    """Tell whether a slice is a share of 1, which reads best in percent: it is."""
+    return True
+
+
+class Cer(evaluate.Metric):
+    """The `evaluate` face, of plain strings like the library's own."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        text = datasets.Value("string")
+        return evaluate.MetricInfo(
+            description=__doc__ or "",
+            citation="",
+            inputs_description="predictions and references: a text for each row",
+            features=datasets.Features({"predictions": text, "references": text}),
+        )
+
+    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
+        rows = [{"text": text} for text in references]
+        return {
+            f"cer_{name}" if name else "cer": float(edits.sum() / characters.sum())
+            for name, (edits, characters) in statistics(predictions, rows).items()
+        }
