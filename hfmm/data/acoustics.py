@@ -72,13 +72,15 @@ def room(samples: np.ndarray, reverberation: float, rng: np.random.Generator) ->
     response *= rng.uniform(0.2, 0.8) / np.sqrt((response**2).sum())
     response[0] = 1
     size = _fast(len(samples) + count)
-    heard = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(response, size), size)[: len(samples)]
-    return (heard * np.sqrt(_power(samples) / _power(heard))).astype(np.float32)
+    heard: np.ndarray = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(response, size), size)[: len(samples)]
+    heard *= np.sqrt(_power(samples) / _power(heard))
+    return heard.astype(np.float32)
 
 
 def level(samples: np.ndarray, decibels: float) -> np.ndarray:
     """Return the clip with its loudest sample at ``decibels`` of full scale."""
-    return (samples * (10 ** (decibels / 20) / np.abs(samples).max())).astype(np.float32)
+    louder: np.ndarray = samples * (10 ** (decibels / 20) / np.abs(samples).max())
+    return louder.astype(np.float32)
 
 
 def telephone(samples: np.ndarray, companded: bool) -> np.ndarray:
@@ -87,12 +89,13 @@ def telephone(samples: np.ndarray, companded: bool) -> np.ndarray:
     spectrum = np.fft.rfft(samples, size)
     hertz = np.fft.rfftfreq(size, 1 / RATE)
     spectrum[(hertz < TELEPHONE[0]) | (hertz > TELEPHONE[1])] = 0
-    heard = np.fft.irfft(spectrum, size)[: len(samples)].astype(np.float32)
+    heard: np.ndarray = np.fft.irfft(spectrum, size)[: len(samples)].astype(np.float32)
     if not companded:
         return heard
     loudest = np.abs(heard).max()
     code = np.round(np.sign(heard) * np.log1p(MU * np.abs(heard) / loudest) / np.log1p(MU) * 127) / 127
-    return (np.sign(code) * np.expm1(np.abs(code) * np.log1p(MU)) / MU * loudest).astype(np.float32)
+    heard = np.sign(code) * np.expm1(np.abs(code) * np.log1p(MU)) / MU * loudest
+    return heard.astype(np.float32)
 
 
 def vary(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,7 @@ from hfmm.errors import UserError
 def read_bytes(value: Any) -> bytes:
     """Return the bytes of ``{"bytes", "path"}`` or of a path; raises OSError or TypeError where there are none."""
     data = value.get("bytes") if isinstance(value, dict) else None
-    path = value.get("path") if isinstance(value, dict) else value
+    path: Any = value.get("path") if isinstance(value, dict) else value
     return bytes(data) if data is not None else Path(path).read_bytes()
 
 
