@@ -5,7 +5,7 @@ import pytest
 
 from hfmm.data import voices
 from hfmm.data.audio import RATE
-from hfmm.data.voices import VOICES, require, speak
+from hfmm.data.voices import VOICES, require, speak, version
 from hfmm.errors import UserError
 
 
@@ -63,3 +63,9 @@ def test_a_missing_engine_is_named_with_its_remedy(name: str, words: str, monkey
 def test_an_unknown_voice_lists_those_there_are() -> None:
     with pytest.raises(UserError, match=r"no voice 'hart'. Voices: heart, joe, slt"):
         require(["hart"])
+
+
+@pytest.mark.parametrize("name", VOICES)
+def test_what_speaks_has_a_version(name: str) -> None:
+    needs(name)
+    assert any(letter.isdigit() for letter in version(name))
