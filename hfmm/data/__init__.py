@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,7 +43,7 @@ def undecoded(data: DatasetDict) -> DatasetDict:
     """Return the data with images and sounds left as bytes or paths, so that our own decoders meet a bad one."""
     for name, feature in data["train"].features.items():
         if isinstance(feature, Image | Audio):
-            data = data.cast_column(name, type(feature)(decode=False))
+            data = data.cast_column(name, replace(feature, decode=False))
     return data
 
 

@@ -119,6 +119,8 @@ def _seconds(value: Any) -> float:
 
 def _voices(data: DatasetDict) -> str:
     """Return, voice by voice, how many rows of which splits it speaks, and under which licence it may."""
+    if "speaker" not in data["train"].column_names:
+        return ""
     spoken = {split: list(rows["speaker"][:]) for split, rows in data.items()}
     lines = []
     for name in (name for name in VOICES if any(name in names for names in spoken.values())):
