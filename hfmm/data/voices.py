@@ -19,6 +19,8 @@ import soxr
 from hfmm.data.audio import RATE
 from hfmm.errors import UserError
 
+QUIET = 0.005  # of a clip's loudest sample; below lies no speech
+
 
 class Voice(NamedTuple):
     """Who speaks, through which engine, under which licence, and where the voice is from."""
@@ -69,10 +71,12 @@ def require(names: Iterable[str]) -> None:
 
 
 def speak(name: str, text: str) -> np.ndarray:
-    """Return ``text`` in a voice, mono float32 samples at 16 kHz; the same samples every time."""
+    """Return ``text`` in a voice, mono float32 samples at 16 kHz with 0.1 s of rest around; the same every time."""
     samples, rate = _engine(name)(text)
     heard: np.ndarray = soxr.resample(samples, rate, RATE) if rate != RATE else samples
-    return heard
+    # Every engine rests for a time of its own, by which a model could tell it.
+    loud = np.flatnonzero(np.abs(heard) > QUIET * np.abs(heard).max())
+    return heard[max(0, loud[0] - RATE // 10) : loud[-1] + RATE // 10]
 
 
 @lru_cache
