@@ -25,8 +25,8 @@ from hfmm.strict import Strict
 
 DESCRIPTION = (
     "English verb forms, spoken by synthetic voices: 16 kHz, mono. `text` is the transcript, with a capital letter "
-    "and a full stop (`He works.`, `For him to work.`, `He has worked.`); `group` is the cell of the verb grid that "
-    "it says, lemma/tense/person. The past forms of *read* are pronounced *red*."
+    "and a full stop (`He works.`, `For him to work.`, `He has worked.`); `group` is lemma/tense/person of its verb. "
+    "The past forms of *read* are pronounced *red*."
 )
 
 
