@@ -12,7 +12,7 @@ from hfmm import data, models
 from hfmm.progress import track
 from hfmm.recipe import Recipe
 from hfmm.tasks import TaskProtocol
-from hfmm.tasks.preflight import screen
+from hfmm.tasks.preflight import require_columns, screen
 
 BATCH_SIZE = 32
 
@@ -34,8 +34,9 @@ def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, cache: Path) -> Iter
     for index, spec in enumerate(recipe.elsewhere):
         built = data.build(spec, recipe.origins, cache / f"elsewhere-{index}", prefix=f"elsewhere.{index}")
         config, processor = models.processor(recipe, task.auto_class)
+        require_columns(task.columns, built)
         check = task.checker(config, processor, built["test"].features)
-        screened, _ = screen(task.columns, check, DatasetDict(test=built["test"]), spec.on_bad_row)
+        screened, _ = screen(check, DatasetDict(test=built["test"]), spec.on_bad_row)
         rows = screened["test"]
         base, _ = models.load(recipe, built["train"].features, task.auto_class)
         for weights, model in (("base", base.eval()), ("tuned", tuned)):

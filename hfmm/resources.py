@@ -1,4 +1,4 @@
-"""Where the files that travel with the package lie: recipes, model cards, embedded checkpoints.
+"""Where the files that travel with the package lie: recipes, model cards, embedded checkpoints and datasets.
 
 In a checkout (and so in an editable install) recipes/ and model_cards/ stand beside the package; in
 a wheel they lie inside it.
@@ -11,6 +11,7 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parent
 
 CHECKPOINTS = _PACKAGE / "checkpoints"
+DATASETS = _PACKAGE / "datasets"
 
 
 def _beside_or_inside(name: str) -> Path:

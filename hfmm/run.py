@@ -20,7 +20,7 @@ from hfmm.publishing.verify import verify
 from hfmm.recipe import Recipe
 from hfmm.run_directory import COMPLETE, RunDirectory, atomic_file
 from hfmm.tasks import resolve
-from hfmm.tasks.preflight import screen
+from hfmm.tasks.preflight import require_columns, screen
 from hfmm.training import train
 
 
@@ -81,9 +81,10 @@ def prepare_data(recipe: Recipe, directory: RunDirectory, report: Report) -> Dat
     data = datasets_of_recipes.build(recipe.data, recipe.origins, cache, processes())
     (cache / COMPLETE).touch()
     task, _ = resolve(recipe)
+    require_columns(task.columns, data)
     config, processor = models.processor(recipe, task.auto_class)
     check_row = task.checker(config, processor, data["train"].features)
-    data, bad = screen(task.columns, check_row, data, recipe.data.on_bad_row)
+    data, bad = screen(check_row, data, recipe.data.on_bad_row)
     fingerprint = datasets_of_recipes.fingerprint(data)
     known: dict[str, Any] = directory.read_results().get("data", {}) if directory.results.is_file() else {}
     if known and known["fingerprint"] != fingerprint:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from datasets import DatasetDict, Image
+from datasets import Audio, DatasetDict, Image
 from pydantic import BaseModel
 
 from hfmm import parts
-from hfmm.data.images import read_bytes
+from hfmm.data.stored import read_bytes
 from hfmm.errors import UserError
 from hfmm.recipe import Data
 from hfmm.strict import validate
@@ -39,10 +40,10 @@ def build(spec: Data, origins: Mapping[str, str], cache: Path, num_proc: int = 1
 
 
 def undecoded(data: DatasetDict) -> DatasetDict:
-    """Return the data with images left as bytes or paths, so that a bad one is met by our own decoder."""
+    """Return the data with images and sounds left as bytes or paths, so that our own decoders meet a bad one."""
     for name, feature in data["train"].features.items():
-        if isinstance(feature, Image):
-            data = data.cast_column(name, Image(decode=False))
+        if isinstance(feature, Image | Audio):
+            data = data.cast_column(name, replace(feature, decode=False))
     return data
 
 
@@ -51,11 +52,11 @@ def fingerprint(data: DatasetDict) -> str:
     digest = hashlib.sha256()
     for split, rows in data.items():
         digest.update(f"{split}:{len(rows)}".encode())
-        images = [name for name, feature in rows.features.items() if isinstance(feature, Image)]
+        media = [name for name, feature in rows.features.items() if isinstance(feature, Image | Audio)]
         for batch in rows.with_format("arrow").iter(batch_size=1000):
             columns = batch.to_pydict()
             for name in sorted(columns):
-                values = map(_image_content, columns[name]) if name in images else map(_plain_content, columns[name])
+                values = map(_media_content, columns[name]) if name in media else map(_plain_content, columns[name])
                 digest.update(name.encode())
                 for value in values:
                     digest.update(value)
@@ -66,7 +67,7 @@ def _plain_content(value: Any) -> bytes:
     return repr(value).encode()
 
 
-def _image_content(value: Any) -> bytes:
+def _media_content(value: Any) -> bytes:
     try:
         return read_bytes(value)
     except (OSError, TypeError):

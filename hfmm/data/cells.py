@@ -11,17 +11,25 @@ from hfmm.grammar import CELLS, Cell
 
 
 def cell_of_row(seed: int, split: Split, index: int, hold_out: bool) -> Cell:
-    """Return the cell of a row; the rows of a split are one shuffled pass over its cells after another."""
+    """Return the cell of a row: every cell of the split in turn."""
     cells = cells_of_split(seed, split) if hold_out else CELLS
-    passes = np.random.default_rng([seed, SPLITS.index(split), 1, index // len(cells)])
-    position: int = passes.permutation(len(cells))[index % len(cells)]
-    return cells[position]
+    return cells[turn(seed, split, index, len(cells))]
+
+
+def turn(seed: int, split: Split, index: int, count: int) -> int:
+    """Return whose turn it is among ``count``: the rows of a split are one shuffled pass after another."""
+    return int(_shuffled(seed, split, index // count, count)[index % count])
+
+
+@lru_cache(maxsize=8)
+def _shuffled(seed: int, split: Split, passes: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, SPLITS.index(split), 1, passes]).permutation(count)
 
 
 @lru_cache
-def cells_of_split(seed: int, split: Split) -> tuple[Cell, ...]:
-    """Return the cells that a split has to itself: 70 % train, 10 % validate and 20 % test."""
-    order = np.random.default_rng([seed, 3]).permutation(len(CELLS))
-    first, second = len(CELLS) * 7 // 10, len(CELLS) * 8 // 10
+def cells_of_split(seed: int, split: Split, cells: tuple[Cell, ...] = CELLS) -> tuple[Cell, ...]:
+    """Return those of ``cells`` that a split has to itself: 70 % train, 10 % validate and 20 % test."""
+    order = np.random.default_rng([seed, 3]).permutation(len(cells))
+    first, second = len(cells) * 7 // 10, len(cells) * 8 // 10
     part = {"train": order[:first], "validation": order[first:second], "test": order[second:]}[split]
-    return tuple(CELLS[index] for index in sorted(part))
+    return tuple(cells[index] for index in sorted(part))

@@ -1,4 +1,4 @@
-"""The user's own data in a builder's place: an image folder, Parquet files, or a Hub dataset id."""
+"""The user's own data in a builder's place: a folder of images or recordings, Parquet files, or a Hub dataset id."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets import ClassLabel, Dataset, DatasetDict, Image, List, Value, load_dataset
+from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, List, Value, load_dataset
 from pydantic import Field
 
+from hfmm.data import audio_folder
 from hfmm.data.labels import attribute_label, label_feature
 from hfmm.errors import UserError
 from hfmm.strict import Strict
@@ -22,7 +23,8 @@ class Options(Strict):
     """What `data: {builder: folder}` takes."""
 
     path: str = Field(
-        description="a folder of class folders, a folder of Parquet files, one Parquet file, or a Hub dataset id"
+        description="a folder of class folders, of recordings and a metadata.csv with file_name and transcript, or of "
+        "Parquet files; one Parquet file; or a Hub dataset id"
     )
     revision: str | None = None
     columns: dict[str, str | list[str]] = Field(
@@ -57,10 +59,13 @@ def _load(options: Options, cache: Path) -> DatasetDict:
                 )
             return load_dataset("parquet", data_files=str(path), cache_dir=str(cache))
         if path.is_dir():
-            if any(path.rglob("*.parquet")):
+            endings = {file.suffix.lower() for file in path.rglob("*")}
+            if endings & audio_folder.ENDINGS:
+                return audio_folder.load_recordings(path, cache)
+            if ".parquet" in endings:
                 return load_dataset(str(path), cache_dir=str(cache))
-            if not any(file.suffix.lower() in IMAGES for file in path.rglob("*")):
-                raise UserError(f"{where} holds no images and no Parquet files.")
+            if not endings & IMAGES:
+                raise UserError(f"{where} holds no images, no recordings and no Parquet files.")
             return load_dataset("imagefolder", data_dir=str(path), cache_dir=str(cache))
         if options.path.startswith((".", "/", "~")):
             raise UserError(f"{where} does not exist.")
@@ -68,7 +73,8 @@ def _load(options: Options, cache: Path) -> DatasetDict:
     except UserError:
         raise
     except Exception as error:  # the loaders of `datasets` raise whatever their file formats raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        said = str(error.__cause__ or error).strip()
+        reason = said.splitlines()[0] if said else type(error).__name__
         raise UserError(
             f"{where} cannot be read, neither as a folder here nor as a dataset of the Hub "
             f"(missing, private or offline: the Hub does not say which). The reader said: {reason}"
@@ -110,15 +116,15 @@ def _split(data: DatasetDict, options: Options) -> DatasetDict:
 
 
 def _label(data: DatasetDict, options: Options) -> DatasetDict:
-    """Give `label` a class feature; several columns become the attributes of one multi-label feature."""
+    """Give `label` a class feature; several columns become the attributes of one multi-label feature.
+
+    Data without labels stay so: whether a task can do without, its columns say.
+    """
     source = options.columns.get("label", "label")
     names = source if isinstance(source, list) else ["label"]
     have = data["train"].column_names
-    if any(name not in have for name in names):
-        raise UserError(
-            f"data.path: {options.path} has no column 'label'; it has {', '.join(have)}. "
-            "Map yours with data.columns, for example {label: species}."
-        )
+    if "label" not in have and not isinstance(source, list):
+        return data
     if len(names) == 1:
         return _one_class(data, names[0], options.path)
     values = {name: _values(data["train"], name) for name in names}
@@ -171,8 +177,9 @@ def _identify(rows: Dataset, split: str) -> Dataset:
     """Add the columns every dataset has: `id` from the file name or the row number, `group` from the id."""
     if "id" not in rows.column_names:
         ids = [f"{split}-{row:06d}" for row in range(len(rows))]
-        if "image" in rows.column_names:
-            stored = rows.cast_column("image", Image(decode=False))["image"][:]
+        media = next((name for name, kind in rows.features.items() if isinstance(kind, Image | Audio)), None)
+        if media is not None:
+            stored = rows.cast_column(media, type(rows.features[media])(decode=False))[media][:]
             ids = [
                 Path(value["path"]).name if value and value.get("path") else one
                 for value, one in zip(stored, ids, strict=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from hfmm.data.stored import contents
 from hfmm.errors import UserError
 
 
@@ -21,17 +21,12 @@ def decode(value: Any) -> Image.Image:
     """
     if isinstance(value, Image.Image):
         return value.convert("RGB")
-    data, path = _source(value)
-    name = Path(path).name if path else "the image"
-    if data is not None and not data:
-        raise UserError(f"{name} is empty (zero bytes).")
+    name, data = contents(value, "image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data) if data is not None else str(path)) as image:
+            with Image.open(io.BytesIO(data)) as image:
                 return ImageOps.exif_transpose(image).convert("RGB")
-    except FileNotFoundError:
-        raise UserError(f"{name} does not exist.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UserError(
             f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; it may be a decompression bomb."
@@ -58,20 +53,3 @@ def encode(image: Image.Image) -> dict[str, Any]:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=1)
     return {"bytes": buffer.getvalue(), "path": None}
-
-
-def read_bytes(value: Any) -> bytes:
-    """Return the stored bytes of an image value, for fingerprints and for showing it elsewhere."""
-    data, path = _source(value)
-    return data if data is not None else Path(str(path)).read_bytes()
-
-
-def _source(value: Any) -> tuple[bytes | None, str | None]:
-    if isinstance(value, dict):
-        data = value.get("bytes")
-        path = value.get("path")
-        if data is None and path and Path(path).is_file() and Path(path).stat().st_size == 0:
-            data = b""
-        return data, path
-    path = str(value)
-    return (b"" if Path(path).is_file() and Path(path).stat().st_size == 0 else None), path

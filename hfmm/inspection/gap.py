@@ -16,7 +16,7 @@ from hfmm.progress import track
 from hfmm.publishing.embedding_plots import projection
 from hfmm.recipe import Data, Model
 from hfmm.tasks.contrastive import Task
-from hfmm.tasks.preflight import screen
+from hfmm.tasks.preflight import require_columns, screen
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -42,8 +42,9 @@ def of_model(name: str, spec: Data, cache: Path) -> Clouds:
     model = models.reload(source)[0].float().eval()
     task = Task(config, processor, Task.Options())
     built = data.build(spec, {}, cache)
+    require_columns(Task.columns, built)
     check = Task.checker(config, processor, built["test"].features)
-    rows = screen(Task.columns, check, DatasetDict(test=built["test"]), spec.on_bad_row)[0]["test"]
+    rows = screen(check, DatasetDict(test=built["test"]), spec.on_bad_row)[0]["test"]
     predictions = list(track(task.predict(model, rows, BATCH_SIZE), "embed", len(rows)))
     return Clouds(task.for_metrics(predictions), [task.reference(row) for row in rows.select_columns(Task.answers)])
 

@@ -12,7 +12,8 @@ import numpy as np
 from datasets import Features
 from pydantic import Field
 
-from hfmm.data.images import decode, read_bytes
+from hfmm.data.images import decode
+from hfmm.data.stored import read_bytes
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
 from hfmm.strict import Strict

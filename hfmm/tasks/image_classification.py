@@ -9,8 +9,9 @@ from typing import Any
 
 from datasets import Features, List
 
-from hfmm.data.images import decode, decode_rows, read_bytes
+from hfmm.data.images import decode, decode_rows
 from hfmm.data.labels import label_names, positions_by_attribute
+from hfmm.data.stored import read_bytes
 from hfmm.errors import UserError
 from hfmm.strict import Strict
 

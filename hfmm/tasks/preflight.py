@@ -22,14 +22,8 @@ class BadRow(NamedTuple):
     reason: str
 
 
-def screen(
-    columns: Sequence[str], check: Callable[[Row], None], data: DatasetDict, on_bad_row: Literal["stop", "skip"]
-) -> tuple[DatasetDict, list[BadRow]]:
-    """Return the data without its bad rows, and those; raises UserError naming them unless they may be skipped.
-
-    ``check`` raises UserError for a bad row. So does this where a column is
-    missing or a split has no usable row.
-    """
+def require_columns(columns: Sequence[str], data: DatasetDict) -> None:
+    """Raise UserError where a split lacks a column that the task needs, before anything is asked of its rows."""
     for split, rows in data.items():
         missing = [column for column in columns if column not in rows.column_names]
         if missing:
@@ -37,6 +31,15 @@ def screen(
                 f"data: the {split} split has no column {missing[0]!r}; it has {', '.join(rows.column_names)}. "
                 f"Map yours with data.columns: {{{missing[0]}: <your column>}}."
             )
+
+
+def screen(
+    check: Callable[[Row], None], data: DatasetDict, on_bad_row: Literal["stop", "skip"]
+) -> tuple[DatasetDict, list[BadRow]]:
+    """Return the data without its bad rows, and those; raises UserError naming them unless they may be skipped.
+
+    ``check`` raises UserError for a bad row. So does this where a split has no usable row.
+    """
     bad: list[BadRow] = []
     kept = DatasetDict()
     for split, rows in data.items():

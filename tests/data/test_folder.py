@@ -1,12 +1,17 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, List
+import soundfile
+from datasets import Audio, ClassLabel, Dataset, DatasetDict, List
 from PIL import Image
 
-from hfmm.data import folder
+from hfmm.data import fingerprint, folder, undecoded
+from hfmm.data.audio import FEATURE, decode, decode_rows, encode
 from hfmm.errors import UserError
+from hfmm.tasks.preflight import require_columns
 
 
 def build(path: Path, cache: Path, **options: object) -> DatasetDict:
@@ -95,10 +100,99 @@ def test_a_label_outside_the_training_classes_names_its_row(table: Callable[...,
     ("make", "words"),
     [
         (lambda folder: folder / "nothing", "does not exist"),
-        (lambda folder: (folder / "empty").mkdir() or folder / "empty", "no images and no Parquet files"),
+        (
+            lambda folder: (folder / "empty").mkdir() or folder / "empty",
+            "no images, no recordings and no Parquet",
+        ),
         (lambda folder: (folder / "a.csv").write_text("a") and folder / "a.csv", "a file but not Parquet"),
     ],
 )
 def test_a_path_that_is_no_data_says_so(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:
     with pytest.raises(UserError, match=words):
         build(make(tmp_path), tmp_path)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Twelve clips of four formats and rates, and a table of what is said in them."""
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    lines = ["file_name,transcript,speaker"]
+    for index in range(12):
+        ending, rate = [("wav", 44_100), ("flac", 96_000), ("ogg", 22_050), ("mp3", 48_000)][index % 4]
+        sound = 0.3 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+        soundfile.write(folder / f"{index}.{ending}", np.stack([sound, sound], axis=1), rate)
+        lines.append(f"{index}.{ending},He works {index} hours.,{'ab'[index % 2]}")
+    (folder / "metadata.csv").write_text("\n".join(lines))
+    return folder
+
+
+def test_recordings_with_a_table_of_transcripts_need_no_label(recordings: Path, tmp_path: Path) -> None:
+    data = build(recordings, tmp_path, columns={"text": "transcript"})
+    assert {split: len(rows) for split, rows in data.items()} == {"train": 9, "validation": 1, "test": 2}
+    assert "label" not in data["train"].column_names
+    for row in undecoded(data)["train"]:
+        assert row["text"] == f"He works {row['id'].partition('.')[0]} hours."
+        assert abs(len(decode(row["audio"])) - 16_000) < 2000
+    assert len(fingerprint(undecoded(data))) == 64
+
+
+def test_a_recording_that_the_table_names_and_the_folder_lacks_is_a_bad_row(recordings: Path, tmp_path: Path) -> None:
+    (recordings / "4.wav").unlink()
+    data = undecoded(build(recordings, tmp_path, columns={"text": "transcript"}))
+    bad = next(row for rows in data.values() for row in rows if row["id"] == "4.wav")
+    with pytest.raises(UserError, match=r"row 4.wav: 4.wav does not exist"):
+        decode_rows([bad])
+
+
+def test_recordings_may_come_in_split_folders(recordings: Path, tmp_path: Path) -> None:
+    (tmp_path / "splits").mkdir()
+    for split in ("train", "validation", "test"):
+        shutil.copytree(recordings, tmp_path / "splits" / split)
+    data = build(tmp_path / "splits", tmp_path, columns={"text": "transcript"})
+    assert {split: len(rows) for split, rows in data.items()} == {"train": 12, "validation": 12, "test": 12}
+
+
+def test_a_transcript_may_read_none(recordings: Path, tmp_path: Path) -> None:
+    table = recordings / "metadata.csv"
+    table.write_text(table.read_text().replace("He works 3 hours.", "None"))
+    data = build(recordings, tmp_path, columns={"text": "transcript"})
+    assert "None" in [text for rows in data.values() for text in rows["text"][:]]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (None, "holds recordings and no table of what is said in them. Write .*metadata.csv"),
+        ("path,transcript\n0.wav,He works.", "metadata.csv has no column 'file_name'; it has path, transcript"),
+    ],
+)
+def test_recordings_without_a_table_say_what_to_write(
+    recordings: Path, tmp_path: Path, table: str | None, words: str
+) -> None:
+    (recordings / "metadata.csv").unlink()
+    if table is not None:
+        (recordings / "metadata.csv").write_text(table)
+    with pytest.raises(UserError, match=words):
+        build(recordings, tmp_path)
+
+
+def test_exported_speech_comes_back(tmp_path: Path) -> None:
+    from hfmm.data.export import export
+
+    sound = 0.3 * np.sin(np.arange(16_000))
+    rows = Dataset.from_dict({"audio": [encode(sound)] * 6, "text": [str(index) for index in range(6)]})
+    rows = rows.cast_column("audio", FEATURE)
+    export(DatasetDict({"train": rows}), tmp_path / "out", name="out", command="x", description="x")
+    data = undecoded(build(tmp_path / "out", tmp_path))
+    assert data["train"].features["audio"] == Audio(sampling_rate=16_000, decode=False)
+    assert np.allclose(decode(data["test"][0]["audio"]), sound, atol=1e-4)
+
+
+def test_pictures_without_labels_stop_at_the_column_that_the_task_misses(tmp_path: Path) -> None:
+    for index in range(10):
+        (tmp_path / "plain").mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (index * 20, 0, 0)).save(tmp_path / "plain" / f"{index}.png")
+    data = build(tmp_path / "plain", tmp_path)
+    with pytest.raises(UserError, match=r"has no column 'label'; it has image, id, group\. Map"):
+        require_columns(("image", "label"), data)

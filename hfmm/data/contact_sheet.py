@@ -1,0 +1,55 @@
+"""A dataset at a glance: the first rows of every split, pictures as they are, sounds as they look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasets import Audio, ClassLabel, Dataset, DatasetDict
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from hfmm.data import audio, drawing, images
+from hfmm.data.spectrogram import picture_of
+
+COLUMNS, LINES, TILE, CAPTION = 8, 2, 128, 18
+
+
+def contact_sheet(data: DatasetDict) -> Pillow.Image:
+    """Return a picture of the first rows of every split under each other, captioned with their text."""
+    tile_height = TILE + CAPTION
+    sheet = Pillow.new("RGB", (COLUMNS * (TILE + 8) + 8, len(data) * (LINES * (tile_height + 6) + 26)), "white")
+    canvas = ImageDraw.Draw(sheet)
+    heading, small = drawing.font("DejaVuSans-Bold", 15), drawing.font("DejaVuSans", 11)
+    top = 4
+    for split, rows in data.items():
+        canvas.text((8, top), f"{split} ({len(rows):,} rows)", fill="black", font=heading)
+        top += 24
+        for index in range(min(LINES * COLUMNS, len(rows))):
+            x = 8 + index % COLUMNS * (TILE + 8)
+            y = top + index // COLUMNS * (tile_height + 6)
+            sheet.paste(_tile(rows, index), (x, y))
+            canvas.text((x, y + TILE + 2), caption(rows, index)[:22], fill="black", font=small)
+        top += LINES * (tile_height + 6)
+    return sheet
+
+
+def caption(rows: Dataset, index: int) -> str:
+    """Return the text of a row, or its label where it has none."""
+    row = rows[index]
+    if row.get("text"):
+        return str(row["text"])
+    feature: Any = rows.features["label"]
+    if isinstance(feature, ClassLabel):
+        return str(feature.int2str(row["label"]))
+    return ", ".join(feature.feature.int2str(row["label"]))
+
+
+def has_sound(rows: Dataset) -> bool:
+    """Tell whether rows are heard, not seen."""
+    return isinstance(rows.features.get("audio"), Audio)
+
+
+def _tile(rows: Dataset, index: int) -> Pillow.Image:
+    if has_sound(rows):
+        return picture_of(audio.decode(rows[index]["audio"]), TILE, TILE)
+    return images.decode(rows[index]["image"]).resize((TILE, TILE), Pillow.Resampling.BICUBIC)

