@@ -11,6 +11,7 @@ import pytest
 from hfmm.errors import UserError
 from hfmm.inspection import gap
 from hfmm.recipe import Data
+from hfmm.resources import CHECKPOINTS
 
 ICONS = Data(builder="icons", train=4, validation=2, test=12)  # type: ignore[call-arg]
 
@@ -44,6 +45,15 @@ def test_a_model_is_measured_on_the_test_split_of_a_dataset(tiny_clip: Path, tmp
     clouds = gap.of_model(str(tiny_clip), ICONS, tmp_path)
     assert clouds.embeddings["image"].shape == clouds.embeddings["class"].shape == (12, 16)
     assert 0 <= gap.measure(clouds)["zero shot"] <= 1
+
+
+@pytest.mark.parametrize("name", ["tiny-clip", "tiny-siglip"])
+def test_the_embedded_checkpoints_are_small_and_find_words_they_never_saw(name: str, tmp_path: Path) -> None:
+    assert (CHECKPOINTS / name / "model.safetensors").stat().st_size <= 8e6
+    words = Data(builder="words", train=1, validation=1, test=60)  # type: ignore[call-arg]
+    measures = gap.measure(gap.of_model(f"builtin:{name}", words, tmp_path))
+    assert measures["retrieval image->text R@1"] > 0.6
+    assert measures["retrieval text->image R@1"] > 0.6
 
 
 def test_a_checkpoint_without_a_text_tower_is_refused(tiny_vit: Path, tmp_path: Path) -> None:
