@@ -12,7 +12,7 @@ from hfmm import data, models
 from hfmm.progress import track
 from hfmm.recipe import Recipe
 from hfmm.tasks import TaskProtocol
-from hfmm.tasks.preflight import require_columns, screen
+from hfmm.tasks.preflight import BadRow, require_columns, screen
 
 BATCH_SIZE = 32
 
@@ -23,6 +23,7 @@ class Elsewhere(NamedTuple):
     builder: str
     weights: str  # base or tuned
     rows: Dataset
+    skipped: list[BadRow]
     predictions: list[dict[str, Any]]
 
 
@@ -36,9 +37,10 @@ def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, cache: Path) -> Iter
         config, processor = models.processor(recipe, task.auto_class)
         require_columns(task.columns, built)
         check = task.checker(config, processor, built["test"].features)
-        screened, _ = screen(check, DatasetDict(test=built["test"]), spec.on_bad_row)
+        screened, bad = screen(check, DatasetDict(test=built["test"]), spec.on_bad_row)
         rows = screened["test"]
-        base, _ = models.load(recipe, built["train"].features, task.auto_class)
-        for weights, model in (("base", base.eval()), ("tuned", tuned)):
-            said = track(task.predict(model, rows, BATCH_SIZE), f"predict {spec.builder}, {weights}", len(rows))
-            yield Elsewhere(spec.builder, weights, rows, list(said))
+        base, own = models.untouched(recipe, built["train"].features, task.auto_class)
+        before = type(task)(base.config, own, task.options)
+        for weights, asked, model in (("base", before, base.eval()), ("tuned", task, tuned)):
+            said = track(asked.predict(model, rows, BATCH_SIZE), f"predict {spec.builder}, {weights}", len(rows))
+            yield Elsewhere(spec.builder, weights, rows, bad, list(said))

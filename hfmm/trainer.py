@@ -18,9 +18,7 @@ from hfmm.tasks import TaskProtocol
 class StageTrainer(Trainer):
     """Trains one stage; the loss is the task's sum over `num_items`, so accumulation changes nothing."""
 
-    def __init__(
-        self, *, task: TaskProtocol, metric: str, order: Any, **arguments: Any
-    ) -> None:
+    def __init__(self, *, task: TaskProtocol, metric: str, order: Any, **arguments: Any) -> None:
         super().__init__(data_collator=task.collate, **arguments)
         self.task, self.metric, self.order = task, metric, order
         self.loss_is_scaled_for_ga = True
@@ -48,8 +46,7 @@ class StageTrainer(Trainer):
             mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
         everyone = gather_object(mine)
         references = gather_object([self.task.reference(row) for row in rows.select_columns(list(self.task.answers))])
-        slices, _ = metrics.measure(self.metric, self.task.for_metrics(everyone), references)
-        numerators, denominators = slices[""]
+        numerators, denominators = metrics.measure(self.metric, self.task.for_metrics(everyone), references)[0][""]
         scores = {f"{metric_key_prefix}_{self.metric}": float(numerators.sum() / denominators.sum())}
         self.log(scores | {f"{metric_key_prefix}_{key}": one for key, one in self.task.notes(everyone).items()})
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)

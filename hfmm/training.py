@@ -92,9 +92,10 @@ def _train_stage(
     if task.joint:
         task.passes = stage.gradient_accumulation
     rows, order = data["train"], None
-    if task.joint:
+    if task.draws:
         rows = Draws(rows, recipe.seed + index)
-        order = Apart(rows.rows["group"][:], stage.batch_size * task.passes, recipe.seed + index)
+        kept_apart = rows.rows["group" if task.joint else "id"][:]
+        order = Apart(kept_apart, stage.batch_size * task.passes, recipe.seed + index)
     with main_process_first():
         resume = _last_complete_checkpoint(folder)
         log = StageLog(run.log, stage.name, resume)

@@ -82,6 +82,57 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Path
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Whisper of the same size that hears 4 s, writes letter by letter and knows English only."""
+    return _whisper(tmp_path_factory.mktemp("tiny-whisper"), [])
+
+
+@pytest.fixture(scope="session")
+def tiny_multilingual_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for three languages."""
+    return _whisper(tmp_path_factory.mktemp("tiny-multilingual-whisper"), ["<|en|>", "<|zh|>", "<|de|>"])
+
+
+def _whisper(folder: Path, languages: list[str]) -> Path:
+    from transformers import (
+        GenerationConfig,
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+        WhisperProcessor,
+        WhisperTokenizer,
+    )
+
+    letters = (*"abcdefghijklmnopqrstuvwxyz", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ", *".,'?", "Ġ")
+    vocabulary = {letter: index for index, letter in enumerate(letters)}
+    tokenizer = WhisperTokenizer(vocab=vocabulary, merges=[], pad_token="<|endoftext|>")
+    tasks = ["<|translate|>", "<|transcribe|>"]
+    added = ["<|startoftranscript|>", *languages, *tasks, "<|notimestamps|>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": added})
+    tokenizer.add_tokens([f"<|{0.02 * step:.2f}|>" for step in range(201)])
+    tokenizer.set_prefix_tokens()
+    ids = {name: tokenizer.convert_tokens_to_ids(name) for name in ["<|endoftext|>", *added]}
+    end = ids["<|endoftext|>"]
+    special = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end}
+    special["decoder_start_token_id"] = ids["<|startoftranscript|>"]
+    sizes = {"d_model": 16, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+    sizes |= {f"{part}_{what}": 2 for part in ("encoder", "decoder") for what in ("layers", "attention_heads")}
+    config = WhisperConfig(
+        **sizes, **special, vocab_size=len(tokenizer), max_source_positions=200, max_target_positions=64
+    )
+    model = WhisperForConditionalGeneration(config)
+    spoken = {"lang_to_id": {name: ids[name] for name in languages}} if languages else {}
+    spoken |= {"task_to_id": {name.strip("<|>"): ids[name] for name in tasks}} if languages else {}
+    model.generation_config = GenerationConfig(
+        **special, **spoken, is_multilingual=bool(languages), no_timestamps_token_id=ids["<|notimestamps|>"],
+        return_timestamps=False, max_length=64,
+    )  # fmt: skip
+    model.save_pretrained(folder)
+    WhisperProcessor(WhisperFeatureExtractor(chunk_length=4), tokenizer).save_pretrained(folder)
+    return folder
+
+
 def _image_processor(folder: Path, kind: str) -> None:
     (folder / "preprocessor_config.json").write_text(
         f'{{"image_processor_type": "{kind}", "do_resize": true, "size": {{"height": 32, "width": 32}}, '

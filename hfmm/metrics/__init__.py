@@ -23,9 +23,7 @@ def measure(name: str, predictions: Any, references: list[Any]) -> tuple[Slices,
     metric = parts.find("metrics", name, "statistics", "metrics")
     try:
         slices: Slices = metric.statistics(predictions, references)
-        functionals: Functionals = (
-            metric.functionals(predictions, references) if hasattr(metric, "functionals") else {}
-        )
+        functionals: Functionals = metric.functionals(predictions, references) if hasattr(metric, "functionals") else {}
     except ValueError as error:
         raise UserError(
             f"The metric {name} cannot be measured: {error}. NaN and zero vectors come from weights that training has "

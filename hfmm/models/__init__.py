@@ -25,6 +25,18 @@ def load(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]
     return loaded
 
 
+def untouched(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]:
+    """Return (model, processor) as the checkpoint comes, without what the recipe alters before it trains.
+
+    Raises UserError like `load`.
+    """
+    family, source, spec, config, options = _find(recipe, auto_class)
+    if hasattr(family, "untouched"):
+        options = family.untouched(options)
+    loaded: tuple[Any, Any] = family.load(source, spec, config, options, features, auto_class)
+    return loaded
+
+
 def processor(recipe: Recipe, auto_class: str) -> tuple[Any, Any]:
     """Return (config, processor) of the recipe's checkpoint, which is what its rows can be checked against.
 

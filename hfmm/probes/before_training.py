@@ -1,4 +1,4 @@
-"""The weights that training started from, with this recipe's head."""
+"""The checkpoint as it came, with this recipe's head."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ BATCH_SIZE = 32
 
 
 def predict(recipe: Recipe, task: TaskProtocol, data: DatasetDict) -> list[dict[str, Any]]:
-    """Return one prediction for each row of the test split, by the weights that training starts from."""
-    model, _ = models.load(recipe, data["train"].features, task.auto_class)
+    """Return one prediction for each row of the test split, by the weights and the processor of the checkpoint."""
+    model, processor = models.untouched(recipe, data["train"].features, task.auto_class)
     model.eval()
-    return list(track(task.predict(model, data["test"], BATCH_SIZE), CONDITION, len(data["test"])))
+    own = type(task)(model.config, processor, task.options)
+    return list(track(own.predict(model, data["test"], BATCH_SIZE), CONDITION, len(data["test"])))

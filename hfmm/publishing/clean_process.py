@@ -1,6 +1,6 @@
 """Run in a process of its own, without hfmm: loads a model with plain transformers and writes what it says.
 
-Argument: the folder with job.json (task, model, inputs, arguments, batch size) and the card's snippet.py;
+Argument: the folder with job.json (task, model, medium, inputs, arguments, batch size) and the card's snippet.py;
 outputs.json and printed.txt are written there.
 """
 
@@ -9,6 +9,7 @@ import runpy
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from transformers import pipeline
@@ -18,13 +19,21 @@ def main(folder: Path) -> None:
     """Predict the inputs, then run the snippet."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     loaded = pipeline(job["task"], model=job["model"])
-    inputs = [Image.open(folder / name) for name in job["inputs"]]
+    read = _sound if job["medium"] == "audio" else Image.open
+    inputs = [read(folder / name) for name in job["inputs"]]
     outputs = loaded(inputs, batch_size=job["batch_size"], **job["arguments"])
     (folder / "outputs.json").write_text(json.dumps(outputs), encoding="utf-8")
     with (folder / "printed.txt").open("w", encoding="utf-8") as printed, redirect_stdout(printed):
         runpy.run_path(str(folder / "snippet.py"), run_name="__main__")
     if "hfmm" in sys.modules:
         raise SystemExit("the published model imported hfmm")
+
+
+def _sound(path: Path) -> dict[str, Any]:
+    import soundfile
+
+    samples, rate = soundfile.read(path, dtype="float32")
+    return {"raw": samples, "sampling_rate": rate}
 
 
 if __name__ == "__main__":

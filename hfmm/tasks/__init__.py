@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from datasets import Features
 from pydantic import BaseModel
@@ -29,10 +29,13 @@ class TaskProtocol(Protocol):
     Options: ClassVar[type[BaseModel]]  # what the recipe's `task` takes besides the name
     auto_class: ClassVar[str]
     pipeline_tag: ClassVar[str]
+    medium: ClassVar[Literal["image", "audio"]]  # what the pipeline is given
     columns: ClassVar[tuple[str, ...]]
     answers: ClassVar[tuple[str, ...]]  # the columns that `reference` reads
+    draws: ClassVar[bool]  # what a batch makes of a row is drawn anew in each epoch
     joint: ClassVar[bool]  # the loss compares the rows of a step, so that accumulated batches are one batch
     chooses_from_texts: ClassVar[bool]  # its models have no labels of their own: whoever asks brings texts
+    options: Any  # as it was made with
     passes: int  # in how many forward passes such a batch goes through the model
 
     def __init__(self, config: Any, processor: Any, options: Any) -> None: ...

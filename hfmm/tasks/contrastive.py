@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,6 +17,7 @@ from hfmm.errors import UserError
 from hfmm.models import dual_encoder
 from hfmm.strict import Strict
 from hfmm.tasks.contrastive_loss import cosines, in_passes, sigmoid_loss, softmax_loss
+from hfmm.tasks.draws import key
 from hfmm.tasks.embedder import Embedder
 
 Row = Mapping[str, Any]
@@ -34,8 +34,10 @@ class Task:
 
     auto_class = dual_encoder.AUTO_CLASS
     pipeline_tag = "zero-shot-image-classification"
+    medium = "image"
     columns = ("id", "image", "captions", "group")
     answers = ("id", "captions", "group")
+    draws = True
     joint = True
     chooses_from_texts = True
     passes = 1
@@ -221,7 +223,7 @@ class Task:
     def _text(self, row: Row) -> str:
         """Return one caption, drawn by row and epoch; outside training there is one draw."""
         captions: Sequence[str] = row["captions"]
-        return captions[_key(row, "text") % len(captions)]
+        return captions[key(row, "text") % len(captions)]
 
     def _prompts(self, name: str) -> list[str]:
         return [template.format(name) for template in self.options.templates]
@@ -229,7 +231,7 @@ class Task:
     def _negatives(self, row: Row) -> list[str]:
         """Return wrong texts of a row, drawn like its caption."""
         wrong = row["negatives"] if self.options.negatives else []
-        order = np.random.default_rng(_key(row, "negatives")).permutation(len(wrong))[: self.options.negatives]
+        order = np.random.default_rng(key(row, "negatives")).permutation(len(wrong))[: self.options.negatives]
         return [wrong[index] for index in order]
 
 
@@ -238,11 +240,6 @@ def _single_process(model: Any) -> Any:
     if hasattr(model, "module"):
         raise UserError("The contrastive task trains in one process: its loss compares all rows of a step.")
     return model
-
-
-def _key(row: Row, purpose: str) -> int:
-    """Return a number that depends on the row's id, the draw of its epoch and the purpose, and on nothing else."""
-    return zlib.crc32(f"{purpose}/{row.get('draw', '')}/{row['id']}".encode())
 
 
 def _candidates(recorded: Sequence[Row]) -> dict[str, list[float]]:

@@ -30,8 +30,10 @@ class Task:
 
     auto_class = "AutoModelForImageClassification"
     pipeline_tag = "image-classification"
+    medium = "image"
     columns = ("id", "image", "label", "group")
     answers = ("label",)
+    draws = False
     joint = False
     chooses_from_texts = False
     passes = 1
@@ -40,7 +42,7 @@ class Task:
         """This task has no options of its own."""
 
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
-        self.processor = processor
+        self.processor, self.options = processor, options
         self.names = [config.id2label[index] for index in range(len(config.id2label))]
         self.multi_label = config.problem_type == "multi_label_classification"
         self.attributes = positions_by_attribute(self.names) if self.multi_label else {"": list(range(len(self.names)))}

@@ -1,0 +1,151 @@
+"""The Whisper family: an encoder of log-mel frames and a decoder of text, on a window as long as the clips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasets import Features
+from pydantic import Field
+
+from hfmm.errors import UserError
+from hfmm.models.checkpoint import unavailable
+from hfmm.recipe import Model
+from hfmm.strict import Strict
+
+AUTO_CLASS = "AutoModelForSpeechSeq2Seq"
+TOKENS_A_SECOND = 12  # twice what fast speech needs: a decoder that loops is stopped there
+PROMPT = 4  # tokens that the decoder is given before the text
+
+
+class Options(Strict):
+    """What `model` takes for this family."""
+
+    window_seconds: int | None = Field(
+        None, ge=1, le=30, description="how much the encoder hears at a time; by default what the checkpoint does, 30"
+    )
+    language: str = Field("en", description="of the transcripts; only read for a multilingual checkpoint")
+
+
+def supported(auto_class: str) -> set[str]:
+    """Return the model types that this family loads under an Auto class."""
+    return {"whisper"} if auto_class == AUTO_CLASS else set()
+
+
+def untouched(options: Options) -> Options:
+    """Return the options that leave a checkpoint on its own window: one cut to a new window has to be trained on it."""
+    return options.model_copy(update={"window_seconds": None})
+
+
+def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
+    """Return the config and the processor, both of the window; raises UserError for one that the checkpoint has not."""
+    from transformers import AutoProcessor
+
+    try:
+        both = AutoProcessor.from_pretrained(source, revision=spec.revision)
+    except (OSError, ValueError, ImportError) as error:
+        raise unavailable(spec, error) from error
+    extractor = both.feature_extractor
+    if options.window_seconds is not None:
+        if options.window_seconds > extractor.chunk_length:
+            raise UserError(
+                f"model.window_seconds: {spec.checkpoint} hears {extractor.chunk_length} s at a time and has no "
+                f"positions for {options.window_seconds}."
+            )
+        config.max_source_positions = config.max_source_positions * options.window_seconds // extractor.chunk_length
+        extractor.chunk_length = options.window_seconds
+        extractor.n_samples = options.window_seconds * extractor.sampling_rate
+        extractor.nb_max_frames = extractor.n_samples // extractor.hop_length
+    if getattr(_generation(source, spec), "is_multilingual", False):
+        try:
+            both.tokenizer.set_prefix_tokens(language=options.language, task="transcribe")
+        except ValueError as error:
+            raise UserError(f"model.language: {error}") from error
+        # Read when a saved tokenizer is loaded again.
+        both.tokenizer.init_kwargs.update(language=both.tokenizer.language, task=both.tokenizer.task)
+    return config, both
+
+
+def load(
+    source: str, spec: Model, config: Any, options: Options, features: Features, auto_class: str
+) -> tuple[Any, Any]:
+    """Return the model in fp32, which decodes greedily and briefly, and its processor.
+
+    Raises UserError when the checkpoint lacks tensors.
+    """
+    import transformers
+    from safetensors import SafetensorError
+
+    kind = getattr(transformers, auto_class)
+    if spec.init == "random":
+        config, both = processor(source, spec, config, options)
+        model = kind.from_config(config, dtype="float32")
+    else:
+        try:
+            model, info = kind.from_pretrained(
+                source, revision=spec.revision, config=config, dtype="float32", output_loading_info=True
+            )
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
+            raise unavailable(spec, error) from error
+        if lost := sorted(info["missing_keys"]):
+            raise UserError(
+                f"model.checkpoint: {spec.checkpoint} lacks {len(lost)} tensors that a {type(model).__name__} needs, "
+                f"among them {', '.join(lost[:3])}. It is damaged, or made for another architecture."
+            )
+        model.config, both = processor(source, spec, model.config, options)
+        _keep_positions(model.get_encoder(), model.config.max_source_positions)
+    model.generation_config = _brief(_generation(source, spec), model, both, options)
+    return model, both
+
+
+def _keep_positions(encoder: Any, count: int) -> None:
+    """Cut the encoder's positions to the first ``count``."""
+    from torch import nn
+
+    encoder.embed_positions = nn.Embedding.from_pretrained(encoder.embed_positions.weight[:count].detach().clone())
+    encoder.max_source_positions = count
+
+
+def _generation(source: str, spec: Model) -> Any:
+    """Return the checkpoint's generation settings; the library's own where it has none."""
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(source, revision=spec.revision)
+    except OSError:
+        return GenerationConfig()
+
+
+def _brief(settings: Any, model: Any, processor: Any, options: Options) -> Any:
+    """Return settings by which `pipeline` decodes as evaluation does: greedily, and no longer than the window lasts."""
+    settings.num_beams = 1
+    # Not max_new_tokens: beside the length that the library fills in, each call would warn of two limits.
+    longest = PROMPT + TOKENS_A_SECOND * processor.feature_extractor.chunk_length
+    settings.max_length = min(longest, model.config.max_target_positions)
+    if getattr(settings, "is_multilingual", False):
+        settings.language, settings.task = options.language, "transcribe"
+    return settings
+
+
+def head(model: Any) -> list[str]:
+    """Return nothing: the output layer is the embedding of the input tokens."""
+    return []
+
+
+def lora_targets(model: Any) -> list[str]:
+    """Return the names of all linear modules of encoder and decoder (all-linear adapts best: arXiv:2305.14314)."""
+    from torch import nn
+
+    return sorted(
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and name.startswith(f"{model.base_model_prefix}.")
+    )
+
+
+def label_ids(config: Any, tokenizer: Any, text: str) -> list[int]:
+    """Return the tokens that the decoder is to write, from the start token to the end token.
+
+    A transcript begins with a space, as those did that Whisper was trained on.
+    """
+    ids: list[int] = tokenizer(f" {text.strip()}")["input_ids"]
+    return ids if ids[0] == config.decoder_start_token_id else [config.decoder_start_token_id, *ids]

@@ -1,0 +1,59 @@
+"""Samples -> log-mel frames -> text: what a speech recogniser hears, one window at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from hfmm.data.audio import RATE
+
+SEARCHED = 0.25  # the last share of a window in which a pause is looked for
+PAUSE = RATE // 20  # samples over which loudness is averaged
+
+
+class Listener:
+    """A checkpoint's processor and its window."""
+
+    def __init__(self, processor: Any) -> None:
+        self.extractor, self.tokenizer = processor.feature_extractor, processor.tokenizer
+        self.window: int = self.extractor.n_samples
+
+    def features(self, clips: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the log-mel features (clips, bands, frames) of clips that fit the window, silence added."""
+        found: np.ndarray = self.extractor(list(clips), sampling_rate=RATE, return_tensors="np")["input_features"]
+        return found
+
+    def frames(self, clip: np.ndarray) -> int:
+        """Return how many of the frames of `features` a clip fills."""
+        return min(1 + len(clip) // int(self.extractor.hop_length), int(self.extractor.nb_max_frames))
+
+    def transcribe(self, model: Any, clips: Sequence[np.ndarray], batch_size: int) -> Iterator[str]:
+        """Yield the text of each clip; one longer than the window is cut at pauses and heard piece by piece."""
+        pieces = [list(windows(clip, self.window)) for clip in clips]
+        said = iter(self._said(model, [piece for cut in pieces for piece in cut], batch_size))
+        for cut in pieces:
+            yield " ".join(text for text in islice(said, len(cut)) if text)
+
+    def _said(self, model: Any, clips: Sequence[np.ndarray], batch_size: int) -> Iterator[str]:
+        import torch
+
+        for start in range(0, len(clips), batch_size):
+            features = torch.from_numpy(self.features(clips[start : start + batch_size]))
+            with torch.inference_mode():
+                ids = model.generate(input_features=features.to(model.device, model.dtype))
+            for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True):
+                yield text.strip()
+
+
+def windows(clip: np.ndarray, longest: int) -> Iterator[np.ndarray]:
+    """Yield a clip in pieces of at most ``longest`` samples, each cut where its last quarter is quietest."""
+    while len(clip) > longest:
+        first = int(longest * (1 - SEARCHED))
+        loudness = np.convolve(np.square(clip[first:longest]), np.ones(PAUSE), "same")
+        end = first + int(loudness.argmin())
+        yield clip[:end]
+        clip = clip[end:]
+    yield clip

@@ -1,0 +1,111 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from datasets import Features
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from hfmm import models
+from hfmm import recipe as recipes
+from hfmm.errors import UserError
+from hfmm.models import whisper
+
+
+@pytest.fixture
+def recipe(tiny_whisper: Path, tmp_path: Path) -> Callable[..., recipes.Recipe]:
+    def write(*overrides: str, checkpoint: Path = tiny_whisper) -> recipes.Recipe:
+        path = tmp_path / "speech.yaml"
+        path.write_text(
+            "name: speech\ntask: speech_recognition\ndata: {builder: clips}\n"
+            f"model: {{checkpoint: {checkpoint}}}\n"
+            "stages: [{name: full, train: all, epochs: 1, learning_rate: 1.0e-3}]\nmetrics: [wer]\n"
+        )
+        return recipes.load(str(path), overrides)
+
+    return write
+
+
+def load(recipe: recipes.Recipe) -> tuple[Any, Any]:
+    return models.load(recipe, Features(), whisper.AUTO_CLASS)
+
+
+def sound(seconds: float) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(round(16_000 * seconds)).astype(np.float32) / 10
+
+
+def test_the_window_cuts_positions_and_feature_extractor_together(recipe: Callable[..., recipes.Recipe]) -> None:
+    model, processor = load(recipe("model.window_seconds=2"))
+    assert model.config.max_source_positions == 100
+    features = processor.feature_extractor(sound(1), sampling_rate=16_000, return_tensors="pt")["input_features"]
+    assert features.shape == (1, 80, 200)
+    assert model.get_encoder()(features).last_hidden_state.shape == (1, 100, 16)
+
+
+def test_a_cut_model_is_a_native_folder_that_gives_the_same_logits(
+    recipe: Callable[..., recipes.Recipe], tmp_path: Path
+) -> None:
+    model, processor = load(recipe("model.window_seconds=2"))
+    model.save_pretrained(tmp_path / "cut")
+    processor.save_pretrained(tmp_path / "cut")
+    again = WhisperForConditionalGeneration.from_pretrained(tmp_path / "cut").eval()
+    extractor = WhisperProcessor.from_pretrained(tmp_path / "cut").feature_extractor
+    inputs = extractor(sound(2), sampling_rate=16_000, return_tensors="pt")
+    start = torch.tensor([[model.config.decoder_start_token_id]])
+    with torch.no_grad():
+        one, other = (each(**inputs, decoder_input_ids=start).logits for each in (model.eval(), again))
+    torch.testing.assert_close(one, other)
+    assert (extractor.chunk_length, again.generation_config.max_length, again.generation_config.num_beams) == (2, 28, 1)
+
+
+def test_positions_of_the_window_are_the_first_of_the_checkpoint(
+    recipe: Callable[..., recipes.Recipe], tiny_whisper: Path
+) -> None:
+    cut, whole = load(recipe("model.window_seconds=1"))[0], load(recipe())[0]
+    ours, theirs = (one.get_encoder().embed_positions.weight for one in (cut, whole))
+    torch.testing.assert_close(ours, theirs[:50])
+
+
+def test_a_window_that_the_checkpoint_has_no_positions_for_is_refused(recipe: Callable[..., recipes.Recipe]) -> None:
+    with pytest.raises(UserError, match="hears 4 s at a time and has no positions for 10"):
+        load(recipe("model.window_seconds=10"))
+
+
+def test_the_untouched_checkpoint_keeps_its_own_window(recipe: Callable[..., recipes.Recipe]) -> None:
+    model, processor = models.untouched(recipe("model.window_seconds=1"), Features(), whisper.AUTO_CLASS)
+    assert (model.config.max_source_positions, processor.feature_extractor.chunk_length) == (200, 4)
+
+
+def test_labels_begin_with_the_start_token_and_a_space_and_end_with_the_end_token(
+    recipe: Callable[..., recipes.Recipe],
+) -> None:
+    model, processor = load(recipe())
+    ids = whisper.label_ids(model.config, processor.tokenizer, "He works.")
+    tokens = processor.tokenizer.convert_ids_to_tokens(ids)
+    assert tokens[:4] == ["<|startoftranscript|>", "<|notimestamps|>", "Ġ", "H"]
+    assert tokens[-1] == "<|endoftext|>"
+    assert ids[0] == model.config.decoder_start_token_id
+
+
+def test_a_multilingual_checkpoint_is_told_language_and_task_and_keeps_them(
+    recipe: Callable[..., recipes.Recipe], tiny_multilingual_whisper: Path, tmp_path: Path
+) -> None:
+    model, both = load(recipe("model.language=de", checkpoint=tiny_multilingual_whisper))
+    assert (model.generation_config.language, model.generation_config.task) == ("de", "transcribe")
+    both.save_pretrained(tmp_path)
+    for tokenizer in (both.tokenizer, WhisperProcessor.from_pretrained(tmp_path).tokenizer):
+        tokens = tokenizer.convert_ids_to_tokens(whisper.label_ids(model.config, tokenizer, "Ja"))
+        assert tokens[:4] == ["<|startoftranscript|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"]
+    with pytest.raises(UserError, match=r"model\.language: Unsupported language: klingon"):
+        load(recipe("model.language=klingon", checkpoint=tiny_multilingual_whisper))
+
+
+def test_lora_targets_are_the_linear_layers_of_both_halves_and_not_the_output(
+    recipe: Callable[..., recipes.Recipe],
+) -> None:
+    model, _ = load(recipe())
+    targets = whisper.lora_targets(model)
+    assert "model.encoder.layers.0.self_attn.q_proj" in targets and "model.decoder.layers.1.fc2" in targets
+    assert not [name for name in targets if "proj_out" in name]

@@ -1,0 +1,137 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
+
+from hfmm.data.audio import RATE, encode
+from hfmm.errors import UserError
+from hfmm.tasks.speech_recognition import UNLABELLED, Task
+
+
+@pytest.fixture(scope="module")
+def model(tiny_whisper: Path) -> Any:
+    return WhisperForConditionalGeneration.from_pretrained(tiny_whisper).eval()
+
+
+@pytest.fixture(scope="module")
+def processor(tiny_whisper: Path) -> Any:
+    return WhisperProcessor.from_pretrained(tiny_whisper)
+
+
+@pytest.fixture
+def task(model: Any, processor: Any) -> Task:
+    return Task(model.config, processor, Task.Options())
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return 0.1 * rng.standard_normal(round(RATE * seconds)).astype(np.float32)
+
+
+def row(index: int = 0, seconds: float = 1.0, text: str = "He works.", **more: Any) -> dict[str, Any]:
+    audio = encode(noise(seconds, index))
+    return {"id": str(index), "audio": audio, "text": text, "group": "work/present/3sg"} | more
+
+
+def test_labels_are_what_the_decoder_is_to_write_next(task: Task) -> None:
+    batch = task.collate([row(0), row(1, text="I go.")])
+    assert batch["input_features"].shape == (2, 80, 400)
+    assert batch["labels"].shape == batch["decoder_input_ids"].shape
+    shorter = batch["labels"][1]
+    count = int((shorter != UNLABELLED).sum())
+    assert batch["decoder_input_ids"][1, 1:count].tolist() == shorter[: count - 1].tolist()
+    assert task.num_items(batch) == int((batch["labels"] != UNLABELLED).sum())
+
+
+def test_the_loss_equals_the_models_own_and_does_not_change_with_the_split_of_a_batch(task: Task, model: Any) -> None:
+    rows = [row(index, text=text) for index, text in enumerate(("He works.", "I go.", "You have written.", "I am."))]
+    batch = task.collate(rows)
+    items = task.num_items(batch)
+    with torch.no_grad():
+        whole = task.loss(model, batch, items)
+        parts = sum(task.loss(model, task.collate(rows[at : at + 1]), items) for at in range(4))
+        own = model(**batch).loss
+    torch.testing.assert_close(whole, own)
+    torch.testing.assert_close(whole, parts)
+
+
+def test_each_epoch_hears_a_clip_anew_and_scoring_always_the_same(task: Task) -> None:
+    def features(**more: Any) -> torch.Tensor:
+        found: torch.Tensor = task.collate([row(**more)])["input_features"]
+        return found
+
+    drawn = [features(draw=f"0/{epoch}") for epoch in range(4)]
+    assert not any(drawn[0].equal(one) for one in drawn[1:])
+    assert features(draw="0/1").equal(drawn[1])
+    assert features().equal(features())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"text": " "}, "transcript is empty"),
+        ({"text": "a" * 70}, r"'aaa.*' has 74 tokens, the decoder takes 64"),
+        ({"audio": encode(noise(5))}, r"lasts 5\.0 s and the model hears 4 s at a time: cut it"),
+        ({"audio": {"bytes": b"", "path": "clips/one.wav"}}, r"one\.wav is empty"),
+        ({"audio": encode(np.zeros(RATE, dtype=np.float32))}, "silent"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_told_before_training(
+    model: Any, processor: Any, change: dict[str, Any], words: str
+) -> None:
+    check = Task.checker(model.config, processor, None)  # type: ignore[arg-type]
+    check(row())
+    with pytest.raises(UserError, match=words):
+        check(row() | change)
+
+
+def test_the_cell_of_a_row_tells_which_form_was_meant(task: Task) -> None:
+    put = row(text="You put.") | {"group": "put/past/2sg"}
+    assert {(one["tense"], one["person"]) for one in task.reference(put)["readings"]} == {("past", "2sg")}
+    own = row(text="You put.") | {"group": "my clip 7"}
+    assert len(task.reference(own)["readings"]) > 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_the_pipeline_says_what_we_predict(task: Task, model: Any, processor: Any, batch_size: int) -> None:
+    rows = [row(index, seconds=0.5 + 0.3 * index) for index in range(8)]
+    model.generation_config.max_length, model.generation_config.num_beams = 24, 1
+    listener = pipeline(
+        "automatic-speech-recognition", model=model, tokenizer=processor.tokenizer,
+        feature_extractor=processor.feature_extractor,
+    )  # fmt: skip
+    inputs = [{"raw": noise(0.5 + 0.3 * index, index), "sampling_rate": RATE} for index in range(8)]
+    said = [task.from_pipeline(one) for one in listener(inputs, batch_size=batch_size)]
+    assert said == list(task.predict(model, rows, batch_size))
+
+
+def test_a_whisper_goes_through_the_same_spine(
+    hfmm: Callable[..., Any], write_recipe: Callable[..., Path], tiny_whisper: Path, tmp_path: Path
+) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    texts = ("He works.", "I go.", "You have written.")
+    names = [f"{index}.flac" for index in range(12)]
+    for index, name in enumerate(names):
+        (clips / name).write_bytes(encode(noise(1, index))["bytes"])
+    lines = [f"{name},{texts[index % 3]}" for index, name in enumerate(names)]
+    (clips / "metadata.csv").write_text("\n".join(["file_name,transcript", *lines]) + "\n")
+    changes = ["task=speech_recognition", f"data={{builder: folder, path: {clips}, columns: {{text: transcript}}}}"]
+    changes += ["model.window_seconds=2", "metrics=[wer, cer, verb_form]", "probes=[before_training]"]
+    changes += ["stages=[{name: full, train: lora, epochs: 1, learning_rate: 1.0e-3, batch_size: 4}]"]
+    done = hfmm(
+        "run", write_recipe(tiny_whisper), "--out", "out", *(word for one in changes for word in ("--set", one))
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out/results.json").read_text())
+    assert found["verified"]["snippet"]
+    assert {one["condition"] for one in found["records"]} == {"", "before training"}
+    card = (tmp_path / "out/model/README.md").read_text()
+    assert '<audio controls src="example.wav"></audio>' in card and "chunk_length_s=2" in card
+    said = hfmm("predict", "out/model", "out/model/example.wav").stdout
+    assert json.loads(said)["text"] in card
