@@ -99,6 +99,33 @@ def density_command(
     typer.echo(f"\nlook      {out}")
 
 
+@app.command("attention")
+def attention_command(
+    clip: Annotated[Path, typer.Argument(help="A sound file: WAV, FLAC, Ogg, Opus or MP3.")],
+    model: Annotated[str, typer.Option(help="A Whisper folder, Hub id, or builtin:<name>.")],
+    as_json: AsJson = False,
+    out: Annotated[Path, typer.Option(help="The picture.")] = Path("attention.png"),
+) -> None:
+    """Show what a Whisper heard in a clip: tokens, their probabilities and times, and where it looked."""
+    from hfmm.inspection import attention
+    from hfmm.progress import quiet_libraries
+
+    quiet_libraries()
+    heard = attention.hear(model, clip)
+    attention.draw(heard, out)
+    if as_json:
+        tokens, words = ([one._asdict() for one in part] for part in (heard.tokens, heard.words))
+        found = {"text": heard.text, "segments": heard.segments, "tokens": tokens, "words": words}
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    typer.echo(f"{'token':<16} {'id':>6} {'logit':>7} {'probability':>12} {'seconds':>14}")
+    for one in heard.tokens:
+        times = f"{one.start:.2f} to {one.end:.2f}"
+        typer.echo(f"{one.text!r:<16} {one.id:>6} {one.logit:>7.2f} {one.probability:>12.3f} {times:>14}")
+    typer.echo("\nwords     " + ", ".join(f"{one.text} {one.start:.2f}" for one in heard.words))
+    typer.echo(f"segments  {heard.segments}\nlook      {out}")
+
+
 def _data(name: str, overrides: list[str]) -> Data:
     """Return the recipe part for a builder's name or a path."""
     import yaml
