@@ -71,7 +71,7 @@ def require(names: Iterable[str]) -> None:
 
 
 def speak(name: str, text: str) -> np.ndarray:
-    """Return ``text`` in a voice, mono float32 samples at 16 kHz with 0.1 s of rest around; the same every time."""
+    """Return ``text`` in a voice, mono float32 samples at 16 kHz, silence around cut to 0.1 s; the same every time."""
     samples, rate = _engine(name)(text)
     heard: np.ndarray = soxr.resample(samples, rate, RATE) if rate != RATE else samples
     # Every engine rests for a time of its own, by which a model could tell it.
