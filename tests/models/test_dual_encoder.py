@@ -10,6 +10,7 @@ from hfmm import models
 from hfmm import recipe as recipes
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
+from hfmm.tasks.contrastive import Task
 
 LAYERS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 TEXT = LAYERS | {"vocab_size": 99, "max_position_embeddings": 64, "eos_token_id": 2}
@@ -44,23 +45,44 @@ KIN: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", KIN)
-def test_the_logits_of_every_kin_follow_from_its_embeddings_scale_and_bias(name: str) -> None:
+def made(name: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """A tiny model of a kin, and three pictures and texts for it."""
     torch.manual_seed(0)
     config = KIN[name]()
     assert config.model_type in dual_encoder.supported(dual_encoder.AUTO_CLASS)
     assembled = config.model_type == dual_encoder.ASSEMBLED
     kind = transformers.VisionTextDualEncoderModel if assembled else None
     model = kind(config) if kind else transformers.AutoModelForZeroShotImageClassification.from_config(config)
-    model.eval()
     ids = torch.randint(3, 99, (3, 7))
     tokens = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    pixels = PATCHES if name == "siglip2" else {"pixel_values": torch.randn(3, 3, 32, 32)}
+    return model.eval(), PATCHES if name == "siglip2" else {"pixel_values": torch.randn(3, 3, 32, 32)}, tokens
+
+
+@pytest.mark.parametrize("name", KIN)
+def test_the_logits_of_every_kin_follow_from_its_embeddings_scale_and_bias(name: str) -> None:
+    model, pixels, tokens = made(name)
     with torch.no_grad():
         images, texts = dual_encoder.embed_images(model, pixels), dual_encoder.embed_texts(model, tokens)
         normalise = torch.nn.functional.normalize
         logits = normalise(images) @ normalise(texts).T * dual_encoder.scale(model) + dual_encoder.bias(model)
         torch.testing.assert_close(model(**pixels, **tokens).logits_per_image, logits)
+
+
+@pytest.mark.parametrize("name", KIN)
+def test_every_kin_learns_by_the_loss_that_it_can_carry(name: str) -> None:
+    model, pixels, tokens = made(name)
+    task = Task(model.config, None, Task.Options())
+    assert task.sigmoid == hasattr(model, "logit_bias")
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    losses = []
+    for _ in range(12):
+        loss = task.loss(model, {**pixels, **tokens, "labels": torch.eye(3, dtype=torch.bool)}, 3)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert task.after_step(model)["logit_scale"] <= 100.01
+        losses.append(loss.item())
+    assert losses[-1] < 0.97 * losses[0]
 
 
 @pytest.mark.parametrize("name", ["clip", "align"])
