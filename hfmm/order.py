@@ -22,9 +22,13 @@ class Draws(Dataset[dict[str, Any]]):
         return len(self.rows)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        epoch, index = divmod(number, len(self.rows))
-        row: dict[str, Any] = self.rows[index]
-        return row | {"draw": f"{self.seed}/{epoch}"}
+        return self.__getitems__([number])[0]
+
+    def __getitems__(self, numbers: list[int]) -> list[dict[str, Any]]:
+        """Return the rows of a batch, read in one go; the data loader calls this."""
+        places = [divmod(number, len(self.rows)) for number in numbers]
+        rows = self.rows.__getitems__([index for _, index in places])
+        return [row | {"draw": f"{self.seed}/{epoch}"} for row, (epoch, _) in zip(rows, places, strict=True)]
 
 
 class Apart(Sampler[int]):

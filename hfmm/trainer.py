@@ -27,9 +27,11 @@ class StageTrainer(Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Return the task's loss."""
+        # accelerate gives its precision to model.forward alone, and a task may call other parts of the model.
+        with self.accelerator.autocast():
+            loss: torch.Tensor = self.task.loss(model, inputs, num_items_in_batch)
         # Gradients are averaged over processes, while the sum is divided by the items of all of them.
-        loss: torch.Tensor = self.task.loss(model, inputs, num_items_in_batch) * self.args.world_size
-        return loss
+        return loss * self.args.world_size
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.order or super()._get_train_sampler(train_dataset)
@@ -42,7 +44,7 @@ class StageTrainer(Trainer):
         """Score the primary metric on the validation rows, each process its share of them."""
         rows = self.eval_dataset.shard(self.args.world_size, self.args.process_index, contiguous=True)
         self.model.eval()
-        with self.autocast_smart_context_manager():
+        with self.accelerator.autocast():
             mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
         everyone = gather_object(mine)
         references = gather_object([self.task.reference(row) for row in rows.select_columns(list(self.task.answers))])

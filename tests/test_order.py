@@ -1,6 +1,7 @@
 from collections import Counter
 
 import pytest
+from datasets import Dataset
 
 from hfmm.order import Apart, Draws
 
@@ -29,5 +30,6 @@ def test_one_group_alone_still_fills_its_batches() -> None:
 
 
 def test_a_row_knows_in_which_epoch_it_is_drawn() -> None:
-    rows = Draws([{"id": "a"}, {"id": "b"}], seed=7)
+    rows = Draws(Dataset.from_list([{"id": "a"}, {"id": "b"}]), seed=7)
+    assert rows.__getitems__([1, 2]) == [{"id": "b", "draw": "7/0"}, {"id": "a", "draw": "7/1"}]
     assert rows[3] == {"id": "b", "draw": "7/1"}

@@ -99,7 +99,7 @@ def prepare(size: str, folder: Path) -> str:
 
 
 def ours(size: str, checkpoint: str, out: Path) -> float:
-    """Return the rows a second of `hfmm run`."""
+    """Return the rows a second of `hfmm run`, up to the last step that its log holds."""
     builder, pixels, rows, batch = SIZES[size]
     data = f"{{builder: {builder}, train: {rows}, validation: 8, test: 8, size: {pixels}, seed: 0}}"
     stage = f"{{name: align, train: all, epochs: 1, learning_rate: 5.0e-5, batch_size: {batch}}}"
@@ -110,8 +110,9 @@ def ours(size: str, checkpoint: str, out: Path) -> float:
     )
     command = [sys.executable, "-m", "hfmm.cli", "run", str(recipe), "--out", str(out / "run")]
     subprocess.run(command, check=True, capture_output=True)
-    found = json.loads((out / "run/results.json").read_text())
-    return float(found["train"]["samples_per_second"])
+    lines = [json.loads(line) for line in (out / "run/log.jsonl").read_text().splitlines()]
+    last = max((line for line in lines if "loss" in line), key=lambda line: line["step"])
+    return float(batch * last["step"] / last["seconds"])
 
 
 def peer(code: str, checkpoint: str, folder: Path, batch: int, precision: str) -> float:
