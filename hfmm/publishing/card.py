@@ -23,7 +23,7 @@ from hfmm.run_directory import RunDirectory, atomic_file
 from hfmm.tasks import resolve
 
 PROSE = ("Uses", "Limits")
-PICTURE = r"!\[([^]]*)\]\(([^)/]+)\)"  # only pictures that lie beside the card
+MEDIA = r'(!\[[^]]*\]\(|<audio controls src=")([^)"/]+)(?=[)"])'  # only what lies beside the card
 
 
 def write_card(run: RunDirectory) -> Path:
@@ -83,15 +83,14 @@ def write_card(run: RunDirectory) -> Path:
 
 
 def copy_card(run: RunDirectory, name: str, folder: Path) -> Path:
-    """Copy a run's card to ``name``.md in ``folder`` and its pictures into a folder ``name`` beside it."""
+    """Copy a run's card to ``name``.md in ``folder``, and what it shows and plays into a folder ``name`` beside it."""
     text = (run.model / "README.md").read_text(encoding="utf-8")
-    pictures = folder / name
-    pictures.mkdir(parents=True, exist_ok=True)
-    for picture in re.findall(PICTURE, text):
-        shutil.copyfile(run.model / picture[1], pictures / picture[1])
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for _, file in re.findall(MEDIA, text):
+        shutil.copyfile(run.model / file, folder / name / file)
     path = folder / f"{name}.md"
     with atomic_file(path) as temporary:
-        temporary.write_text(re.sub(PICTURE, rf"![\1]({name}/\2)", text), encoding="utf-8")
+        temporary.write_text(re.sub(MEDIA, rf"\1{name}/\2", text), encoding="utf-8")
     return path
 
 

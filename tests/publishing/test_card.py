@@ -58,6 +58,17 @@ def test_a_copy_takes_its_pictures_along(finished_run: Path, tmp_path: Path) -> 
     assert all((tmp_path / name).is_file() for name in linked)
 
 
+def test_a_copy_takes_a_clip_along_and_leaves_links_alone(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.model.mkdir(parents=True)
+    (run.model / "example.wav").write_bytes(b"sound")
+    elsewhere = "![badge](https://example.org/badge.png)"
+    (run.model / "README.md").write_text(f'<audio controls src="example.wav"></audio>\n{elsewhere}\n')
+    text = card.copy_card(run, "heard", tmp_path).read_text()
+    assert '<audio controls src="heard/example.wav"></audio>' in text and elsewhere in text
+    assert (tmp_path / "heard/example.wav").read_bytes() == b"sound"
+
+
 def test_every_picture_it_shows_is_there(text: str, finished_run: Path) -> None:
     names = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
     assert {"example.png", "loss.png", "confusion.png", "mistakes.png"} <= set(names)
