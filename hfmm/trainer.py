@@ -44,8 +44,7 @@ class StageTrainer(Trainer):
         """Score the primary metric on the validation rows, each process its share of them."""
         rows = self.eval_dataset.shard(self.args.world_size, self.args.process_index, contiguous=True)
         self.model.eval()
-        with self.accelerator.autocast():
-            mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
+        mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
         everyone = gather_object(mine)
         references = gather_object([self.task.reference(row) for row in rows.select_columns(list(self.task.answers))])
         numerators, denominators = metrics.measure(self.metric, self.task.for_metrics(everyone), references)[0][""]

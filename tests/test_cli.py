@@ -102,7 +102,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ("data.builder=icon", ["data.builder", "Did you mean 'icons'?", "folder, icons, pages, shapes, words"]),
+            (
+                "data.builder=icon",
+                ["data.builder", "Did you mean 'icons'?", "clips, folder, icons, pages, shapes, speech, words"],
+            ),
             ("data.size=big", ["--set data.size=big", "valid integer"]),
             ("data.colour=red", ["unknown key 'data.colour'"]),
             ("metrics=[acuracy]", ["metrics", "Did you mean 'accuracy'?"]),

@@ -38,6 +38,7 @@ KIN: dict[str, Callable[[], Any]] = {
         vision_config={"image_size": 32, "width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 16}
         | {"initializer_range": 0.5},
         projection_dim=32,
+        temperature_init_value=0.1,
     ),
     "vision-text-dual-encoder": lambda: transformers.VisionTextDualEncoderConfig.from_vision_text_configs(
         transformers.ViTConfig(**VISION), transformers.BertConfig(**TEXT), projection_dim=16
