@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -176,7 +177,7 @@ class Task:
 
     def snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
         """Return the pipeline call that scores a few texts against the example."""
-        labels = "\n".join(f"    {text!r}," for text in _candidates(recorded))
+        labels = "\n".join(f"    {json.dumps(text, ensure_ascii=False)}," for text in _candidates(recorded))
         return (
             "from transformers import pipeline\n\n"
             f'model = "{model}"  # this repository: its Hub id, or the folder it was downloaded to\n'
