@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,15 @@ def unavailable(spec: Model, error: Exception) -> UserError:
         "repository is missing, or it is private and you are not logged in (`hf auth login`); the Hub does not tell "
         f"these apart. {_embedded()} The loader said: {reason}"
     )
+
+
+def refuse_missing(lost: Iterable[str], model: Any, spec: Model) -> None:
+    """Raise UserError where a checkpoint lacks tensors that its architecture needs."""
+    if names := sorted(lost):
+        raise UserError(
+            f"model.checkpoint: {spec.checkpoint} lacks {len(names)} tensors that a {type(model).__name__} needs, "
+            f"among them {', '.join(names[:3])}. It is damaged, or made for another architecture."
+        )
 
 
 def _embedded() -> str:

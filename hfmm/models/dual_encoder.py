@@ -10,7 +10,7 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models.checkpoint import locate, unavailable
+from hfmm.models.checkpoint import locate, refuse_missing, unavailable
 from hfmm.models.warm_start import warm_start
 from hfmm.recipe import Model
 from hfmm.strict import Strict
@@ -98,11 +98,7 @@ def load(
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise unavailable(spec, error) from error
-    if lost := sorted(info["missing_keys"]):
-        raise UserError(
-            f"model.checkpoint: {spec.checkpoint} lacks {len(lost)} tensors that a {type(model).__name__} needs, "
-            f"among them {', '.join(lost[:3])}. It is damaged, or made for another architecture."
-        )
+    refuse_missing(info["missing_keys"], model, spec)
     return model, both
 
 

@@ -8,8 +8,7 @@ from typing import Any
 from datasets import Features
 
 from hfmm.data.labels import is_multi_attribute, label_names, positions_by_attribute
-from hfmm.errors import UserError
-from hfmm.models.checkpoint import unavailable
+from hfmm.models.checkpoint import refuse_missing, unavailable
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
@@ -108,9 +107,4 @@ def _start_from_even_odds(model: Any, names: list[str]) -> None:
 
 def _check_only_the_head_is_new(model: Any, info: dict[str, Any], spec: Model) -> None:
     new = {key for key in info["missing_keys"]} | {key[0] for key in info["mismatched_keys"]}
-    lost = sorted(key for key in new if key.split(".")[0] not in head(model))
-    if lost:
-        raise UserError(
-            f"model.checkpoint: {spec.checkpoint} lacks {len(lost)} tensors that a {type(model).__name__} needs, "
-            f"among them {', '.join(lost[:3])}. It is damaged, or made for another architecture."
-        )
+    refuse_missing((key for key in new if key.split(".")[0] not in head(model)), model, spec)

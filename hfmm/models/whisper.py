@@ -8,7 +8,7 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models.checkpoint import unavailable
+from hfmm.models.checkpoint import refuse_missing, unavailable
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
@@ -86,11 +86,7 @@ def load(
             )
         except (OSError, ValueError, ImportError, SafetensorError) as error:
             raise unavailable(spec, error) from error
-        if lost := sorted(info["missing_keys"]):
-            raise UserError(
-                f"model.checkpoint: {spec.checkpoint} lacks {len(lost)} tensors that a {type(model).__name__} needs, "
-                f"among them {', '.join(lost[:3])}. It is damaged, or made for another architecture."
-            )
+        refuse_missing(info["missing_keys"], model, spec)
         model.config, both = processor(source, spec, model.config, options)
         _keep_positions(model.get_encoder(), model.config.max_source_positions)
     model.generation_config = _brief(_generation(source, spec), model, both, options)

@@ -106,7 +106,7 @@ def _same(recorded: Any, value: Any) -> bool:
 
 def _same_line(said: str, wanted: str) -> bool:
     """Tell whether two printed lines agree word by word, numbers to their last digit."""
-    pairs = list(zip_longest(said.split(), wanted.split(), fillvalue=""))
+    pairs = zip_longest(said.split(), wanted.split(), fillvalue="")
     return all(one == other or _near(one, other) for one, other in pairs)
 
 
