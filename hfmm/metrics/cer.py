@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import datasets
 import evaluate
 import numpy as np
 
-from .transcripts import edit_rates
+from .transcripts import edit_rates, face, scores
 
 GREATER_IS_BETTER = False
 PLAIN = "characters wrong, missing or too many for each one said, case and punctuation aside"  # the slice "", in words
@@ -37,17 +36,7 @@ class Cer(evaluate.Metric):
     """The `evaluate` face, of plain strings like the library's own."""
 
     def _info(self) -> evaluate.MetricInfo:
-        text = datasets.Value("string")
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation="",
-            inputs_description="predictions and references: a text for each row",
-            features=datasets.Features({"predictions": text, "references": text}),
-        )
+        return face(__doc__ or "")
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        rows = [{"text": text} for text in references]
-        return {
-            f"cer_{name}" if name else "cer": float(edits.sum() / characters.sum())
-            for name, (edits, characters) in statistics(predictions, rows).items()
-        }
+        return scores("cer", statistics(predictions, [{"text": text} for text in references]))

@@ -12,6 +12,8 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 
+import datasets
+import evaluate
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
@@ -77,6 +79,25 @@ def edit_rates(
     if "" not in slices:
         raise ValueError("no reference holds a word, so there is nothing to score")
     return slices
+
+
+def face(description: str) -> evaluate.MetricInfo:
+    """Return what `evaluate` is told of a metric of plain strings."""
+    text = datasets.Value("string")
+    return evaluate.MetricInfo(
+        description=description,
+        citation="",
+        inputs_description="predictions and references: a text for each row",
+        features=datasets.Features({"predictions": text, "references": text}),
+    )
+
+
+def scores(name: str, slices: Statistics) -> dict[str, float]:
+    """Return the quotient of sums of each slice, under the metric's name and the slice's."""
+    return {
+        f"{name}_{group}" if group else name: float(edits.sum() / units.sum())
+        for group, (edits, units) in slices.items()
+    }
 
 
 def align(true: Sequence[str], said: Sequence[str]) -> list[tuple[int | None, int | None]]:

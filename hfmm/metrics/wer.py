@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import datasets
 import evaluate
 import numpy as np
 
-from .transcripts import align, edit_rates, light
+from .transcripts import align, edit_rates, face, light, scores
 
 GREATER_IS_BETTER = False
 PLAIN = "words wrong, missing or too many for each word said, case and punctuation aside"  # the slice "", for people
@@ -60,17 +59,7 @@ class Wer(evaluate.Metric):
     """The `evaluate` face, of plain strings like the library's own."""
 
     def _info(self) -> evaluate.MetricInfo:
-        text = datasets.Value("string")
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation="",
-            inputs_description="predictions and references: a text for each row",
-            features=datasets.Features({"predictions": text, "references": text}),
-        )
+        return face(__doc__ or "")
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        rows = [{"text": text} for text in references]
-        return {
-            f"wer_{name}" if name else "wer": float(edits.sum() / words.sum())
-            for name, (edits, words) in statistics(predictions, rows).items()
-        }
+        return scores("wer", statistics(predictions, [{"text": text} for text in references]))
