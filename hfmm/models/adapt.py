@@ -23,19 +23,21 @@ def prepare(model: Any, stage: Stage, family: ModuleType, trained_before: Iterab
 
     ``trained_before`` names the modules that earlier stages trained whole; with LoRA they go on
     training beside the adapter, so that the adapter carries every tensor that differs from the base.
+    What the architecture itself holds fixed, such as Whisper's sinusoidal positions, never trains.
     Raises UserError for a module name that the model does not have; ``where`` is its recipe key.
     """
     if stage.train == "lora":
         return _with_lora(model, stage, family, trained_before)
+    free = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     for parameter in model.parameters():
-        parameter.requires_grad = stage.train == "all"
+        parameter.requires_grad = stage.train == "all" and id(parameter) in free
     for name in stage.train if isinstance(stage.train, list) else ():
         modules, own = dict(model.named_modules()), dict(model.named_parameters(recurse=False))
         if name not in modules | own or not name:
             choices = [one for one in modules | own if one and one.count(".") < 2]
             raise UserError(f"{where}: the model has no module {name!r}. It has {', '.join(choices)}.")
         for parameter in [own[name]] if name in own else modules[name].parameters():
-            parameter.requires_grad = True
+            parameter.requires_grad = id(parameter) in free
     return model
 
 

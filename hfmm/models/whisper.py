@@ -37,7 +37,7 @@ def untouched(options: Options) -> Options:
 
 
 def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
-    """Return the config and the processor, both of the window; raises UserError for one that the checkpoint has not."""
+    """Return the config and the processor, both of the window; raises UserError for a language it does not know."""
     from transformers import AutoProcessor
 
     try:
@@ -46,11 +46,6 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
         raise unavailable(spec, error) from error
     extractor = both.feature_extractor
     if options.window_seconds is not None:
-        if options.window_seconds > extractor.chunk_length:
-            raise UserError(
-                f"model.window_seconds: {spec.checkpoint} hears {extractor.chunk_length} s at a time and has no "
-                f"positions for {options.window_seconds}."
-            )
         config.max_source_positions = config.max_source_positions * options.window_seconds // extractor.chunk_length
         extractor.chunk_length = options.window_seconds
         extractor.n_samples = options.window_seconds * extractor.sampling_rate
@@ -88,16 +83,20 @@ def load(
             raise unavailable(spec, error) from error
         refuse_missing(info["missing_keys"], model, spec)
         model.config, both = processor(source, spec, model.config, options)
-        _keep_positions(model.get_encoder(), model.config.max_source_positions)
+        _fit_positions(model.get_encoder(), model.config.max_source_positions)
     model.generation_config = _brief(_generation(source, spec), model, both, options)
     return model, both
 
 
-def _keep_positions(encoder: Any, count: int) -> None:
-    """Cut the encoder's positions to the first ``count``."""
+def _fit_positions(encoder: Any, count: int) -> None:
+    """Cut the encoder's positions to the first ``count``, or go on with them: they are sinusoids and never train."""
+    import torch
     from torch import nn
+    from transformers.models.whisper.modeling_whisper import sinusoids
 
-    encoder.embed_positions = nn.Embedding.from_pretrained(encoder.embed_positions.weight[:count].detach().clone())
+    kept = encoder.embed_positions.weight[:count].detach()
+    more = sinusoids(count, kept.shape[1])[len(kept) :]
+    encoder.embed_positions = nn.Embedding.from_pretrained(torch.cat([kept, more]), freeze=True)
     encoder.max_source_positions = count
 
 

@@ -11,7 +11,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from hfmm import models
 from hfmm import recipe as recipes
 from hfmm.errors import UserError
-from hfmm.models import whisper
+from hfmm.models import adapt, whisper
 
 
 @pytest.fixture
@@ -68,9 +68,23 @@ def test_positions_of_the_window_are_the_first_of_the_checkpoint(
     torch.testing.assert_close(ours, theirs[:50])
 
 
-def test_a_window_that_the_checkpoint_has_no_positions_for_is_refused(recipe: Callable[..., recipes.Recipe]) -> None:
-    with pytest.raises(UserError, match="hears 4 s at a time and has no positions for 10"):
-        load(recipe("model.window_seconds=10"))
+def test_a_wider_window_goes_on_with_the_same_sinusoids(recipe: Callable[..., recipes.Recipe]) -> None:
+    model, processor = load(recipe("model.window_seconds=6"))
+    positions = model.get_encoder().embed_positions.weight
+    fresh = WhisperForConditionalGeneration(model.config).get_encoder().embed_positions.weight
+    assert not positions.requires_grad and positions.shape == (300, 16)
+    torch.testing.assert_close(positions, fresh)
+    features = processor.feature_extractor(sound(6), sampling_rate=16_000, return_tensors="pt")["input_features"]
+    assert model.get_encoder()(features).last_hidden_state.shape == (1, 300, 16)
+
+
+def test_positions_never_train_whatever_a_stage_names(recipe: Callable[..., recipes.Recipe]) -> None:
+    for train in ("all", ["model.encoder"]):
+        spec = recipe("model.window_seconds=2")
+        stage = spec.stages[0].model_copy(update={"train": train})
+        model = adapt.prepare(load(spec)[0], stage, whisper, [], "here")
+        frozen = [name for name, one in model.get_encoder().named_parameters() if not one.requires_grad]
+        assert frozen == ["embed_positions.weight"]
 
 
 def test_the_untouched_checkpoint_keeps_its_own_window(recipe: Callable[..., recipes.Recipe]) -> None:
