@@ -36,6 +36,7 @@ class Options(Strict):
     content: Literal["phrases", "sentences", "outside"] = Field(
         "phrases", description="pronoun and verb form; or sentences of the 20 verbs; or of none of them"
     )
+    max_words: int | None = Field(None, ge=2, description="leave longer texts out; by default none")
     voices: tuple[str, ...] = Field(("heart",), min_length=1, description=f"among {', '.join(VOICES)}")
     hold_out: Literal["speaker", "cell", "both"] = Field(
         "cell", description="speaker: the last voice speaks the test split alone, the last but one validation"
@@ -115,7 +116,8 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
 def _utterance(options: Options, split: Split, index: int) -> Utterance:
     """Return what a row says: everything that the split can say comes in turn."""
     speakers = speakers_of_split(options.voices, split) if options.hold_out != "cell" else options.voices
-    said = _said(options.content, split if options.hold_out != "speaker" else None, options.seed)
+    held = split if options.hold_out != "speaker" else None
+    said = _said(options.content, options.max_words, held, options.seed)
     number, speaker = divmod(turn(options.seed, split, index, len(said) * len(speakers)), len(speakers))
     return Utterance(*said[number], speakers[speaker])
 
@@ -126,7 +128,7 @@ def speakers_of_split(voices: tuple[str, ...], split: Split) -> tuple[str, ...]:
 
 
 @lru_cache
-def _said(content: str, split: Split | None, seed: int) -> tuple[tuple[Cell, str], ...]:
+def _said(content: str, max_words: int | None, split: Split | None, seed: int) -> tuple[tuple[Cell, str], ...]:
     """Return the texts of a kind with their cells, of the cells of one split or of all."""
     match content:
         case "phrases":
@@ -135,6 +137,8 @@ def _said(content: str, split: Split | None, seed: int) -> tuple[tuple[Cell, str
             said = tuple((cell, one.text) for cell in CELLS for one in sentences(cell))
         case _:
             said = outside_sentences()
+    if max_words is not None:
+        said = tuple((cell, text) for cell, text in said if len(text.split()) <= max_words)
     if split is None:
         return said
     held = set(cells_of_split(seed, split, tuple(dict.fromkeys(cell for cell, _ in said))))

@@ -20,6 +20,7 @@ from hfmm.grammar import CELLS, parse
 from hfmm.metrics.transcripts import light
 from hfmm.models import whisper
 from hfmm.strict import Strict
+from hfmm.tasks.ctc import ctc
 from hfmm.tasks.draws import key
 from hfmm.tasks.listener import Listener
 from hfmm.tasks.spec_augment import mask
@@ -31,6 +32,9 @@ UNLABELLED = -100  # where a label is padding
 
 class Task:
     """Cross-entropy over the tokens of the transcript, each token of a step weighing the same.
+
+    With ``ctc`` the encoder spells the transcript as well, through the output layer of the decoder: a decoder that starts
+    from random weights finds much sooner where to look (Kim et al. 2017, arXiv:1609.06773).
 
     While training a clip is heard at another speed and pitch, in another room and over other noise in each epoch, and
     with parts of its spectrum masked (SpecAugment, arXiv:1904.08779).
@@ -51,6 +55,7 @@ class Task:
 
         vary: float = Field(0.5, ge=0, le=1, description="share of the clips that are heard in another voice and room")
         mask: bool = Field(True, description="SpecAugment")
+        ctc: float = Field(0, ge=0, le=1, description="share of the loss by which the encoder has to spell by itself")
 
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
         self.config, self.options, self.listener = config, options, Listener(processor)
@@ -119,9 +124,13 @@ class Task:
         from torch.nn import functional
 
         inputs = {name: batch[name] for name in ("input_features", "decoder_input_ids")}
-        logits = model(**inputs, use_cache=False).logits.flatten(0, 1).float()
-        labels = batch["labels"].flatten()
-        return functional.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum") / num_items
+        seen, labels = model(**inputs, use_cache=False), batch["labels"]
+        logits = seen.logits.flatten(0, 1).float()
+        loss = functional.cross_entropy(logits, labels.flatten(), ignore_index=UNLABELLED, reduction="sum")
+        if self.options.ctc:
+            spelt = model.get_output_embeddings()(seen.encoder_last_hidden_state)
+            loss = (1 - self.options.ctc) * loss + self.options.ctc * ctc(spelt, labels, self.config.eos_token_id)
+        return loss / num_items
 
     def after_step(self, model: Any) -> dict[str, float]:
         """Do nothing: any weights will do."""

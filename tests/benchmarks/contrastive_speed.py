@@ -80,7 +80,8 @@ def prepare(size: str, folder: Path) -> str:
     built = builders.build(Data(builder=builder, **options), {}, folder / "cache", 2)["train"]
     from datasets import Image
 
-    texts = [captions[0] for captions in built["captions"]]
+    # One of a row's texts, of every kind alike, as hfmm draws them: some have five times the tokens of others.
+    texts = [captions[index % len(captions)] for index, captions in enumerate(built["captions"])]
     built = built.select_columns(["image"]).add_column("text", texts).cast_column("image", Image())
     built.save_to_disk(str(folder / "rows"))
     from hfmm.resources import CHECKPOINTS

@@ -10,6 +10,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipe
 
 from hfmm.data.audio import RATE, encode
 from hfmm.errors import UserError
+from hfmm.tasks.ctc import ctc
 from hfmm.tasks.speech_recognition import UNLABELLED, Task
 
 
@@ -58,6 +59,19 @@ def test_the_loss_equals_the_models_own_and_does_not_change_with_the_split_of_a_
         own = model(**batch).loss
     torch.testing.assert_close(whole, own)
     torch.testing.assert_close(whole, parts)
+
+
+def test_with_ctc_the_encoder_pays_for_what_it_spells_through_the_shared_output_layer(
+    task: Task, model: Any, processor: Any
+) -> None:
+    both = Task(model.config, processor, Task.Options(ctc=0.25))
+    batch = both.collate([row(0), row(1, text="I go.")])
+    items = both.num_items(batch)
+    with torch.no_grad():
+        states = model.get_encoder()(batch["input_features"]).last_hidden_state
+        spelt = ctc(model.proj_out(states), batch["labels"], model.config.eos_token_id) / items
+        torch.testing.assert_close(both.loss(model, batch, items), 0.75 * task.loss(model, batch, items) + 0.25 * spelt)
+    assert Task(model.config, processor, Task.Options(ctc=1)).loss(model, batch, items).item() == pytest.approx(spelt)
 
 
 def test_each_epoch_hears_a_clip_anew_and_scoring_always_the_same(task: Task) -> None:
