@@ -8,8 +8,8 @@ from typing import Any
 def ctc(logits: Any, labels: Any, end: int) -> Any:
     """Return minus the log likelihood, in nats and summed over rows, of the text tokens in ``labels``.
 
-    ``logits`` are (rows, frames, vocabulary), ``labels`` (rows, length). Text tokens have the ids below ``end``, which is
-    what a frame says that spells nothing.
+    ``logits`` are (rows, frames, vocabulary), ``labels`` (rows, length). Text tokens have the ids below ``end``, which
+    is what a frame says that spells nothing.
     """
     import torch
     from torch.nn import functional

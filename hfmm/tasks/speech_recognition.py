@@ -33,8 +33,8 @@ UNLABELLED = -100  # where a label is padding
 class Task:
     """Cross-entropy over the tokens of the transcript, each token of a step weighing the same.
 
-    With ``ctc`` the encoder spells the transcript as well, through the output layer of the decoder: a decoder that starts
-    from random weights finds much sooner where to look (Kim et al. 2017, arXiv:1609.06773).
+    With ``ctc`` the encoder spells the transcript as well, through the output layer of the decoder: a decoder that
+    starts from random weights finds much sooner where to look (Kim et al. 2017, arXiv:1609.06773).
 
     While training a clip is heard at another speed and pitch, in another room and over other noise in each epoch, and
     with parts of its spectrum masked (SpecAugment, arXiv:1904.08779).
