@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfmm.errors import UserError
-from hfmm.models import language
+from hfmm.models import language_model
 from hfmm.models.vision_features import VisionFeatures
 
 TOLERANCE = 1e-5  # of the largest logit: some ten times what another order of the same fp32 sums makes
@@ -22,7 +22,7 @@ def native_config(vision: Any, text: Any, tokenizer: Any, seen: VisionFeatures, 
     """
     import transformers
 
-    tokens, grid = seen.count, f"{seen.rows} x {seen.columns} patches"
+    tokens, grid = seen.selected, f"{seen.rows} x {seen.columns} patches"
     if pooled:
         if seen.rows != seen.columns or seen.rows % POOL or seen.extra > 1:
             registers = f" and {seen.extra - 1} registers" if seen.extra > 1 else ""
@@ -33,12 +33,12 @@ def native_config(vision: Any, text: Any, tokenizer: Any, seen: VisionFeatures, 
         tokens //= POOL**2
     longest = getattr(text, "max_position_embeddings", None)
     if longest and tokens >= longest:
+        fewer = "a checkpoint of fewer patches" if pooled else f"model.connector: pooled, for {POOL**2} patches a token"
         raise UserError(
-            f"{language.KEY}: it reads at most {longest} tokens, and one picture of {name} takes {tokens} of them "
-            f"({grid}). Choose another language model, a checkpoint of fewer patches, or model.connector: pooled, "
-            f"which takes {POOL**2} patches a token."
+            f"{language_model.KEY}: it reads at most {longest} tokens, and one picture of {name} takes {tokens} "
+            f"({grid}). Choose another language model, or {fewer}."
         )
-    image_token = tokenizer.convert_tokens_to_ids(language.IMAGE_TOKEN)
+    image_token = tokenizer.convert_tokens_to_ids(language_model.IMAGE_TOKEN)
     if (needed := max(len(tokenizer), image_token + 1)) > text.vocab_size:
         text.vocab_size = -(-needed // ROWS) * ROWS
     text.tie_word_embeddings = text.tie_word_embeddings and _can_be_tied(text)
@@ -85,25 +85,25 @@ def assemble(config: Any, vision: Any, speaker: Any, auto_class: str, name: str)
         model = getattr(transformers, auto_class).from_config(config, dtype="float32")
     inner, head = model.model, speaker.get_output_embeddings().weight
     _put(inner, "vision_tower", vision, "model.checkpoint")
-    _put(inner, "language_model", speaker.base_model, language.KEY)
+    _put(inner, "language_model", speaker.base_model, language_model.KEY)
     inner.multi_modal_projector = type(inner.multi_modal_projector)(config).apply(model._init_weights)
     model.lm_head.weight = head if config.tie_word_embeddings else torch.nn.Parameter(head.detach().clone())
     model.config.vision_config, model.config.text_config = vision.config, speaker.config
     model.eval()
-    what = f"{language.KEY}: {name} is a {speaker.config.model_type!r} model that"
+    what = f"{language_model.KEY}: {name} is a {speaker.config.model_type!r} model that"
     try:
         with torch.no_grad():
             after = model(input_ids=ids[None]).logits[..., :known]
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
-            f"{what} does not run as a part of another. {language.CHOOSE} The library said: {_first_line(error)}"
+            f"{what} does not run as a part of another. {language_model.CHOOSE} The library said: {_first_line(error)}"
         ) from error
     difference, largest = float((after - before).abs().max()), float(before.abs().max())
     if not difference <= TOLERANCE * largest:
         raise UserError(
             f"{what} cannot be assembled truthfully: for one text its logits, at most {largest:.3g}, would be off by "
             f"{difference:.3g}, because what it does between its last layer and them (a scale, a cap, a bias) has no "
-            f"place in the assembled model. {language.CHOOSE}"
+            f"place in the assembled model. {language_model.CHOOSE}"
         )
     return model
 

@@ -11,7 +11,7 @@ from typing import Any
 PARTS_TO_TEXT = """\
 {%- set flat = namespace(messages=[]) -%}
 {%- for message in messages -%}
-    {%- if message.content is string -%}
+    {%- if message.content is string or not message.content -%}
         {%- set flat.messages = flat.messages + [message] -%}
     {%- else -%}
         {%- set whole = namespace(text='') -%}

@@ -8,7 +8,7 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models import language
+from hfmm.models import language_model
 from hfmm.models.assembly import POOL, assemble, check_pictures, native_config
 from hfmm.models.checkpoint import refuse_missing, unavailable
 from hfmm.models.vision_features import vision_features
@@ -64,12 +64,12 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
 
     ready = config.model_type in _ready()
     if ready and options.language is not None:
-        raise UserError(f"{language.KEY}: {spec.checkpoint} brings its own language model; drop the key.")
+        raise UserError(f"{language_model.KEY}: {spec.checkpoint} brings its own language model; drop the key.")
     if not ready and options.language is None:
         raise UserError(
             f"model.checkpoint: {spec.checkpoint} is a {config.model_type!r} model and has no language model, so it "
             "cannot speak of what it sees. Fuse it with one, for example --set "
-            f"{language.KEY}=HuggingFaceTB/SmolLM2-135M-Instruct, or choose an image-text checkpoint."
+            f"{language_model.KEY}=HuggingFaceTB/SmolLM2-135M-Instruct, or choose an image-text checkpoint."
         )
     try:
         if ready:
@@ -79,7 +79,7 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
         raise unavailable(spec, error) from error
     vision, pooled = getattr(config, "vision_config", config), options.connector == "pooled"
     seen = vision_features(vision, image_processor, options.feature_layer, spec.checkpoint)
-    text, tokenizer = language.config_and_tokenizer(_language(spec, options))
+    text, tokenizer = language_model.config_and_tokenizer(_language(spec, options))
     both = transformers.LlavaProcessor(
         image_processor,
         tokenizer,
@@ -107,13 +107,13 @@ def load(
     elif fused:
         vision = _read(transformers.AutoModel, source, spec)
         vision = getattr(vision, "vision_model", vision)
-        speaker = language.load(_language(spec, options))
+        speaker = language_model.load(_language(spec, options))
         model = assemble(config, vision, speaker, auto_class, str(options.language))
     else:
         model = _read(getattr(transformers, auto_class), source, spec)
     if fused:
         check_pictures(model, both, spec.checkpoint)
-        model.generation_config = language.generation(_language(spec, options), both.tokenizer)
+        model.generation_config = language_model.generation(_language(spec, options), both.tokenizer)
     return model, both
 
 

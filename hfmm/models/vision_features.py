@@ -22,8 +22,8 @@ class VisionFeatures(NamedTuple):
         return "default" if self.extra else "full"
 
     @property
-    def count(self) -> int:
-        """How many features are selected."""
+    def selected(self) -> int:
+        """How many features the language model reads."""
         return self.rows * self.columns + max(0, self.extra - 1)
 
 
@@ -78,7 +78,7 @@ def _shapes(config: Any, height: int, width: int, name: str) -> list[tuple[int, 
 
     try:
         with torch.device("meta"):
-            tower = AutoModel.from_config(config)
+            tower = AutoModel.from_config(config).eval()
             pixels = torch.zeros(1, config.num_channels, height, width)
         states = tower(pixels, output_hidden_states=True).hidden_states
     except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:

@@ -343,6 +343,15 @@ def test_a_language_model_that_does_not_run_inside_another_is_refused(
         load(tower_at("clip"), f"language={folder}")
 
 
+def test_layers_that_would_not_be_loaded_again_as_what_they_are_are_refused(
+    tower_at: Callable[[str], Path], tmp_path: Path
+) -> None:
+    sizes = {"d_model": 16, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 32}
+    folder = _language(tmp_path, transformers.BartConfig(**sizes, **IDS, vocab_size=SIZE), tokenizer())
+    with pytest.raises(UserError, match=r"model\.language: its layers are a BartDecoderWrapper"):
+        load(tower_at("clip"), f"language={folder}")
+
+
 def test_a_tokenizer_that_owns_the_image_token_is_refused(tower_at: Callable[[str], Path], tmp_path: Path) -> None:
     own = tokenizer()
     own.add_tokens(["<image>"])
@@ -362,7 +371,7 @@ def test_a_picture_that_is_longer_than_the_language_model_reads_is_refused_with_
 ) -> None:
     config = transformers.LlamaConfig(**LLAMA | {"max_position_embeddings": 16})
     folder = _language(tmp_path, config, tokenizer())
-    with pytest.raises(UserError, match=r"at most 16 tokens, and one picture of .* takes 16 of them \(4 x 4 patches\)"):
+    with pytest.raises(UserError, match=r"at most 16 tokens, and one picture of .* takes 16 \(4 x 4 patches\)"):
         load(tower_at("clip"), f"language={folder}")
     assert load(tower_at("clip"), f"language={folder}", "connector=pooled")
 
@@ -379,6 +388,10 @@ def test_a_picture_that_is_longer_than_the_language_model_reads_is_refused_with_
         (
             lambda: transformers.ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4),
             "'convnext' model that gives a picture features of shape",
+        ),
+        (
+            lambda: transformers.ViTMAEConfig(**VISION),  # it hides most patches
+            r"'vit_mae' model that gives a picture features of shape \(5, 16\)",
         ),
         (lambda: transformers.Siglip2VisionConfig(**LAYERS, patch_size=8), "cannot be LLaVA's vision tower"),
         (lambda: transformers.ViTConfig(**VISION | {"image_size": 64}), "cannot be LLaVA's vision tower"),
@@ -428,7 +441,7 @@ def test_what_is_no_vision_or_no_language_checkpoint_is_refused_by_the_key_that_
         (
             tower_at("vit"),
             [f"language={tower_at('vit')}"],
-            r"model\.language: .* is a 'vit' model, which writes no text",
+            r"model\.language: .* is a 'vit' model, no causal language model",
         ),
         (tower_at("vit"), ["language=/nowhere"], r"model\.language: there is no folder /nowhere"),
         (tower_at("vit"), [f"language={tmp_path}"], r"model\.language: the folder .* holds no config\.json"),

@@ -30,8 +30,11 @@ def config_and_tokenizer(spec: Model) -> tuple[Any, Any]:
             f"{KEY}: {spec.checkpoint} is a {config.model_type!r} model and sees by itself. Name it as "
             f"model.checkpoint and drop {KEY}, or choose a language model."
         )
-    if config.model_type not in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise UserError(f"{KEY}: {spec.checkpoint} is a {config.model_type!r} model, which writes no text. {CHOOSE}")
+    causal = set(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) & set(modeling_auto.MODEL_MAPPING_NAMES)
+    if config.model_type not in causal:
+        raise UserError(
+            f"{KEY}: {spec.checkpoint} is a {config.model_type!r} model, no causal language model to build on. {CHOOSE}"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, ImportError) as error:
