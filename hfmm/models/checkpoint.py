@@ -12,54 +12,55 @@ from hfmm.recipe import Model
 from hfmm.resources import CHECKPOINTS, embedded_checkpoints
 
 BUILTIN = "builtin:"
+KEY = "model.checkpoint"  # where a recipe names it; a family that takes a second checkpoint has another key for that
 
 
-def locate(spec: Model) -> str:
+def locate(spec: Model, key: str = KEY) -> str:
     """Return the folder or Hub id that `from_pretrained` takes; raises UserError for what cannot exist."""
     name = spec.checkpoint
     if name.startswith(BUILTIN):
         folder = CHECKPOINTS / name.removeprefix(BUILTIN)
         if not (folder / "config.json").is_file():
-            raise UserError(f"model.checkpoint: there is no {name}. {_embedded()}")
+            raise UserError(f"{key}: there is no {name}. {_embedded()}")
         return str(folder)
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise UserError(f"model.checkpoint: the folder {name} holds no config.json, so it is no checkpoint.")
+            raise UserError(f"{key}: the folder {name} holds no config.json, so it is no checkpoint.")
         return str(path)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UserError(f"model.checkpoint: there is no folder {name}. {_embedded()}")
+        raise UserError(f"{key}: there is no folder {name}. {_embedded()}")
     return name
 
 
-def config(source: str, spec: Model) -> Any:
+def config(source: str, spec: Model, key: str = KEY) -> Any:
     """Return the transformers config at ``source``; raises UserError when it cannot be had or read."""
     from transformers import AutoConfig
 
     try:
         return AutoConfig.from_pretrained(source, revision=spec.revision)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise unavailable(spec, error) from error
+        raise unavailable(spec, error, key) from error
 
 
-def unavailable(spec: Model, error: Exception) -> UserError:
+def unavailable(spec: Model, error: Exception, key: str = KEY) -> UserError:
     """Return the paragraph for a checkpoint that did not load, offering the embedded ones."""
     revision = f" at revision {spec.revision}" if spec.revision else ""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if Path(spec.checkpoint).expanduser().is_dir():
-        return UserError(f"model.checkpoint: the folder {spec.checkpoint} does not load: {reason}")
+        return UserError(f"{key}: the folder {spec.checkpoint} does not load: {reason}")
     return UserError(
-        f"model.checkpoint: {spec.checkpoint}{revision} cannot be had. Either this machine is offline, or the "
+        f"{key}: {spec.checkpoint}{revision} cannot be had. Either this machine is offline, or the "
         "repository is missing, or it is private and you are not logged in (`hf auth login`); the Hub does not tell "
         f"these apart. {_embedded()} The loader said: {reason}"
     )
 
 
-def refuse_missing(lost: Iterable[str], model: Any, spec: Model) -> None:
+def refuse_missing(lost: Iterable[str], model: Any, spec: Model, key: str = KEY) -> None:
     """Raise UserError where a checkpoint lacks tensors that its architecture needs."""
     if names := sorted(lost):
         raise UserError(
-            f"model.checkpoint: {spec.checkpoint} lacks {len(names)} tensors that a {type(model).__name__} needs, "
+            f"{key}: {spec.checkpoint} lacks {len(names)} tensors that a {type(model).__name__} needs, "
             f"among them {', '.join(names[:3])}. It is damaged, or made for another architecture."
         )
 

@@ -63,7 +63,7 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
         text_config = transformers.AutoConfig.from_pretrained(options.text)
         tokenizer = transformers.AutoTokenizer.from_pretrained(options.text)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise unavailable(text, error) from error
+        raise unavailable(text, error, "model.text") from error
     both = transformers.VisionTextDualEncoderConfig.from_vision_text_configs(
         config, text_config, projection_dim=options.width
     )
@@ -120,9 +120,9 @@ def _begin_with(model: Any, spec: Model) -> None:
     from transformers import ViTModel
 
     try:
-        vit = ViTModel.from_pretrained(locate(spec), dtype="float32", add_pooling_layer=False)
+        vit = ViTModel.from_pretrained(locate(spec, "model.vision"), dtype="float32", add_pooling_layer=False)
     except OSError as error:
-        raise unavailable(spec, error) from error
+        raise unavailable(spec, error, "model.vision") from error
     try:
         warm_start(model.vision_model, vit)
     except ValueError as error:

@@ -1,0 +1,93 @@
+"""A language model that is to see: its config, its weights, and its tokenizer, which learns a token for pictures."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from hfmm.errors import UserError
+from hfmm.models import chat_template, checkpoint
+from hfmm.recipe import Model
+
+KEY = "model.language"
+CHOOSE = "Choose another, for example a Llama, Qwen, Gemma 3, SmolLM or GPT-2."
+IMAGE_TOKEN = "<image>"  # what LlavaProcessor looks for
+
+
+def config_and_tokenizer(spec: Model) -> tuple[Any, Any]:
+    """Return the config of a causal language model, and its tokenizer with an image token and a chat template for it.
+
+    Warns where the chat template is not the model's own. Raises UserError for a checkpoint that is no language model,
+    and for one that was given pictures already.
+    """
+    from transformers import AddedToken, AutoTokenizer
+    from transformers.models.auto import modeling_auto
+
+    source = checkpoint.locate(spec, KEY)
+    config = checkpoint.config(source, spec, KEY)
+    if config.model_type in modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise UserError(
+            f"{KEY}: {spec.checkpoint} is a {config.model_type!r} model and sees by itself. Name it as "
+            f"model.checkpoint and drop {KEY}, or choose a language model."
+        )
+    causal = set(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) & set(modeling_auto.MODEL_MAPPING_NAMES)
+    if config.model_type not in causal:
+        raise UserError(
+            f"{KEY}: {spec.checkpoint} is a {config.model_type!r} model, no causal language model to build on. {CHOOSE}"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, ImportError) as error:
+        raise checkpoint.unavailable(spec, error, KEY) from error
+    if IMAGE_TOKEN in tokenizer.get_vocab():
+        raise UserError(
+            f"{KEY}: the tokenizer of {spec.checkpoint} already has a token {IMAGE_TOKEN}, so that it would stand for "
+            "pictures and for what it was trained on. Choose a language model that was not given pictures before."
+        )
+    if tokenizer.eos_token is None:
+        raise UserError(f"{KEY}: the tokenizer of {spec.checkpoint} has no end token, so no answer would ever end.")
+    tokenizer.add_tokens([AddedToken(IMAGE_TOKEN, special=True, normalized=False)], special_tokens=True)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    tokenizer.padding_side = "left"  # what is generated goes on at the right
+    tokenizer.chat_template = chat_template.with_pictures(_template(tokenizer, spec), IMAGE_TOKEN)
+    return config, tokenizer
+
+
+def _template(tokenizer: Any, spec: Model) -> str:
+    if tokenizer.chat_template:
+        return str(tokenizer.get_chat_template())
+    warnings.warn(
+        f"{KEY}: {spec.checkpoint} has no chat template, so one is written: a line `USER: ...` and a line "
+        f"`ASSISTANT: ...{tokenizer.eos_token}` by turns.",
+        stacklevel=2,
+    )
+    return chat_template.written(tokenizer)
+
+
+def load(spec: Model) -> Any:
+    """Return the language model in fp32; raises UserError when it cannot be had or lacks tensors."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            checkpoint.locate(spec, KEY), dtype="float32", output_loading_info=True
+        )
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        raise checkpoint.unavailable(spec, error, KEY) from error
+    checkpoint.refuse_missing(info["missing_keys"], model, spec, KEY)
+    return model
+
+
+def generation(spec: Model, tokenizer: Any) -> Any:
+    """Return settings that stop where the language model stops, and otherwise take the likeliest token each time."""
+    from transformers import GenerationConfig
+
+    try:
+        ends = GenerationConfig.from_pretrained(checkpoint.locate(spec, KEY)).eos_token_id
+    except OSError:
+        ends = None
+    ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+    return GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id
+    )

@@ -1,0 +1,151 @@
+"""The LLaVA family: any vision encoder fused with any causal language model, and image-text models that are ready."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from datasets import Features
+from pydantic import Field
+
+from hfmm.errors import UserError
+from hfmm.models import language_model
+from hfmm.models.assembly import POOL, assemble, check_pictures, native_config
+from hfmm.models.checkpoint import refuse_missing, unavailable
+from hfmm.models.vision_features import vision_features
+from hfmm.recipe import Model
+from hfmm.strict import Strict
+
+AUTO_CLASS = "AutoModelForImageTextToText"
+PROJECTORS = ("multi_modal_projector", "connector")  # what the library's image-text models call theirs
+
+
+class Options(Strict):
+    """What `model` takes for this family."""
+
+    language: str | None = Field(
+        None, description="a causal language model, for a vision checkpoint that has none of its own"
+    )
+    connector: Literal["mlp", "pooled"] = Field(
+        "mlp",
+        description="mlp: LLaVA's two layers; pooled: AyaVision's gated ones, 2 x 2 patches an image token; only read "
+        "with `language`",
+    )
+    feature_layer: int | None = Field(
+        None,
+        description="of the vision encoder, 1 the first, -1 the last; by default -2 where it has a class token, else "
+        "-1; only read with `language`",
+    )
+
+
+def supported(auto_class: str) -> set[str]:
+    """Return the model types that this family loads under an Auto class: image-text models, and encoders of images."""
+    if auto_class != AUTO_CLASS:
+        return set()
+    from transformers.models.auto import modeling_auto
+
+    towers = set(modeling_auto.MODEL_FOR_IMAGE_MAPPING_NAMES)
+    towers |= {name for name in modeling_auto.MODEL_MAPPING_NAMES if name.endswith("_vision_model")}
+    pairs = set(modeling_auto.MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES) | {"vision-text-dual-encoder"}
+    return _ready() | towers | pairs
+
+
+def _ready() -> set[str]:
+    from transformers.models.auto import modeling_auto
+
+    return set(modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+
+
+def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
+    """Return the config of the whole model and its processor; no weights are read for it.
+
+    Warns where a chat template is written. Raises UserError for two checkpoints that do not make one model.
+    """
+    import transformers
+
+    ready = config.model_type in _ready()
+    if ready and options.language is not None:
+        raise UserError(f"{language_model.KEY}: {spec.checkpoint} brings its own language model; drop the key.")
+    if not ready and options.language is None:
+        raise UserError(
+            f"model.checkpoint: {spec.checkpoint} is a {config.model_type!r} model and has no language model, so it "
+            "cannot speak of what it sees. Fuse it with one, for example --set "
+            f"{language_model.KEY}=HuggingFaceTB/SmolLM2-135M-Instruct, or choose an image-text checkpoint."
+        )
+    try:
+        if ready:
+            return config, transformers.AutoProcessor.from_pretrained(source, revision=spec.revision)
+        image_processor = transformers.AutoImageProcessor.from_pretrained(source, revision=spec.revision)
+    except (OSError, ValueError, ImportError) as error:
+        raise unavailable(spec, error) from error
+    vision, pooled = getattr(config, "vision_config", config), options.connector == "pooled"
+    seen = vision_features(vision, image_processor, options.feature_layer, spec.checkpoint)
+    text, tokenizer = language_model.config_and_tokenizer(_language(spec, options))
+    both = transformers.LlavaProcessor(
+        image_processor,
+        tokenizer,
+        patch_size=seen.patch_size * POOL if pooled else seen.patch_size,
+        vision_feature_select_strategy=seen.strategy,
+        num_additional_image_tokens=seen.extra,
+        chat_template=tokenizer.chat_template,
+    )
+    return native_config(vision, text, tokenizer, seen, pooled, spec.checkpoint), both
+
+
+def load(
+    source: str, spec: Model, config: Any, options: Options, features: Features, auto_class: str
+) -> tuple[Any, Any]:
+    """Return the model in fp32 and its processor; a fused one generates greedily, and its projector is untrained.
+
+    Raises UserError when a checkpoint lacks tensors, and for two that cannot be fused truthfully.
+    """
+    import transformers
+
+    fused = options.language is not None
+    config, both = processor(source, spec, config, options)
+    if spec.init == "random":
+        model = getattr(transformers, auto_class).from_config(config, dtype="float32").eval()
+    elif fused:
+        vision = _read(transformers.AutoModel, source, spec)
+        vision = getattr(vision, "vision_model", vision)
+        speaker = language_model.load(_language(spec, options))
+        model = assemble(config, vision, speaker, auto_class, str(options.language))
+    else:
+        model = _read(getattr(transformers, auto_class), source, spec)
+    if fused:
+        check_pictures(model, both, spec.checkpoint)
+        model.generation_config = language_model.generation(_language(spec, options), both.tokenizer)
+    return model, both
+
+
+def _read(kind: Any, source: str, spec: Model) -> Any:
+    """Return a model in fp32; a pooler, which no feature passes through, may be missing."""
+    from safetensors import SafetensorError
+
+    try:
+        model, info = kind.from_pretrained(source, revision=spec.revision, dtype="float32", output_loading_info=True)
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        raise unavailable(spec, error) from error
+    refuse_missing((name for name in info["missing_keys"] if "pooler." not in name), model, spec)
+    return model
+
+
+def _language(spec: Model, options: Options) -> Model:
+    return spec.model_copy(update={"checkpoint": options.language, "revision": None})
+
+
+def head(model: Any) -> list[str]:
+    """Return the name of the projector, which trains whole beside an adapter."""
+    return [name for name, _ in model.named_modules() if name.rpartition(".")[2] in PROJECTORS]
+
+
+def lora_targets(model: Any) -> list[str]:
+    """Return the names of all linear modules of the language model (all-linear adapts best: arXiv:2305.14314)."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    inside = {id(module) for module in model.get_decoder().modules()}
+    return sorted(
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and id(module) in inside
+    )
