@@ -18,7 +18,7 @@ from hfmm.data.synthesis import SPLITS, Split, draw_splits
 from hfmm.grammar import CELLS, LEMMAS, PERSONS, TENSES, Cell, surface_form
 from hfmm.grammar.mistakes import MISTAKE_KINDS, MistakeKind, mistakes
 from hfmm.grammar.questions import QUESTION_KINDS, WHOLE, Exchange, Picture, QuestionKind, Shown, about, askable
-from hfmm.grammar.sentences import Sentence, sentences
+from hfmm.grammar.sentences import Sentence, sentences, verb_group
 from hfmm.strict import Strict
 
 NAMING: tuple[QuestionKind, ...] = ("tense", "person", "lemma", "conjugate")  # asked where the verb is right
@@ -27,9 +27,10 @@ MARKING: tuple[QuestionKind, ...] = ("transcribe", "judge", "correct")  # asked 
 DESCRIPTION = (
     "Conversations about English verb forms, seen as icons or as sentences on photographed pages. `messages` and "
     "`images` follow TRL; `kinds` names the kind of each question: tense, person, lemma, conjugate, transcribe, judge "
-    "(is the verb right), correct; or caption. `text` is what the picture says. Where it is transcribed, judged or "
-    "corrected it is wrong every other time, and `error` says how: agreement, tense, form or inflection. Each wrong "
-    "sentence is drawn together with its right one, so that nothing but the verb tells them apart."
+    "(is the verb right), correct; or caption. `text` is what the picture says, `verb` the verb as it should be. "
+    "Where a sentence is transcribed, judged or corrected it is wrong every other time, and `error` says how: "
+    "agreement, tense, form or inflection. Each wrong sentence is drawn together with its right one, so that nothing "
+    "but the verb tells them apart."
 )
 
 
@@ -76,6 +77,7 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
             "tense": ClassLabel(names=list(TENSES)),
             "person": ClassLabel(names=list(PERSONS)),
             "text": Value("string"),
+            "verb": Value("string"),
             "error": Value("string"),
             "group": Value("string"),
             "font": Value("string"),
@@ -99,6 +101,7 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
             image = icons.draw(shown.cell, font, background, options.size, rng)
         else:
             image = pages.draw(shown.printed, font, options.size, rng)
+        form = surface_form(*shown.cell)
         yield {
             "id": f"{split}-{index:06d}",
             "messages": _messages(exchanges),
@@ -106,7 +109,8 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
             "kinds": [one.kind for one in exchanges],
             "picture": topic.picture,
             **shown.cell._asdict(),
-            "text": shown.printed or f"{icons.PRONOUNS[shown.cell.person]}: {surface_form(*shown.cell)}",
+            "text": shown.printed or f"{icons.PRONOUNS[shown.cell.person]}: {form}",
+            "verb": verb_group(shown.sentence) if shown.sentence else form,
             "error": topic.mistake if topic.wrong else "",
             "group": "/".join(shown.cell),
             "font": font,
