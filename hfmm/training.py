@@ -11,7 +11,7 @@ from datasets import DatasetDict
 
 from hfmm import models, parts
 from hfmm.hardware import environment, is_main_process, main_process_first, peak_memory_mb
-from hfmm.models import adapt
+from hfmm.models import adapt, attention_kernel
 from hfmm.progress import Report, watched
 from hfmm.recipe import Recipe, Stage
 from hfmm.run_directory import COMPLETE, RunDirectory, atomic_directory, write_json
@@ -70,6 +70,7 @@ def _train_stage(
     data: DatasetDict,
     report: Report,
 ) -> None:
+    from accelerate import PartialState
     from transformers import set_seed
 
     from hfmm.order import Apart, Draws
@@ -82,6 +83,8 @@ def _train_stage(
         model, processor = models.load(recipe, data["train"].features, task_class.auto_class)
     else:
         model, processor = models.reload(str(previous / "model"))
+    if PartialState().device.type == "cpu":
+        attention_kernel.write_out_if_short(model)
     family = models.family_of(model.config.model_type, task_class.auto_class, recipe.model.checkpoint)
     whole = [name for one in recipe.stages[:index] if isinstance(one.train, list) for name in one.train]
     where = f"{recipe.origins.get(f'stages.{index}.train', 'recipe')}: stages.{stage.name}.train"

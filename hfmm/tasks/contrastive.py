@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from hfmm.data.stored import read_bytes
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
 from hfmm.strict import Strict
-from hfmm.tasks.contrastive_loss import cosines, in_passes, sigmoid_loss, softmax_loss
+from hfmm.tasks.contrastive_loss import by_length, cosines, in_passes, sigmoid_loss, softmax_loss
 from hfmm.tasks.draws import key
 from hfmm.tasks.embedder import Embedder
 
@@ -118,7 +119,8 @@ class Task:
         inner = _single_process(model)
         pixels, tokens = dual_encoder.pixel_part(batch), dual_encoder.token_part(batch)
         images = in_passes(lambda part: dual_encoder.embed_images(inner, part), pixels, self.passes)
-        texts = in_passes(lambda part: dual_encoder.embed_texts(inner, part), tokens, self.passes)
+        read = partial(by_length, partial(dual_encoder.embed_texts, inner))
+        texts = in_passes(read, tokens, self.passes)
         logits = cosines(images, texts) * dual_encoder.scale(inner) + dual_encoder.bias(inner)
         total = sigmoid_loss(logits, batch["labels"]) if self.sigmoid else softmax_loss(logits, batch["labels"])
         return total / num_items

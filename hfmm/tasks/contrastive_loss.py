@@ -53,3 +53,21 @@ def in_passes(embed: Callable[[dict[str, Any]], Any], inputs: dict[str, Any], pa
     chunks = zip(*(value.chunk(passes) for value in inputs.values()), strict=True)
     parts = [dict(zip(inputs, chunk, strict=True)) for chunk in chunks]
     return torch.cat([checkpoint(embed, part, use_reentrant=False) for part in parts])
+
+
+def by_length(embed: Callable[[dict[str, Any]], Any], tokens: dict[str, Any], pieces: int = 4) -> Any:
+    """Return the embeddings of texts that go through a tower in pieces of like length, each padded to its own longest.
+
+    ``tokens`` are (texts, length). Without an ``attention_mask``, or with one that begins with padding, they go in one
+    piece: then the tower was trained on the padding, or counts positions from it.
+    """
+    import torch
+
+    mask = tokens.get("attention_mask")
+    if mask is None or not mask[:, 0].all():
+        return embed(tokens)
+    lengths = mask.sum(-1)
+    order = lengths.argsort(stable=True)
+    parts = [(rows, int(lengths[rows].max())) for rows in order.chunk(pieces)]
+    found = [embed({name: value[rows, :longest] for name, value in tokens.items()}) for rows, longest in parts]
+    return torch.cat(found)[order.argsort()]

@@ -8,8 +8,9 @@ from PIL import Image
 from transformers import AutoModelForZeroShotImageClassification, AutoProcessor
 
 from hfmm.errors import UserError
+from hfmm.models import dual_encoder
 from hfmm.tasks.contrastive import Task
-from hfmm.tasks.contrastive_loss import sigmoid_loss, softmax_loss
+from hfmm.tasks.contrastive_loss import by_length, sigmoid_loss, softmax_loss
 
 
 @pytest.fixture
@@ -76,6 +77,24 @@ def test_several_passes_give_the_gradient_of_the_batch_in_one_piece(task: Task, 
     whole, cached = gradients
     assert whole.keys() == cached.keys()
     assert max((whole[name] - cached[name]).abs().max().item() for name in whole) < 1e-5
+
+
+def test_texts_in_pieces_of_like_length_are_embedded_as_in_one_piece(task: Task, model: Any) -> None:
+    texts = ["works", "he works and works and works", "he", "she has worked", "I", "you will have to work tomorrow"]
+    tokens = task.embedder.tokens(texts)
+    widths = []
+
+    def embed(part: dict[str, Any]) -> torch.Tensor:
+        widths.append(part["input_ids"].shape)
+        found: torch.Tensor = dual_encoder.embed_texts(model, part)
+        return found
+
+    with torch.no_grad():
+        torch.testing.assert_close(by_length(embed, tokens, 3), dual_encoder.embed_texts(model, tokens))
+        assert [rows for rows, _ in widths] == [2, 2, 2] and widths[0][1] < widths[1][1] < widths[2][1]
+        del tokens["attention_mask"]
+        by_length(embed, tokens, 3)
+    assert widths[-1] == tokens["input_ids"].shape
 
 
 def test_every_caption_in_the_batch_that_is_right_for_a_row_is_a_positive(task: Task) -> None:
