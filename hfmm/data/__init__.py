@@ -9,10 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from datasets import Audio, DatasetDict, Image
+from datasets import DatasetDict
 from pydantic import BaseModel
 
 from hfmm import parts
+from hfmm.data.media import medium, with_medium
 from hfmm.data.stored import read_bytes
 from hfmm.errors import UserError
 from hfmm.recipe import Data
@@ -42,8 +43,8 @@ def build(spec: Data, origins: Mapping[str, str], cache: Path, num_proc: int = 1
 def undecoded(data: DatasetDict) -> DatasetDict:
     """Return the data with images and sounds left as bytes or paths, so that our own decoders meet a bad one."""
     for name, feature in data["train"].features.items():
-        if isinstance(feature, Image | Audio):
-            data = data.cast_column(name, replace(feature, decode=False))
+        if found := medium(feature):
+            data = data.cast_column(name, with_medium(feature, replace(found, decode=False)))
     return data
 
 
@@ -52,7 +53,7 @@ def fingerprint(data: DatasetDict) -> str:
     digest = hashlib.sha256()
     for split, rows in data.items():
         digest.update(f"{split}:{len(rows)}".encode())
-        media = [name for name, feature in rows.features.items() if isinstance(feature, Image | Audio)]
+        media = [name for name, feature in rows.features.items() if medium(feature)]
         for batch in rows.with_format("arrow").iter(batch_size=1000):
             columns = batch.to_pydict()
             for name in sorted(columns):
@@ -68,6 +69,8 @@ def _plain_content(value: Any) -> bytes:
 
 
 def _media_content(value: Any) -> bytes:
+    if isinstance(value, list):
+        return b"".join(map(_media_content, value))
     try:
         return read_bytes(value)
     except (OSError, TypeError):

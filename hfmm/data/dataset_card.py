@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import soundfile
-from datasets import Audio, ClassLabel, DatasetDict, Image, List
+from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, List
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from hfmm.data.contact_sheet import caption, has_sound
+from hfmm.data.contact_sheet import caption, has_conversations, has_sound
 from hfmm.data.images import decode
 from hfmm.data.stored import read_bytes
 from hfmm.data.voices import VOICES
@@ -31,6 +33,14 @@ row = data["train"][0]
 samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]))
 print(row["text"], len(samples) / rate)"""
 
+CONVERSATIONS_SNIPPET = """from datasets import load_dataset
+
+data = load_dataset("{name}")  # this repository: its Hub id, or the folder it was downloaded to
+row = data["train"][0]
+print(*(image.size for image in row["images"]))
+for message in row["messages"]:
+    print(message["role"], message["content"])"""
+
 PICTURES_ORIGIN = """The pictures are drawn, not photographed: a model that reads them has shown
 nothing about photographs. The fonts are open (DejaVu, STIX, Computer Modern and their licences);
 the pictures themselves are licensed as above."""
@@ -46,8 +56,9 @@ hesitate and talk over noise. The clips are licensed as above, the voices that s
 def dataset_card(data: DatasetDict, name: str, command: str, description: str) -> DatasetCard:
     """Return the README.md of a dataset that ``command`` made."""
     train = data["train"]
-    sounds = has_sound(train)
+    sounds, chats = has_sound(train), has_conversations(train)
     tasks = {
+        "image-text-to-text": chats,
         "automatic-speech-recognition": sounds,
         "image-classification": "label" in train.features,
         "zero-shot-image-classification": True,
@@ -61,6 +72,7 @@ def dataset_card(data: DatasetDict, name: str, command: str, description: str) -
         tags=["synthetic", "grammar", "hfmm"],
     )
     columns = "\n".join(f"| `{column}` | {_describe(feature)} |" for column, feature in train.features.items())
+    snippet = SOUNDS_SNIPPET if sounds else CONVERSATIONS_SNIPPET if chats else PICTURES_SNIPPET
     text = f"""---
 {metadata.to_yaml()}
 ---
@@ -76,7 +88,7 @@ def dataset_card(data: DatasetDict, name: str, command: str, description: str) -
 {_splits(data)}
 
 {_held_out(data)}
-
+{_questions(data)}
 ## Columns
 
 | column | type |
@@ -86,11 +98,11 @@ def dataset_card(data: DatasetDict, name: str, command: str, description: str) -
 ## Use
 
 ```python
-{(SOUNDS_SNIPPET if sounds else PICTURES_SNIPPET).format(name=name)}
+{snippet.format(name=name)}
 ```
 
 ```
-{caption(train, 0)} {_seconds(train[0]["audio"]) if sounds else decode(train[0]["image"]).size}
+{_first_row(train)}
 ```
 
 ## How it was made
@@ -98,6 +110,15 @@ def dataset_card(data: DatasetDict, name: str, command: str, description: str) -
 `{command}` with hfmm. {SOUNDS_ORIGIN.format(voices=_voices(data)) if sounds else PICTURES_ORIGIN}
 """
     return DatasetCard(text)
+
+
+def _first_row(rows: Dataset) -> str:
+    """Return what the snippet prints."""
+    row = rows[0]
+    if has_conversations(rows):
+        sizes = " ".join(str(decode(image).size) for image in row["images"])
+        return "\n".join([sizes, *(f"{message['role']} {message['content']}" for message in row["messages"])])
+    return f"{caption(rows, 0)} {_seconds(row['audio']) if has_sound(rows) else decode(row['image']).size}"
 
 
 def _splits(data: DatasetDict) -> str:
@@ -141,11 +162,29 @@ def _held_out(data: DatasetDict) -> str:
     return "\n".join(lines)
 
 
+def _questions(data: DatasetDict) -> str:
+    """Return the table of how many questions of each kind are asked, and of how many pictures have which error."""
+    lines = []
+    for column, title in (("kinds", "questions"), ("error", "pictures with an error")):
+        if column in data["train"].column_names:
+            counts = {split: Counter(_flat(rows[column][:])) for split, rows in data.items()}
+            names = sorted({name for one in counts.values() for name in one if name})
+            lines += ["", f"| {title} | {' | '.join(data)} |", "|---" * (1 + len(data)) + "|"]
+            lines += [f"| {name} | {' | '.join(f'{one[name]:,}' for one in counts.values())} |" for name in names]
+    return "\n".join([*lines, ""])
+
+
+def _flat(values: Iterable[Any]) -> list[Any]:
+    return [one for value in values for one in (value if isinstance(value, list) else [value])]
+
+
 def _describe(feature: Any) -> str:
     if isinstance(feature, ClassLabel):
         return f"class, {feature.num_classes} values"
     if isinstance(feature, List):
         return f"list of {_describe(feature.feature)}"
+    if isinstance(feature, dict):
+        return f"{{{', '.join(f'{name}: {_describe(one)}' for name, one in feature.items())}}}"
     if isinstance(feature, Audio):
         return f"sound, {feature.sampling_rate:,} Hz"
     return "image" if isinstance(feature, Image) else str(getattr(feature, "dtype", feature))

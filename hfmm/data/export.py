@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from datasets import Audio, Dataset, DatasetDict, Image
+from datasets import Dataset, DatasetDict
 
 from hfmm import parts
 from hfmm.data.contact_sheet import contact_sheet
 from hfmm.data.dataset_card import dataset_card
+from hfmm.data.media import medium, with_medium
 from hfmm.errors import UserError
 from hfmm.run_directory import atomic_directory
 from hfmm.strict import validate
@@ -47,8 +49,6 @@ def export(data: DatasetDict, directory: Path, *, name: str, command: str, descr
 def _with_embedded_media(rows: Dataset) -> Dataset:
     """Return rows whose images and sounds are declared as such again, so that readers show and play them."""
     for name, feature in rows.features.items():
-        if isinstance(feature, Image):
-            rows = rows.cast_column(name, Image())
-        elif isinstance(feature, Audio):
-            rows = rows.cast_column(name, Audio(sampling_rate=feature.sampling_rate))
+        if found := medium(feature):
+            rows = rows.cast_column(name, with_medium(feature, replace(found, decode=True)))
     return rows

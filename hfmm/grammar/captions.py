@@ -11,7 +11,7 @@ from hfmm.grammar.verbs import CELLS, Cell, Person, Tense, surface_form
 SUBJECTS: dict[Person, tuple[str, ...]] = {"1sg": ("I",), "2sg": ("you",), "3sg": ("he", "she", "it")}
 OBJECTS: dict[Person, tuple[str, ...]] = {"1sg": ("me",), "2sg": ("you",), "3sg": ("him", "her", "it")}
 
-_TENSES: dict[Tense, str] = {
+TENSE_NAMES: dict[Tense, str] = {
     "infinitive": "infinitive",
     "present": "present simple",
     "past": "past simple",
@@ -27,7 +27,7 @@ _PERSONS: dict[Person, str] = {
 
 def captions(cell: Cell) -> tuple[str, ...]:
     """Return the texts that are true of a cell, without repeats; the first is true of no other cell."""
-    tense, form = _TENSES[cell.tense], surface_form(*cell)
+    tense, form = TENSE_NAMES[cell.tense], surface_form(*cell)
     texts = [
         description(cell),
         *phrases(cell),
@@ -42,7 +42,7 @@ def captions(cell: Cell) -> tuple[str, ...]:
 
 def description(cell: Cell) -> str:
     """Return the grammarian's name of a cell, such as ``3rd person singular present simple of work``."""
-    tense, person = _TENSES[cell.tense], _PERSONS[cell.person]
+    tense, person = TENSE_NAMES[cell.tense], _PERSONS[cell.person]
     if cell.tense in ("infinitive", "participle"):
         return f"{tense} of {cell.lemma}, {person}"
     return f"{person} {tense} of {cell.lemma}"

@@ -98,15 +98,18 @@ def templates(cell: Cell) -> tuple[Template, ...]:
     )
 
 
-def sentences(cell: Cell) -> tuple[Sentence, ...]:
-    """Return every sentence that says a cell: each template with each subject and each complement."""
+def sentences(cell: Cell, complements: bool = True) -> tuple[Sentence, ...]:
+    """Return every sentence that says a cell: each template with each subject and each complement.
+
+    Without ``complements`` they end with the verb: ``My sister has written.``
+    """
     form, slot = surface_form(*cell), _SLOTS[cell.tense]
     return tuple(
-        Sentence(_capitalised(f"{one.text.replace('SUBJ', subject).replace(slot, form)} {complement}."), one.text, cell)
+        Sentence(_capitalised(f"{one.text.replace('SUBJ', subject).replace(slot, form)}{complement}."), one.text, cell)
         for one in templates(cell)
         for subject in _SUBJECTS[cell.person]
         if not (subject == "it" and cell.lemma in _OF_PEOPLE)
-        for complement in _COMPLEMENTS[cell.lemma]
+        for complement in ((f" {one}" for one in _COMPLEMENTS[cell.lemma]) if complements else ("",))
     )
 
 
@@ -120,6 +123,18 @@ def fitting(one: Sentence) -> tuple[str, ...]:
     """Return the templates that a sentence fits: its own, then the one that it has without the word for the time."""
     others = [other.text for other in TEMPLATES if other.text != one.template]
     return (one.template, *(other for other in others if one.template.endswith(other)))
+
+
+def verb_group(one: Sentence) -> str:
+    """Return the words of a sentence that stand for its verb: ``writes``, ``has written``, ``wants to write``."""
+    pattern = one.template.partition("SUBJ ")[2]
+    return pattern.replace(_SLOTS[one.cell.tense], surface_form(*one.cell))
+
+
+def with_verb_group(one: Sentence, group: str) -> str:
+    """Return the text of a sentence with other words for its verb."""
+    # No subject and no word for the time holds a verb form, so the first match is the verb.
+    return one.text.replace(f" {verb_group(one)}", f" {group}", 1)
 
 
 def _capitalised(text: str) -> str:

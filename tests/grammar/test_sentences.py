@@ -3,8 +3,16 @@ import re
 import numpy as np
 import pytest
 
-from hfmm.grammar import CELLS, PERSONS, TENSES, Cell, parse
-from hfmm.grammar.sentences import TEMPLATES, Sentence, fitting, sentence, sentences
+from hfmm.grammar import CELLS, PERSONS, TENSES, Cell, parse, surface_form
+from hfmm.grammar.sentences import (
+    TEMPLATES,
+    Sentence,
+    fitting,
+    sentence,
+    sentences,
+    verb_group,
+    with_verb_group,
+)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
@@ -60,3 +68,34 @@ def test_the_same_generator_draws_the_same_sentence() -> None:
     drawn = [sentence(cell, np.random.default_rng(seed)) for seed in range(40)]
     assert drawn == [sentence(cell, np.random.default_rng(seed)) for seed in range(40)]
     assert len(set(drawn)) > 20
+
+
+def test_without_complements_sentences_end_with_the_verb() -> None:
+    for cell in CELLS:
+        texts = {one.text for one in sentences(cell, complements=False)}
+        assert {one.text for one in sentences(cell)} - texts
+        for one in sentences(cell, complements=False):
+            assert one.text.endswith(f" {surface_form(*cell)}.")
+            assert any(other.text.startswith(one.text.removesuffix(".")) for other in sentences(cell))
+
+
+@pytest.mark.parametrize(
+    ("text", "group", "other", "result"),
+    [
+        ("My sister has had an old car.", "has had", "have had", "My sister have had an old car."),
+        ("He did the washing.", "did", "does", "He does the washing."),
+        ("Next week you will do nothing at all.", "will do", "did", "Next week you did nothing at all."),
+        ("She wants to be very quiet.", "wants to be", "is", "She is very quiet."),
+    ],
+)
+def test_the_words_of_the_verb_are_found_and_exchanged(text: str, group: str, other: str, result: str) -> None:
+    one = next(one for cell in CELLS for one in sentences(cell) if one.text == text)
+    assert verb_group(one) == group
+    assert with_verb_group(one, other) == result
+
+
+def test_the_verb_put_in_its_own_place_leaves_a_sentence_as_it_is() -> None:
+    for one in (one for cell in CELLS for one in sentences(cell)):
+        assert with_verb_group(one, verb_group(one)) == one.text
+        before, _, after = with_verb_group(one, "XXX").partition("XXX")
+        assert one.text == f"{before}{verb_group(one)}{after}"

@@ -1,0 +1,174 @@
+"""Questions about a verb that is seen, as an icon or in a sentence, each with the one answer that is checked.
+
+An answer is a word or two in lower case, or a whole sentence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+from hfmm.grammar.captions import TENSE_NAMES, description
+from hfmm.grammar.sentences import Sentence, with_verb_group
+from hfmm.grammar.verbs import TENSES, Cell, Person, Tense, surface_form
+
+if TYPE_CHECKING:
+    import numpy as np
+
+QuestionKind = Literal["judge", "tense", "person", "lemma", "transcribe", "correct", "conjugate", "caption"]
+Picture = Literal["icon", "page"]
+
+# In an order in which no answer gives a later one away: at most one of `WHOLE` is asked of a sentence, and last.
+QUESTION_KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
+WHOLE: tuple[QuestionKind, ...] = ("transcribe", "correct", "conjugate")
+
+PERSON_NAMES: dict[Person, str] = {"1sg": "first person", "2sg": "second person", "3sg": "third person"}
+
+_WORDINGS: dict[tuple[Picture, QuestionKind], tuple[str, ...]] = {
+    ("icon", "tense"): (
+        "Which tense or form does the icon show?",
+        "Name the tense or form of the verb.",
+        "What does the colour say about the verb?",
+        "Infinitive, present simple, past simple, past participle or future simple?",
+    ),
+    ("icon", "person"): (
+        "Which person does the icon show?",
+        "Name the person.",
+        "What does the shape say about the verb?",
+        "First, second or third person?",
+    ),
+    ("icon", "lemma"): (
+        "Which verb does the icon show?",
+        "What is the verb?",
+        "Read the verb on the icon.",
+        "Name the verb in its base form.",
+    ),
+    ("icon", "conjugate"): (
+        "What is the {tense} of this verb in the same person?",
+        "Put the verb into the {tense} and keep the person.",
+        "Give the form for the same person in the {tense}.",
+        "Conjugate the verb for this person: {tense}.",
+    ),
+    ("icon", "caption"): (
+        "Describe the icon.",
+        "What does the icon stand for?",
+        "Give a short description of the picture.",
+        "What is this?",
+    ),
+    ("page", "tense"): (
+        "Which form is the verb in?",
+        "Name the tense or form of the verb.",
+        "Which form of the verb does the sentence use?",
+        "Is the verb an infinitive, a present simple, a past simple, a past participle or a future simple?",
+    ),
+    ("page", "person"): (
+        "Which person is the subject?",
+        "Name the person of the subject.",
+        "Is the subject in the first, second or third person?",
+        "Which person does the verb go with?",
+    ),
+    ("page", "lemma"): (
+        "Which verb does the sentence use? Give its base form.",
+        "What is the base form of the verb?",
+        "Under which word would a dictionary list the verb?",
+        "Name the verb in its base form.",
+    ),
+    ("page", "transcribe"): (
+        "What does the page say? Copy it exactly, mistakes included.",
+        "Transcribe the sentence as it stands.",
+        "Read the sentence out, word for word.",
+        "Write down the sentence without changing anything.",
+    ),
+    ("page", "judge"): (
+        "Is the verb right? Answer yes or no.",
+        "Is this sentence correct?",
+        "Does the sentence use the verb correctly?",
+        "Yes or no: is the verb as it should be?",
+    ),
+    ("page", "correct"): (
+        "Write the sentence as it should be. If nothing is wrong, copy it.",
+        "If the verb is wrong, correct it; if not, leave the sentence as it is.",
+        "Correct the verb if it needs it, and write out the sentence.",
+        "Mend the sentence where necessary, changing nothing but the verb.",
+    ),
+    ("page", "conjugate"): (
+        "Rewrite the sentence in the {tense}.",
+        "Put the sentence into the {tense}.",
+        "How does the sentence read in the {tense}?",
+        "Say the same in the {tense}.",
+    ),
+    ("page", "caption"): (
+        "What is written here?",
+        "Read the page.",
+        "What does the page say?",
+        "Give the text of the picture.",
+    ),
+}
+
+
+class Shown(NamedTuple):
+    """What a picture shows: the icon of a cell, or a page with a sentence of that cell, as ``printed``.
+
+    ``sentence`` is the right one; a page that prints another text has a mistake.
+    """
+
+    cell: Cell
+    sentence: Sentence | None = None
+    printed: str = ""
+
+
+class Exchange(NamedTuple):
+    """A question, its kind, and its answer."""
+
+    kind: QuestionKind
+    question: str
+    answer: str
+
+
+def about(shown: Shown, kind: QuestionKind, rng: np.random.Generator) -> Exchange:
+    """Return a question of a kind about what is shown, in one of its wordings, with its answer.
+
+    Raises KeyError where no such question can be asked: an icon holds no sentence to transcribe, judge or correct.
+    """
+    wordings = _WORDINGS["page" if shown.sentence else "icon", kind]
+    question = wordings[int(rng.integers(len(wordings)))]
+    if kind == "conjugate":
+        others = [one for one in TENSES if one not in ("infinitive", shown.cell.tense)]
+        tense = others[int(rng.integers(len(others)))]
+        name = "present perfect" if tense == "participle" else TENSE_NAMES[tense]
+        return Exchange(kind, question.format(tense=name), _in_tense(shown, tense))
+    return Exchange(kind, question, _answer(shown, kind))
+
+
+def askable(sentence: Sentence, kind: QuestionKind) -> bool:
+    """Tell whether a question of a kind about the verb of a right sentence has one answer.
+
+    *Want* is a verb of its own, a word for the time goes with one tense, and *can* has no future.
+    """
+    if kind == "conjugate" and (sentence.cell.tense == "infinitive" or not sentence.template.startswith("SUBJ")):
+        return False
+    return "want" not in sentence.template
+
+
+def _answer(shown: Shown, kind: QuestionKind) -> str:
+    cell, sentence, printed = shown
+    answers: dict[QuestionKind, str] = {
+        "tense": TENSE_NAMES[cell.tense],
+        "person": PERSON_NAMES[cell.person],
+        "lemma": cell.lemma,
+        "caption": printed or description(cell),
+    }
+    if sentence:
+        answers |= {
+            "transcribe": printed,
+            "judge": "yes" if printed == sentence.text else "no",
+            "correct": sentence.text,
+        }
+    return answers[kind]
+
+
+def _in_tense(shown: Shown, tense: Tense) -> str:
+    """Return the sentence, or of an icon the form, in another tense; a participle gets its person from the perfect."""
+    lemma, _, person = shown.cell
+    form = surface_form(lemma, tense, person)
+    group = f"{surface_form('have', 'present', person)} {form}" if tense == "participle" else form
+    return with_verb_group(shown.sentence, group) if shown.sentence else group

@@ -1,0 +1,43 @@
+"""Share of the questions answered exactly, all together and kind by kind.
+
+Case, the whitespace around an answer and the punctuation at its end do not count. Loadable by path,
+``evaluate.load("exact_match.py")``, with no network and without hfmm; ``answers.py`` lies beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import evaluate
+import numpy as np
+
+from .answers import by_kind, face, normal, scores
+
+GREATER_IS_BETTER = True
+PLAIN = "questions answered exactly, case and final punctuation aside"  # what the slice "" is, for people
+
+Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def statistics(predictions: list[list[str]], references: list[dict[str, Any]]) -> Statistics:
+    """Return, for each slice, the exact answers and the questions of each row, whose quotient of sums is the share.
+
+    A prediction is the list of a row's answers; a reference gives the true ``answers`` and their ``kinds``, each of
+    which is a slice. Raises ValueError where answers are missing.
+    """
+    return by_kind(predictions, references, lambda given, true: normal(given) == normal(true))
+
+
+def is_share(group: str) -> bool:
+    """Tell whether a slice is a share of 1, which reads best in percent: it is."""
+    return True
+
+
+class ExactMatch(evaluate.Metric):
+    """The `evaluate` face of `statistics`."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return face(__doc__ or "")
+
+    def _compute(self, predictions: list[list[str]], references: list[dict[str, Any]]) -> dict[str, float]:
+        return scores("exact_match", statistics(predictions, references))
