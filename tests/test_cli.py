@@ -104,7 +104,11 @@ class TestBadInput:
         [
             (
                 "data.builder=icon",
-                ["data.builder", "Did you mean 'icons'?", "clips, folder, icons, pages, shapes, speech, words"],
+                [
+                    "data.builder",
+                    "Did you mean 'icons'?",
+                    "clips, conversations, folder, icons, pages, shapes, speech, words",
+                ],
             ),
             ("data.size=big", ["--set data.size=big", "valid integer"]),
             ("data.colour=red", ["unknown key 'data.colour'"]),
