@@ -196,6 +196,20 @@ def test_each_question_is_asked_after_the_turns_of_the_data_whatever_was_said_to
     assert len({len(one["prediction"]) for one in task.predict(model, ROWS, 3)}) == 3
 
 
+def test_what_a_model_has_learnt_it_says_and_then_stops(load: Callable[..., tuple[Any, Any]]) -> None:
+    model, processor = load("mlp")
+    task = Task(model.config, processor, Task.Options())
+    rows = [row(0, (("What?", "a b"), ("And?", "no."))), row(1, (("What?", "2"),))]
+    batch, optimizer = task.collate(rows), torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(150):
+        task.loss(model, batch, task.num_items(batch)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    predictions = list(task.predict(model.eval(), rows, 2))
+    assert [one["prediction"] for one in predictions] == [["a b", "no."], ["2"]]
+    assert task.wrong(predictions, [task.reference(one) for one in rows]) == [False, False]
+
+
 def chats(rows: list[Any]) -> list[Any]:
     return [json.loads(Task.to_stored(one)) for one in rows]
 
