@@ -56,6 +56,8 @@ def pad_left(tokenizer: Any) -> None:
     """Let a tokenizer pad its batches on the left: what is generated goes on at the right."""
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     tokenizer.padding_side = "left"
+    # Read when a saved tokenizer is loaded again, which else pads on the side where the last batch was padded.
+    tokenizer.init_kwargs["padding_side"] = "left"
 
 
 def _template(tokenizer: Any, spec: Model) -> str:
