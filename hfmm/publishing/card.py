@@ -17,6 +17,7 @@ from hfmm.evaluation import headline, load_task, read_predictions
 from hfmm.models.checkpoint import BUILTIN
 from hfmm.publishing import transcripts
 from hfmm.publishing.plots import draw_plots
+from hfmm.publishing.wrong_answers import wrong_answers
 from hfmm.recipe import load
 from hfmm.resources import MODEL_CARDS
 from hfmm.run_directory import RunDirectory, atomic_file
@@ -69,6 +70,7 @@ def write_card(run: RunDirectory) -> Path:
         mistakes=sum(row["wrong"] for row in predictions),
         clips=transcripts.worst_clips(predictions),
         confusions=transcripts.confusions(predictions),
+        wrong_answers=wrong_answers(predictions),
         example=example_file,
         snippet=task.snippet(recipe["name"], example_file, predictions),
         snippet_output=task.snippet_output(model, predictions),
