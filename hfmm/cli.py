@@ -50,7 +50,7 @@ def run_command(
     if not is_main_process():
         return
     task = resolve(loaded)[0]
-    texts = ' --text "he works" --text "he worked"' if task.chooses_from_texts else ""
+    texts = "".join(f' --text "{text}"' for text in task.texts)
     typer.echo(
         f"\nlook      {folder}/model/README.md\n"
         f"predict   hfmm predict {folder}/model {next((folder / 'model').glob('example.*'))}{texts}\n"
@@ -170,10 +170,11 @@ def predict_command(
     model: Annotated[Path, typer.Argument(help="A model folder: runs/<name>/model, or one that was downloaded.")],
     inputs: Annotated[list[str], typer.Argument(help="The files to predict.")],
     texts: Annotated[
-        list[str] | None, typer.Option("--text", help="A text to choose from, for a model that matches texts.")
+        list[str] | None,
+        typer.Option("--text", help="A text to choose from, or a question, for a model that takes one."),
     ] = None,
 ) -> None:
-    """Print a model's prediction for each input file, one JSON line a file."""
+    """Print a model's prediction for each input file, one JSON line a file, or for each question about it."""
     from hfmm.evaluation import predict_files
     from hfmm.progress import quiet_libraries
 

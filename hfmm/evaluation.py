@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from datasets import DatasetDict
 from huggingface_hub import ModelCard
 
-from hfmm import forgetting, metrics, models, parts
+from hfmm import forgetting, metrics, models, parts, tasks
 from hfmm.errors import UserError
 from hfmm.metrics.bootstrap import interval, interval_of
 from hfmm.progress import track
@@ -47,21 +47,22 @@ def load_task(
 
 
 def predict_files(directory: Path, paths: Sequence[str], texts: Sequence[str] = ()) -> list[str]:
-    """Return a JSON line with the prediction for each file, among ``texts`` where the model chooses from texts.
+    """Return a JSON line with the prediction for each file, or for each text asked about it.
 
     Raises UserError for a file that cannot be read, and for texts that are missing or that nobody reads.
     """
     model, task = load_task(directory)
-    if task.chooses_from_texts and not texts:
-        raise UserError("This model matches files with texts: give those to choose from, --text ONE --text ANOTHER.")
-    if texts and not task.chooses_from_texts:
-        raise UserError("This model has labels of its own and reads no --text.")
+    if task.texts and not texts:
+        example = " ".join(f'--text "{text}"' for text in task.texts)
+        raise UserError(f"This model is given texts beside each file, for example {example}.")
+    if texts and not task.texts:
+        raise UserError("This model is given files alone and reads no --text.")
     for path in paths:
         if not Path(path).is_file():
             raise UserError(f"{path} does not exist.")
-    predictions = list(task.predict(model, [task.row_from_file(path) for path in paths], BATCH_SIZE))
-    answers = task.answer(model, predictions, texts)
-    return [json.dumps({"file": path, **one}, ensure_ascii=False) for path, one in zip(paths, answers, strict=True)]
+    rows = [row for path in paths for row in task.rows_from_file(path, texts)]
+    answers = task.answer(model, list(task.predict(model, rows, BATCH_SIZE)), texts)
+    return [json.dumps({"file": row["id"], **one}, ensure_ascii=False) for row, one in zip(rows, answers, strict=True)]
 
 
 def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
@@ -69,7 +70,7 @@ def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
     test = data["test"]
     model, task = load_task(run.model, *resolve(recipe))
     predictions = list(track(task.predict(model, test, BATCH_SIZE), "predict test", len(test)))
-    references = [task.reference(row) for row in test.select_columns(list(task.answers))]
+    references = tasks.references(task, test)
     groups = [str(group) for group in test["group"][:]]
     weights = "tuned" if recipe.model.init == "pretrained" else "random"
     records = _records(recipe, task.for_metrics(predictions), references, groups, weights, "")
@@ -86,7 +87,7 @@ def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
     elsewhere = {}
     for other in forgetting.predict(recipe, task, model, run.checkpoints / "data"):
         elsewhere[other.builder] = {"rows": len(other.rows), "skipped": [one._asdict() for one in other.skipped]}
-        answers = [task.reference(row) for row in other.rows.select_columns(list(task.answers))]
+        answers = tasks.references(task, other.rows)
         others = [str(group) for group in other.rows["group"][:]]
         scored = _records(recipe, task.for_metrics(other.predictions), answers, others, other.weights, "")
         records += [one | {"split": f"{other.builder} test"} for one in scored if not one["group"]]

@@ -12,7 +12,7 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from hfmm import metrics
 from hfmm.run_directory import COMPLETE
-from hfmm.tasks import TaskProtocol
+from hfmm.tasks import TaskProtocol, references
 
 
 class StageTrainer(Trainer):
@@ -46,8 +46,8 @@ class StageTrainer(Trainer):
         self.model.eval()
         mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
         everyone = gather_object(mine)
-        references = gather_object([self.task.reference(row) for row in rows.select_columns(list(self.task.answers))])
-        numerators, denominators = metrics.measure(self.metric, self.task.for_metrics(everyone), references)[0][""]
+        true = gather_object(references(self.task, rows))
+        numerators, denominators = metrics.measure(self.metric, self.task.for_metrics(everyone), true)[0][""]
         scores = {f"{metric_key_prefix}_{self.metric}": float(numerators.sum() / denominators.sum())}
         self.log(scores | {f"{metric_key_prefix}_{key}": one for key, one in self.task.notes(everyone).items()})
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)

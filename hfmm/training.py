@@ -92,6 +92,8 @@ def _train_stage(
     modules = adapt.table(model)
     report(f"stage {stage.name}", _what_trains(modules))
     task = task_class(model.config, processor, options)
+    if previous is None:
+        report("labels", task.taught(data["train"][0]))
     if task.joint:
         task.passes = stage.gradient_accumulation
     rows, order = data["train"], None

@@ -133,6 +133,26 @@ def _whisper(folder: Path, languages: list[str]) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of the same size that writes byte by byte; it has no chat template, and pads with its end token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bare = Tokenizer(models.BPE({name: index for index, name in enumerate(letters)}, []))
+    bare.pre_tokenizer, bare.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=bare, eos_token="</s>")
+    fast.save_pretrained(folder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    config = LlamaConfig(
+        **sizes, vocab_size=len(fast), max_position_embeddings=256, bos_token_id=None, eos_token_id=fast.eos_token_id
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
 def _image_processor(folder: Path, kind: str) -> None:
     (folder / "preprocessor_config.json").write_text(
         f'{{"image_processor_type": "{kind}", "do_resize": true, "size": {{"height": 32, "width": 32}}, '

@@ -173,4 +173,4 @@ def test_a_dual_encoder_goes_through_the_same_spine(
     assert any(line.get("logit_scale", 0) > 10 for line in lines)
     said = hfmm("predict", "out/model", "out/model/example.png", "--text", "he works", "--text", "I go").stdout
     assert sum(json.loads(said)["scores"].values()) == pytest.approx(1)
-    assert "give those to choose from" in fails("predict", "out/model", "out/model/example.png")
+    assert '--text "he works" --text "he worked"' in fails("predict", "out/model", "out/model/example.png")

@@ -1,7 +1,8 @@
 """The chat template of a fused model: the language model's own, which learns to read pictures, or one that is written.
 
 Templates of language models take a message's content as one text, while a conversation with pictures has a list of
-parts; what is put in front of them makes one of the other.
+parts; what is put in front of them makes one of the other. It also keeps a model that can think aloud (Qwen 3, SmolLM
+3) from doing so, because the answers that it is to learn have no thoughts before them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 PARTS_TO_TEXT = """\
+{%- set enable_thinking = false -%}
 {%- set flat = namespace(messages=[]) -%}
 {%- for message in messages -%}
     {%- if message.content is string or not message.content -%}

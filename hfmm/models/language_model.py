@@ -47,10 +47,17 @@ def config_and_tokenizer(spec: Model) -> tuple[Any, Any]:
     if tokenizer.eos_token is None:
         raise UserError(f"{KEY}: the tokenizer of {spec.checkpoint} has no end token, so no answer would ever end.")
     tokenizer.add_tokens([AddedToken(IMAGE_TOKEN, special=True, normalized=False)], special_tokens=True)
-    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    tokenizer.padding_side = "left"  # what is generated goes on at the right
+    pad_left(tokenizer)
     tokenizer.chat_template = chat_template.with_pictures(_template(tokenizer, spec), IMAGE_TOKEN)
     return config, tokenizer
+
+
+def pad_left(tokenizer: Any) -> None:
+    """Let a tokenizer pad its batches on the left: what is generated goes on at the right."""
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    # Read when a saved tokenizer is loaded again, which else pads on the side where the last batch was padded.
+    tokenizer.init_kwargs["padding_side"] = "left"
 
 
 def _template(tokenizer: Any, spec: Model) -> str:
@@ -79,15 +86,22 @@ def load(spec: Model) -> Any:
     return model
 
 
-def generation(spec: Model, tokenizer: Any) -> Any:
-    """Return settings that stop where the language model stops, and otherwise take the likeliest token each time."""
+def generation(spec: Model, key: str, tokenizer: Any, longest: int) -> Any:
+    """Return settings that take the likeliest token each time, ``longest`` at most, and stop where a checkpoint does.
+
+    ``key`` is the recipe's for the checkpoint.
+    """
     from transformers import GenerationConfig
 
+    source = checkpoint.locate(spec, key)
     try:
-        ends = GenerationConfig.from_pretrained(checkpoint.locate(spec, KEY)).eos_token_id
+        ends = GenerationConfig.from_pretrained(source, revision=spec.revision).eos_token_id
     except OSError:
         ends = None
     ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
     return GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=sorted(ends),
+        pad_token_id=tokenizer.pad_token_id,
+        max_new_tokens=longest,
     )

@@ -10,7 +10,7 @@ from pydantic import Field
 from hfmm.errors import UserError
 from hfmm.models import language_model
 from hfmm.models.assembly import POOL, assemble, check_pictures, native_config
-from hfmm.models.checkpoint import refuse_missing, unavailable
+from hfmm.models.checkpoint import KEY, refuse_missing, unavailable
 from hfmm.models.vision_features import vision_features
 from hfmm.recipe import Model
 from hfmm.strict import Strict
@@ -34,6 +34,9 @@ class Options(Strict):
         None,
         description="of the vision encoder, 1 the first, -1 the last; by default -2 where it has a class token, else "
         "-1; only read with `language`",
+    )
+    max_new_tokens: int = Field(
+        64, ge=1, description="of an answer; saved with the model, so that it stops there whoever asks it"
     )
 
 
@@ -73,7 +76,9 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
         )
     try:
         if ready:
-            return config, transformers.AutoProcessor.from_pretrained(source, revision=spec.revision)
+            both = transformers.AutoProcessor.from_pretrained(source, revision=spec.revision)
+            language_model.pad_left(both.tokenizer)
+            return config, both
         image_processor = transformers.AutoImageProcessor.from_pretrained(source, revision=spec.revision)
     except (OSError, ValueError, ImportError) as error:
         raise unavailable(spec, error) from error
@@ -94,7 +99,7 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
 def load(
     source: str, spec: Model, config: Any, options: Options, features: Features, auto_class: str
 ) -> tuple[Any, Any]:
-    """Return the model in fp32 and its processor; a fused one generates greedily, and its projector is untrained.
+    """Return the model in fp32, which answers greedily and briefly, and its processor; a new projector is untrained.
 
     Raises UserError when a checkpoint lacks tensors, and for two that cannot be fused truthfully.
     """
@@ -113,7 +118,8 @@ def load(
         model = _read(getattr(transformers, auto_class), source, spec)
     if fused:
         check_pictures(model, both, spec.checkpoint)
-        model.generation_config = language_model.generation(_language(spec, options), both.tokenizer)
+    speaks = (_language(spec, options), language_model.KEY) if fused else (spec, KEY)
+    model.generation_config = language_model.generation(*speaks, both.tokenizer, options.max_new_tokens)
     return model, both
 
 

@@ -15,7 +15,7 @@ from hfmm.data.images import decode
 from hfmm.data.labels import positions_by_attribute
 from hfmm.progress import track
 from hfmm.recipe import Recipe
-from hfmm.tasks import TaskProtocol
+from hfmm.tasks import TaskProtocol, references
 
 CONDITION = "colour histogram"
 EVERYWHERE = 1e-3  # so that a text that no training row has still has an embedding
@@ -28,12 +28,11 @@ def predict(recipe: Recipe, task: TaskProtocol, data: DatasetDict) -> list[dict[
     For a task of embeddings these are the probabilities of the training groups, and a text's embedding says in which
     of them it is right.
     """
-    references = [task.reference(row) for row in data["train"].select_columns(list(task.answers))]
+    known = references(task, data["train"])
     train, test = (_features(data[split]["image"][:], split) for split in ("train", "test"))
-    if isinstance(references[0], dict):
-        asked = [task.reference(row) for row in data["test"].select_columns(list(task.answers))]
-        return _embeddings(references, asked, train, test)
-    return _labels(references, train, test)
+    if isinstance(known[0], dict):
+        return _embeddings(known, references(task, data["test"]), train, test)
+    return _labels(known, train, test)
 
 
 def _labels(references: list[list[str]], train: np.ndarray, test: np.ndarray) -> list[dict[str, Any]]:

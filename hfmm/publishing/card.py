@@ -17,12 +17,14 @@ from hfmm.evaluation import headline, load_task, read_predictions
 from hfmm.models.checkpoint import BUILTIN
 from hfmm.publishing import transcripts
 from hfmm.publishing.plots import draw_plots
+from hfmm.publishing.wrong_answers import wrong_answers
 from hfmm.recipe import load
 from hfmm.resources import MODEL_CARDS
 from hfmm.run_directory import RunDirectory, atomic_file
 from hfmm.tasks import resolve
 
 PROSE = ("Uses", "Limits")
+CHECKPOINTS = ("checkpoint", "text", "language")  # where a recipe's model names what it starts from
 MEDIA = r'(!\[[^]]*\]\(|<audio controls src=")([^)"/]+)(?=[)"])'  # only what lies beside the card
 
 
@@ -68,10 +70,11 @@ def write_card(run: RunDirectory) -> Path:
         mistakes=sum(row["wrong"] for row in predictions),
         clips=transcripts.worst_clips(predictions),
         confusions=transcripts.confusions(predictions),
+        wrong_answers=wrong_answers(predictions),
         example=example_file,
         snippet=task.snippet(recipe["name"], example_file, predictions),
         snippet_output=task.snippet_output(model, predictions),
-        base=_base(recipe["model"]["checkpoint"]),
+        base=" and ".join(_base(recipe["model"][key]) for key in CHECKPOINTS if recipe["model"].get(key)),
         prose=prose(recipe["name"]),
         title=recipe["publish"]["title"] or recipe["name"],
     )
@@ -139,7 +142,7 @@ def _last_part(folder: str) -> str:
 
 def _without_folders(text: str, recipe: dict[str, Any]) -> str:
     """Return the recipe with each folder of this machine cut down to its last part, and marked as such."""
-    named = [(recipe["model"], key) for key in ("checkpoint", "vision", "text")]
+    named = [(recipe["model"], key) for key in ("checkpoint", "vision", "text", "language")]
     named += [(data, "path") for data in (recipe["data"], *recipe["elsewhere"])]
     for part, key in named:
         source = part.get(key)

@@ -7,6 +7,7 @@ outputs.json and printed.txt are written there.
 import json
 import runpy
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ def main(folder: Path) -> None:
     """Predict the inputs, then run the snippet."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     loaded = pipeline(job["task"], model=job["model"])
-    read = _sound if job["medium"] == "audio" else Image.open
-    inputs = [read(folder / name) for name in job["inputs"]]
+    readers: dict[str, Callable[[Path], Any]] = {"audio": _sound, "image": Image.open, "chat": _chat}
+    inputs = [readers[job["medium"]](folder / name) for name in job["inputs"]]
     outputs = loaded(inputs, batch_size=job["batch_size"], **job["arguments"])
     (folder / "outputs.json").write_text(json.dumps(outputs), encoding="utf-8")
     with (folder / "printed.txt").open("w", encoding="utf-8") as printed, redirect_stdout(printed):
@@ -34,6 +35,11 @@ def _sound(path: Path) -> dict[str, Any]:
 
     samples, rate = soundfile.read(path, dtype="float32")
     return {"raw": samples, "sampling_rate": rate}
+
+
+def _chat(path: Path) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return messages
 
 
 if __name__ == "__main__":

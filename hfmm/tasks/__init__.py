@@ -29,12 +29,12 @@ class TaskProtocol(Protocol):
     Options: ClassVar[type[BaseModel]]  # what the recipe's `task` takes besides the name
     auto_class: ClassVar[str]
     pipeline_tag: ClassVar[str]
-    medium: ClassVar[Literal["image", "audio"]]  # what the pipeline is given
+    medium: ClassVar[Literal["image", "audio", "chat"]]  # what the pipeline is given
     columns: ClassVar[tuple[str, ...]]
-    answers: ClassVar[tuple[str, ...]]  # the columns that `reference` reads
+    answers: ClassVar[tuple[str, ...]]  # the columns that `reference` reads, as far as the data has them
     draws: ClassVar[bool]  # what a batch makes of a row is drawn anew in each epoch
     joint: ClassVar[bool]  # the loss compares the rows of a step, so that accumulated batches are one batch
-    chooses_from_texts: ClassVar[bool]  # its models have no labels of their own: whoever asks brings texts
+    texts: ClassVar[tuple[str, ...]]  # what somebody might say beside a file, to choose from or to ask; else nothing
     options: Any  # as it was made with
     passes: int  # in how many forward passes such a batch goes through the model
 
@@ -45,14 +45,17 @@ class TaskProtocol(Protocol):
         """Return what raises UserError for a row that cannot be used; ``config`` is the checkpoint's."""
 
     @staticmethod
-    def row_from_file(path: str) -> Row:
-        """Return the row of one input file, for `hfmm predict`."""
+    def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
+        """Return the rows of one input file and the texts given beside it, for `hfmm predict`; their id is the path."""
 
     def reference(self, row: Row) -> Any:
         """Return what a perfect prediction of the row would be."""
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return the batch of tensors."""
+
+    def taught(self, row: Row) -> str:
+        """Return what the labels of a row say, as the model is to learn it."""
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
         """Return how many items the loss of a batch sums over."""
@@ -73,7 +76,7 @@ class TaskProtocol(Protocol):
         """Return what to log of the validation rows' predictions besides their score."""
 
     def answer(self, model: Any, predictions: Sequence[Prediction], texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Return what `hfmm predict` prints for each prediction, ``texts`` being those to choose from."""
+        """Return what `hfmm predict` prints for each prediction, ``texts`` being those given beside the files."""
 
     def wrong(self, predictions: Sequence[Prediction], references: Sequence[Any]) -> list[bool]:
         """Tell of each row whether its prediction is a mistake."""
@@ -111,6 +114,11 @@ def resolve(recipe: Recipe) -> tuple[type[TaskProtocol], BaseModel]:
     where = recipe.origins.get("task.name", recipe.origins.get("task", "recipe"))
     task: type[TaskProtocol] = parts.find("tasks", recipe.task.name, "Task", f"{where}: task").Task
     return task, validate(task.Options, recipe.task.options, recipe.origins, prefix="task")
+
+
+def references(task: TaskProtocol, rows: Any) -> list[Any]:
+    """Return the reference of each row of a dataset; no column is read that it does not need."""
+    return [task.reference(row) for row in rows.select_columns([one for one in task.answers if one in rows.features])]
 
 
 def for_pipeline_tag(tag: str) -> type[TaskProtocol]:

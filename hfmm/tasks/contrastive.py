@@ -41,7 +41,7 @@ class Task:
     answers = ("id", "captions", "group")
     draws = True
     joint = True
-    chooses_from_texts = True
+    texts = ("he works", "he worked")
     passes = 1
 
     class Options(Strict):
@@ -85,9 +85,9 @@ class Task:
         return check
 
     @staticmethod
-    def row_from_file(path: str) -> Row:
+    def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
         """Return the row of one image file."""
-        return {"id": path, "image": {"path": path, "bytes": None}, "captions": [""], "group": path}
+        return [{"id": path, "image": {"path": path, "bytes": None}, "captions": [""], "group": path}]
 
     def reference(self, row: Row) -> dict[str, Any]:
         """Return the text drawn for the row, all texts that are right for it, its group, and its class."""
@@ -109,6 +109,10 @@ class Task:
         texts += [text for row in rows for text in self._negatives(row)]
         right = [[text in captions for text in texts] for captions in (set(row["captions"]) for row in rows)]
         return {**self.embedder.pixels(rows), **self.embedder.tokens(texts), "labels": torch.tensor(right)}
+
+    def taught(self, row: Row) -> str:
+        """Return the text that the row is taught to match."""
+        return self._text(row)
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
         """Return the number of rows."""

@@ -35,7 +35,7 @@ class Task:
     answers = ("label",)
     draws = False
     joint = False
-    chooses_from_texts = False
+    texts: tuple[str, ...] = ()
     passes = 1
 
     class Options(Strict):
@@ -63,9 +63,9 @@ class Task:
         return check
 
     @staticmethod
-    def row_from_file(path: str) -> Row:
+    def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
         """Return the row of one image file."""
-        return {"id": path, "image": {"path": path, "bytes": None}}
+        return [{"id": path, "image": {"path": path, "bytes": None}}]
 
     def reference(self, row: Row) -> list[str]:
         """Return the label names of the row."""
@@ -86,6 +86,11 @@ class Task:
         if "token_labels" in rows[0]:
             batch["token_labels"] = torch.tensor([row["token_labels"] for row in rows])
         return batch
+
+    def taught(self, row: Row) -> str:
+        """Return the names of the labels that the row has in its batch."""
+        labels = self.collate([row])["labels"][0]
+        return ", ".join(self.names[index] for index in (labels.nonzero()[:, 0] if self.multi_label else [labels]))
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
         """Return the number of rows."""

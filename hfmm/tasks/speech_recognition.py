@@ -47,7 +47,7 @@ class Task:
     answers = ("text", "group")
     draws = True
     joint = False
-    chooses_from_texts = False
+    texts: tuple[str, ...] = ()
     passes = 1
 
     class Options(Strict):
@@ -82,9 +82,9 @@ class Task:
         return check
 
     @staticmethod
-    def row_from_file(path: str) -> Row:
+    def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
         """Return the row of one sound file."""
-        return {"id": path, "audio": {"path": path, "bytes": None}, "text": "", "group": path}
+        return [{"id": path, "audio": {"path": path, "bytes": None}, "text": "", "group": path}]
 
     def reference(self, row: Row) -> dict[str, Any]:
         """Return the transcript, its group, and the readings of its verb forms."""
@@ -114,6 +114,12 @@ class Task:
             inputs[place, : len(one) - 1] = torch.tensor(one[:-1])
             labels[place, : len(one) - 1] = torch.tensor(one[1:])
         return {"input_features": torch.from_numpy(features), "decoder_input_ids": inputs, "labels": labels}
+
+    def taught(self, row: Row) -> str:
+        """Return the transcript as the decoder is to write it."""
+        labels = self.collate([row])["labels"][0]
+        text: str = self.listener.tokenizer.decode(labels[labels != UNLABELLED])
+        return text
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
         """Return the number of tokens that have a label."""

@@ -302,6 +302,18 @@ def test_a_chat_model_keeps_its_own_template_which_learns_to_take_pictures(
     assert processor.apply_chat_template(spoken) == own.apply_chat_template(spoken, tokenize=False)
 
 
+def test_a_model_that_can_think_aloud_is_kept_from_it(tower_at: Callable[[str], Path], tmp_path: Path) -> None:
+    own = tokenizer()
+    own.chat_template = CHAT + (
+        "{% if add_generation_prompt %}[assistant] {% if enable_thinking is defined and enable_thinking is false %}"
+        "<think></think>{% endif %}{% endif %}"
+    )
+    folder = _language(tmp_path, LANGUAGES["llama"](), own)
+    _, processor = models.processor(recipe(tower_at("clip"), f"language={folder}"), llava.AUTO_CLASS)
+    text = processor.apply_chat_template(question(), add_generation_prompt=True)
+    assert text == "[user] <image>\nWho?\n[assistant] <think></think>"
+
+
 def test_a_fused_model_stops_where_its_language_model_does_and_is_greedy(
     tower_at: Callable[[str], Path], tmp_path: Path
 ) -> None:

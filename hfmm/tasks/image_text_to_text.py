@@ -1,0 +1,246 @@
+"""Conversations about pictures: a model that sees is asked, and learns what it should have said."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from datasets import Features
+
+from hfmm.data.images import decode, decode_rows, encode
+from hfmm.data.messages import answers, conversation
+from hfmm.errors import UserError
+from hfmm.metrics.answers import normal
+from hfmm.strict import Strict
+from hfmm.tasks.answers import UNLABELLED, labels, shown, spans
+from hfmm.tasks.speaker import Chat, Speaker
+
+Row = Mapping[str, Any]
+
+PNG = "data:image/png;base64,"
+
+
+class Task:
+    """Cross-entropy over the tokens of the answers, each token of a step weighing the same.
+
+    All answers of a conversation train. Each of its questions is predicted by itself, asked after the turns that stand
+    before it in the data, the assistant's included: a wrong answer does not spoil the next.
+    """
+
+    auto_class = "AutoModelForImageTextToText"
+    pipeline_tag = "image-text-to-text"
+    medium = "chat"
+    columns = ("id", "messages", "images", "group")
+    answers = ("messages", "images", "kinds", "text", "verb", "error")
+    draws = False
+    joint = False
+    texts = ("What is this?",)
+    passes = 1
+
+    class Options(Strict):
+        """This task has no options of its own."""
+
+    def __init__(self, config: Any, processor: Any, options: Options) -> None:
+        self.options, self.processor, self.speaker = options, processor, Speaker(processor)
+
+    @staticmethod
+    def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
+        """Return what raises UserError for a conversation that cannot be read whole or has nothing to learn.
+
+        Raises UserError itself for a model without a chat template.
+        """
+        if not processor.chat_template:
+            raise UserError(
+                "model.checkpoint: the model has no chat template, so nothing says how a question is put to it. Choose "
+                "a checkpoint that was tuned to conversations, or put a chat_template.jinja into its folder."
+            )
+        speaker = Speaker(processor)
+        longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+
+        def check(row: Row) -> None:
+            messages, images = conversation(row), row["images"]
+            count = len(answers(messages))
+            if messages[-1]["role"] != "assistant":
+                raise UserError(f"message {len(messages)}, its last, is a question without an answer")
+            kinds = row.get("kinds")
+            if kinds is not None and len(kinds) != count:
+                raise UserError(f"it names {len(kinds)} kinds of questions and has {count} answers")
+            if not images:
+                raise UserError("it has no image, and this task is about images")
+            text, _ = spans(processor, messages)
+            if text.count(processor.image_token) != len(images):
+                raise UserError(f"one of its texts holds {processor.image_token}, which stands for an image")
+            words, pictures = speaker.lengths(text, [decode(image) for image in images])
+            if longest and (tokens := words + sum(pictures)) > longest:
+                raise UserError(
+                    f"it has {tokens} tokens, {' + '.join(map(str, pictures))} of images and {words} of text, and the "
+                    f"model reads {longest}: shorten it, or choose a model that reads more or makes less of an image"
+                )
+
+        return check
+
+    @staticmethod
+    def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
+        """Return a row for each question about one image file."""
+        image = {"path": path, "bytes": None}
+        chats = [[{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}] for text in texts]
+        return [{"id": path, "messages": chat, "images": [image], "group": path} for chat in chats]
+
+    def reference(self, row: Row) -> dict[str, Any]:
+        """Return the answers, and what the data tells of the questions: their kinds, and the sentence at issue."""
+        told = ("kinds", "text", "verb", "error")
+        return {"answers": answers(conversation(row)), **{name: row[name] for name in told if name in row}}
+
+    def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return ``input_ids`` and what else the model reads, and ``labels`` (rows, length): the tokens of answers."""
+        chats = [_chat(row) for row in rows]
+        more = {"return_offsets_mapping": True, "return_text_replacement_offsets": True}
+        batch = self.speaker.read(chats, "right", **more)
+        offsets, grown = batch.pop("offset_mapping"), batch.pop("text_replacement_offsets")
+        places = [spans(self.processor, chat)[1] for chat in chats]
+        return {**batch, "labels": labels(batch["input_ids"], offsets, places, grown)}
+
+    def taught(self, row: Row) -> str:
+        """Return the row as the model reads it, what it learns of that in «»."""
+        batch = self.collate([row])
+        return shown(self.processor, batch["input_ids"][0].tolist(), batch["labels"][0].tolist())
+
+    def num_items(self, batch: Mapping[str, Any]) -> int:
+        """Return the number of tokens that have a label."""
+        return int((batch["labels"][:, 1:] != UNLABELLED).sum())
+
+    def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
+        """Return the cross-entropy of the batch in nats, summed over its answers' tokens and divided by ``num_items``.
+
+        Logits are computed nowhere else: with a large vocabulary all of them cost more than the model's layers.
+        """
+        from torch.nn import functional
+
+        inputs = {name: value for name, value in batch.items() if name != "labels"}
+        following = batch["labels"][:, 1:]
+        learnt = following != UNLABELLED
+        logits = model(**inputs, logits_to_keep=functional.pad(learnt, (0, 1)), use_cache=False).logits
+        return functional.cross_entropy(logits.float(), following[learnt], reduction="sum") / num_items
+
+    def after_step(self, model: Any) -> dict[str, float]:
+        """Do nothing: any weights will do."""
+        return {}
+
+    def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
+        """Yield the answers to the questions of each row, or to its last, where that has no answer yet."""
+        iterator = iter(rows)
+        while chunk := list(islice(iterator, batch_size)):
+            asked = [_questions(_chat(row)) for row in chunk]
+            said: list[list[str]] = [[] for _ in chunk]
+            # The last questions of all rows make one batch: it is the one that the pipeline is asked to repeat.
+            for back in range(1, max(map(len, asked)) + 1):
+                places = [place for place, chats in enumerate(asked) if len(chats) >= back]
+                answered = self.speaker.answer(model, [asked[place][-back] for place in places])
+                for place, text in zip(places, answered, strict=True):
+                    said[place].insert(0, text)
+            yield from ({"prediction": texts} for texts in said)
+
+    def for_metrics(self, predictions: Sequence[Row]) -> list[list[str]]:
+        """Return the answers."""
+        return [one["prediction"] for one in predictions]
+
+    def notes(self, predictions: Sequence[Row]) -> dict[str, float]:
+        """Note nothing."""
+        return {}
+
+    def wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
+        """Tell of each row whether an answer is wrong, case and final punctuation aside."""
+        pairs = zip(predictions, references, strict=True)
+        return [list(map(normal, one["prediction"])) != list(map(normal, true["answers"])) for one, true in pairs]
+
+    @staticmethod
+    def to_stored(row: Row) -> bytes:
+        """Return the chat up to its last question as the pipeline takes it: JSON, pictures as PNG inside."""
+        images = iter(row["images"])
+        messages = _questions(conversation(row))[-1]
+        for part in (part for message in messages for part in message["content"] if part["type"] == "image"):
+            part["url"] = PNG + base64.b64encode(encode(decode(next(images)))["bytes"]).decode()
+        return json.dumps(messages, ensure_ascii=False).encode()
+
+    @staticmethod
+    def from_stored(stored: bytes) -> Row:
+        """Return the row of a stored chat."""
+        messages = json.loads(stored)
+        urls = [part.pop("url") for message in messages for part in message["content"] if part["type"] == "image"]
+        images = [{"bytes": base64.b64decode(url.removeprefix(PNG)), "path": None} for url in urls]
+        return {"id": "stored", "messages": messages, "images": images, "group": ""}
+
+    @staticmethod
+    def write_example(row: Row, folder: Path) -> str:
+        """Write the pictures as PNG; the name of the first stands for all."""
+        for number, image in enumerate(row["images"]):
+            decode(image).save(folder / _numbered("example.png", number))
+        return "example.png"
+
+    def snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
+        """Return the pipeline call that prints the answer to the last question about the example."""
+        lines, number = [], 0
+        for message in self.from_stored(recorded[0]["input"])["messages"]:
+            parts = []
+            for part in message["content"]:
+                if part["type"] == "image":
+                    parts.append(f'{{"type": "image", "url": f"{{model}}/{_numbered(example, number)}"}}')
+                    number += 1
+                else:
+                    parts.append(json.dumps(part, ensure_ascii=False))
+            lines.append(f'    {{"role": "{message["role"]}", "content": [{", ".join(parts)}]}},\n')
+        return (
+            "from transformers import pipeline\n\n"
+            f'model = "{model}"  # this repository: its Hub id, or the folder it was downloaded to\n'
+            f'speaker = pipeline("{self.pipeline_tag}", model=model)\n'
+            f"chat = [\n{''.join(lines)}]\n"
+            'print(speaker(text=chat, return_full_text=False)[0]["generated_text"].strip())'
+        )
+
+    def snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
+        """Return the answer that the snippet prints."""
+        text: str = next(self.predict(model, [self.from_stored(recorded[0]["input"])], 1))["prediction"][-1]
+        return text
+
+    def pipeline_arguments(self, recorded: Sequence[Row]) -> dict[str, Any]:
+        """Ask for the answer alone; where it ends the saved generation settings say."""
+        return {"return_full_text": False}
+
+    def from_pipeline(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the text in the pipeline's answer."""
+        return {"prediction": output[0]["generated_text"].strip()}
+
+    def expected(self, model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
+        """Return the recorded answer to each row's last question."""
+        return [{"prediction": row["prediction"][-1]} for row in recorded]
+
+    def answer(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
+        """Return each question with its answer."""
+        pairs = zip(cycle(texts), predictions, strict=False)
+        return [{"question": text, "answer": one["prediction"][-1]} for text, one in pairs]
+
+
+def _chat(row: Row) -> Chat:
+    """Return the messages of a row with its pictures in their places; raises UserError like `decode`, naming it."""
+    pictures = iter(decode_rows({"id": row["id"], "image": image} for image in row["images"]))
+    messages = conversation(row)
+    for part in (part for message in messages for part in message["content"] if part["type"] == "image"):
+        part["image"] = next(pictures)
+    return messages
+
+
+def _questions(messages: Chat) -> list[Chat]:
+    """Return the chat up to each of its questions that is to be answered."""
+    if messages[-1]["role"] == "user":
+        return [messages]
+    return [messages[:place] for place, message in enumerate(messages) if message["role"] == "assistant"]
+
+
+def _numbered(name: str, number: int) -> str:
+    """Return the file name of one of several pictures: example.png, example-2.png and so on."""
+    stem, _, ending = name.partition(".")
+    return f"{stem}-{number + 1}.{ending}" if number else name
