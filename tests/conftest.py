@@ -17,9 +17,10 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 @pytest.fixture(scope="session")
 def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ViT of 16-pixel patches on 32-pixel pictures, random weights, without a head."""
-    from transformers import ViTConfig, ViTModel
+    from transformers import ViTConfig, ViTModel, set_seed
 
     folder = tmp_path_factory.mktemp("tiny-vit")
+    set_seed(0)  # else another order of the tests gives other weights
     config = ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=16
     )
@@ -137,9 +138,10 @@ def _whisper(folder: Path, languages: list[str]) -> Path:
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of the same size that writes byte by byte; it has no chat template, and pads with its end token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
     folder = tmp_path_factory.mktemp("tiny-llama")
+    set_seed(0)  # else another order of the tests gives other weights
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     bare = Tokenizer(models.BPE({name: index for index, name in enumerate(letters)}, []))
     bare.pre_tokenizer, bare.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()

@@ -1,3 +1,4 @@
+import copy
 import json
 import logging
 import shutil
@@ -219,6 +220,10 @@ def test_the_saved_model_says_in_the_pipeline_what_we_predict_and_nothing_is_war
     task: Task, model: Any, processor: Any, batch_size: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     task.collate(ROWS)  # a tokenizer remembers on which side it padded last, and is saved after training
+    model = copy.deepcopy(model)
+    with torch.no_grad():  # weights as small as those of a new model give every question the same answer
+        for weight in model.parameters():
+            weight.mul_(6 if weight.ndim > 1 else 1)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     rows = [row(index, TALK[: index % 3 + 1]) for index in range(8)]
