@@ -66,11 +66,3 @@ def face(description: str) -> evaluate.MetricInfo:
         inputs_description="predictions: the answers given in each row; references: its true answers and their kinds",
         features=datasets.Features({"predictions": texts, "references": {"answers": texts, "kinds": texts}}),
     )
-
-
-def scores(name: str, slices: Statistics) -> dict[str, float]:
-    """Return the quotient of sums of each slice, under the metric's name and the slice's."""
-    return {
-        f"{name}_{group}" if group else name: float(tops.sum() / bottoms.sum())
-        for group, (tops, bottoms) in slices.items()
-    }

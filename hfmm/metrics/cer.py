@@ -1,6 +1,7 @@
 """Character error rate: the characters to replace, insert or delete, as a share of the reference's characters.
 
-Loadable by path, ``evaluate.load("cer.py")``, with no network and without hfmm; ``transcripts.py`` lies beside it.
+Loadable by path, ``evaluate.load("cer.py")``, with no network and without hfmm; ``transcripts.py`` and ``quotients.py``
+lie beside it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Any
 import evaluate
 import numpy as np
 
-from .transcripts import edit_rates, face, scores
+from .quotients import scores
+from .transcripts import edit_rates, face
 
 GREATER_IS_BETTER = False
 PLAIN = "characters wrong, missing or too many for each one said, case and punctuation aside"  # the slice "", in words

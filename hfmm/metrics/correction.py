@@ -1,7 +1,7 @@
 """Whether sentences come back corrected: a wrong verb mended, a right one left alone.
 
-Loadable by path, ``evaluate.load("correction.py")``, with no network and without hfmm; ``answers.py`` and
-``transcripts.py`` lie beside it.
+Loadable by path, ``evaluate.load("correction.py")``, with no network and without hfmm; ``answers.py``,
+``quotients.py`` and ``transcripts.py`` lie beside it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import evaluate
 import numpy as np
 
 from .answers import questions
+from .quotients import scores
 from .transcripts import align, light
 
 GREATER_IS_BETTER = True
@@ -82,7 +83,4 @@ class Correction(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[list[str]], references: list[dict[str, Any]]) -> dict[str, float]:
-        return {
-            f"correction {name}" if name else "correction": float(mended.sum() / sentences.sum())
-            for name, (mended, sentences) in statistics(predictions, references).items()
-        }
+        return scores("correction", statistics(predictions, references), between=" ")

@@ -1,7 +1,8 @@
 """Share of the questions answered exactly, all together and kind by kind.
 
 Case, the whitespace around an answer and the punctuation at its end do not count. Loadable by path,
-``evaluate.load("exact_match.py")``, with no network and without hfmm; ``answers.py`` lies beside it.
+``evaluate.load("exact_match.py")``, with no network and without hfmm; ``answers.py`` and ``quotients.py``
+lie beside it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any
 import evaluate
 import numpy as np
 
-from .answers import by_kind, face, normal, scores
+from .answers import by_kind, face, normal
+from .quotients import scores
 
 GREATER_IS_BETTER = True
 PLAIN = "questions answered exactly, case and final punctuation aside"  # what the slice "" is, for people

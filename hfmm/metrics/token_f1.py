@@ -2,7 +2,7 @@
 
 Words are what stands between spaces; case, the whitespace around an answer and the punctuation at its end do not count.
 Unlike in SQuAD articles do, which are grammar too. Loadable by path, ``evaluate.load("token_f1.py")``, with no network
-and without hfmm; ``answers.py`` lies beside it.
+and without hfmm; ``answers.py`` and ``quotients.py`` lie beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 import evaluate
 import numpy as np
 
-from .answers import by_kind, face, normal, scores
+from .answers import by_kind, face, normal
+from .quotients import scores
 
 GREATER_IS_BETTER = True
 PLAIN = "words that answer and truth share, as the F1 of each question"  # what the slice "" is, for people

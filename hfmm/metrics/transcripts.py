@@ -92,14 +92,6 @@ def face(description: str) -> evaluate.MetricInfo:
     )
 
 
-def scores(name: str, slices: Statistics) -> dict[str, float]:
-    """Return the quotient of sums of each slice, under the metric's name and the slice's."""
-    return {
-        f"{name}_{group}" if group else name: float(edits.sum() / units.sum())
-        for group, (edits, units) in slices.items()
-    }
-
-
 def align(true: Sequence[str], said: Sequence[str]) -> list[tuple[int | None, int | None]]:
     """Return which positions of two lists of words a shortest edit script sets side by side, None against nothing."""
     return [

@@ -2,7 +2,7 @@
 
 A reference brings the readings of its verb forms, as `hfmm.grammar.parse` gives them, and whoever asks what a form was
 taken for brings the parser, so that this file needs no grammar. Loadable by path, ``evaluate.load("verb_form.py")``,
-with no network and without hfmm; ``transcripts.py`` lies beside it.
+with no network and without hfmm; ``quotients.py`` and ``transcripts.py`` lie beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import datasets
 import evaluate
 import numpy as np
 
+from .quotients import scores
 from .transcripts import align, light
 
 GREATER_IS_BETTER = True
@@ -181,7 +182,4 @@ class VerbForm(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[str], references: list[dict[str, Any]]) -> dict[str, float]:
-        return {
-            f"verb_form {name}" if name else "verb_form": float(heard.sum() / said.sum())
-            for name, (heard, said) in statistics(predictions, references).items()
-        }
+        return scores("verb_form", statistics(predictions, references), between=" ")

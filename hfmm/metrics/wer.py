@@ -1,6 +1,7 @@
 """Word error rate: the words to replace, insert or delete, as a share of the reference's words.
 
-Loadable by path, ``evaluate.load("wer.py")``, with no network and without hfmm; ``transcripts.py`` lies beside it.
+Loadable by path, ``evaluate.load("wer.py")``, with no network and without hfmm; ``transcripts.py`` and ``quotients.py``
+lie beside it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Any
 import evaluate
 import numpy as np
 
-from .transcripts import align, edit_rates, face, light, scores
+from .quotients import scores
+from .transcripts import align, edit_rates, face, light
 
 GREATER_IS_BETTER = False
 PLAIN = "words wrong, missing or too many for each word said, case and punctuation aside"  # the slice "", for people

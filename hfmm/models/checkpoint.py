@@ -56,6 +56,22 @@ def unavailable(spec: Model, error: Exception, key: str = KEY) -> UserError:
     )
 
 
+def weights(kind: Any, source: str, spec: Model, key: str = KEY, **more: Any) -> tuple[Any, dict[str, Any]]:
+    """Return what ``kind.from_pretrained`` reads, in fp32, and what it tells of tensors missing and mismatched.
+
+    ``more`` goes to it as well. Raises UserError when the checkpoint cannot be had or read.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        model, info = kind.from_pretrained(
+            source, revision=spec.revision, dtype="float32", output_loading_info=True, **more
+        )
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        raise unavailable(spec, error, key) from error
+    return model, info
+
+
 def refuse_missing(lost: Iterable[str], model: Any, spec: Model, key: str = KEY) -> None:
     """Raise UserError where a checkpoint lacks tensors that its architecture needs."""
     if names := sorted(lost):

@@ -10,7 +10,7 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models.checkpoint import locate, refuse_missing, unavailable
+from hfmm.models.checkpoint import locate, refuse_missing, unavailable, weights
 from hfmm.models.warm_start import warm_start
 from hfmm.recipe import Model
 from hfmm.strict import Strict
@@ -75,7 +75,6 @@ def load(
 ) -> tuple[Any, Any]:
     """Return the model in fp32 and its processor; raises UserError when the checkpoint lacks tensors."""
     import transformers
-    from safetensors import SafetensorError
 
     config, both = processor(source, spec, config, options)
     assembled = options.text is not None
@@ -88,16 +87,12 @@ def load(
         if options.vision is not None:
             _begin_with(model, spec.model_copy(update={"checkpoint": options.vision, "revision": None}))
         return model, both
-    try:
-        if assembled:
-            vision = transformers.AutoModel.from_pretrained(source, revision=spec.revision, dtype="float32")
-            text = transformers.AutoModel.from_pretrained(options.text, dtype="float32")
-            return kind(config=config, vision_model=getattr(vision, "vision_model", vision), text_model=text), both
-        model, info = kind.from_pretrained(
-            source, revision=spec.revision, config=config, dtype="float32", output_loading_info=True
-        )
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
-        raise unavailable(spec, error) from error
+    if assembled:
+        vision, _ = weights(transformers.AutoModel, source, spec)
+        words = spec.model_copy(update={"checkpoint": options.text, "revision": None})
+        text, _ = weights(transformers.AutoModel, str(options.text), words, "model.text")
+        return kind(config=config, vision_model=getattr(vision, "vision_model", vision), text_model=text), both
+    model, info = weights(kind, source, spec, config=config)
     refuse_missing(info["missing_keys"], model, spec)
     return model, both
 

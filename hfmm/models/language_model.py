@@ -73,15 +73,9 @@ def _template(tokenizer: Any, spec: Model) -> str:
 
 def load(spec: Model) -> Any:
     """Return the language model in fp32; raises UserError when it cannot be had or lacks tensors."""
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            checkpoint.locate(spec, KEY), dtype="float32", output_loading_info=True
-        )
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
-        raise checkpoint.unavailable(spec, error, KEY) from error
+    model, info = checkpoint.weights(AutoModelForCausalLM, checkpoint.locate(spec, KEY), spec, KEY)
     checkpoint.refuse_missing(info["missing_keys"], model, spec, KEY)
     return model
 

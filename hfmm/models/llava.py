@@ -10,7 +10,7 @@ from pydantic import Field
 from hfmm.errors import UserError
 from hfmm.models import language_model
 from hfmm.models.assembly import POOL, assemble, check_pictures, native_config
-from hfmm.models.checkpoint import KEY, refuse_missing, unavailable
+from hfmm.models.checkpoint import KEY, refuse_missing, unavailable, weights
 from hfmm.models.vision_features import vision_features
 from hfmm.recipe import Model
 from hfmm.strict import Strict
@@ -125,12 +125,7 @@ def load(
 
 def _read(kind: Any, source: str, spec: Model) -> Any:
     """Return a model in fp32; a pooler, which no feature passes through, may be missing."""
-    from safetensors import SafetensorError
-
-    try:
-        model, info = kind.from_pretrained(source, revision=spec.revision, dtype="float32", output_loading_info=True)
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
-        raise unavailable(spec, error) from error
+    model, info = weights(kind, source, spec)
     refuse_missing((name for name in info["missing_keys"] if "pooler." not in name), model, spec)
     return model
 

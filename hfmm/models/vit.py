@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Features
 
 from hfmm.data.labels import is_multi_attribute, label_names, positions_by_attribute
-from hfmm.models.checkpoint import refuse_missing, unavailable
+from hfmm.models.checkpoint import refuse_missing, unavailable, weights
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
@@ -45,7 +45,6 @@ def load(
     the checkpoint lacks more than the head.
     """
     import transformers
-    from safetensors import SafetensorError
 
     names = label_names(features)
     config.id2label = dict(enumerate(names))
@@ -59,17 +58,7 @@ def load(
         model = auto.from_config(config, dtype="float32")
         _start_from_even_odds(model, names)
         return model, image_processor
-    try:
-        model, info = auto.from_pretrained(
-            source,
-            revision=spec.revision,
-            config=config,
-            dtype="float32",
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
-        raise unavailable(spec, error) from error
+    model, info = weights(auto, source, spec, config=config, ignore_mismatched_sizes=True)
     _check_only_the_head_is_new(model, info, spec)
     if info["missing_keys"] or info["mismatched_keys"]:
         _start_from_even_odds(model, names)

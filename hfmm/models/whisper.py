@@ -8,7 +8,7 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models.checkpoint import refuse_missing, unavailable
+from hfmm.models.checkpoint import refuse_missing, unavailable, weights
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
@@ -68,19 +68,13 @@ def load(
     Raises UserError when the checkpoint lacks tensors.
     """
     import transformers
-    from safetensors import SafetensorError
 
     kind = getattr(transformers, auto_class)
     if spec.init == "random":
         config, both = processor(source, spec, config, options)
         model = kind.from_config(config, dtype="float32")
     else:
-        try:
-            model, info = kind.from_pretrained(
-                source, revision=spec.revision, config=config, dtype="float32", output_loading_info=True
-            )
-        except (OSError, ValueError, ImportError, SafetensorError) as error:
-            raise unavailable(spec, error) from error
+        model, info = weights(kind, source, spec, config=config)
         refuse_missing(info["missing_keys"], model, spec)
         model.config, both = processor(source, spec, model.config, options)
         _fit_positions(model.get_encoder(), model.config.max_source_positions)

@@ -142,7 +142,7 @@ def _last_part(folder: str) -> str:
 
 def _without_folders(text: str, recipe: dict[str, Any]) -> str:
     """Return the recipe with each folder of this machine cut down to its last part, and marked as such."""
-    named = [(recipe["model"], key) for key in ("checkpoint", "vision", "text", "language")]
+    named = [(recipe["model"], key) for key in (*CHECKPOINTS, "vision")]
     named += [(data, "path") for data in (recipe["data"], *recipe["elsewhere"])]
     for part, key in named:
         source = part.get(key)

@@ -18,6 +18,8 @@ from hfmm.errors import UserError
 from hfmm.recipe import Recipe
 from hfmm.strict import validate
 
+UNLABELLED = -100  # the label of a position at which nothing is to be learnt, as torch and transformers have it
+
 Row = Mapping[str, Any]
 Prediction = dict[str, Any]  # what a task says of a row: columns of predictions.parquet
 Recorded = Mapping[str, Any]  # a row of predictions.parquet

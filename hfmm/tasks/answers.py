@@ -11,8 +11,7 @@ from jinja2 import TemplateError
 
 from hfmm.data.messages import Message, answers
 from hfmm.errors import UserError
-
-UNLABELLED = -100  # where a label is no part of an answer
+from hfmm.tasks import UNLABELLED
 
 Span = tuple[int, int]  # characters, from the first to after the last
 Grown = Mapping[str, Span]  # the characters of a picture, `span` as one image token and `new_span` as all it takes

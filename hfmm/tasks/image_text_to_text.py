@@ -16,7 +16,8 @@ from hfmm.data.messages import answers, conversation
 from hfmm.errors import UserError
 from hfmm.metrics.answers import normal
 from hfmm.strict import Strict
-from hfmm.tasks.answers import UNLABELLED, labels, shown, spans
+from hfmm.tasks import UNLABELLED
+from hfmm.tasks.answers import labels, shown, spans
 from hfmm.tasks.speaker import Chat, Speaker
 
 Row = Mapping[str, Any]

@@ -20,14 +20,13 @@ from hfmm.grammar import CELLS, parse
 from hfmm.metrics.transcripts import light
 from hfmm.models import whisper
 from hfmm.strict import Strict
+from hfmm.tasks import UNLABELLED
 from hfmm.tasks.ctc import ctc
 from hfmm.tasks.draws import key
 from hfmm.tasks.listener import Listener
 from hfmm.tasks.spec_augment import mask
 
 Row = Mapping[str, Any]
-
-UNLABELLED = -100  # where a label is padding
 
 
 class Task:
