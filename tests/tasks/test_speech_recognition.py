@@ -85,6 +85,26 @@ def test_each_epoch_hears_a_clip_anew_and_scoring_always_the_same(task: Task) ->
     assert features().equal(features())
 
 
+def test_while_training_some_of_what_the_decoder_has_written_is_replaced_and_what_it_is_to_write_never(
+    model: Any, processor: Any
+) -> None:
+    plain = Task(model.config, processor, Task.Options())
+    task = Task(model.config, processor, Task.Options(replace=0.5))
+    rows = [row(index, text="For him to have written it.", draw="0/0") for index in range(20)]
+    true, batch = plain.collate(rows), task.collate(rows)
+    text = true["decoder_input_ids"] < model.config.eos_token_id
+    other = true["decoder_input_ids"] != batch["decoder_input_ids"]
+    assert not other[~text].any()
+    assert 0.4 < other[text].float().mean() < 0.6
+    assert batch["labels"].equal(true["labels"])
+    assert batch["decoder_input_ids"].equal(task.collate(rows)["decoder_input_ids"])
+    assert not batch["decoder_input_ids"].equal(
+        task.collate([one | {"draw": "0/1"} for one in rows])["decoder_input_ids"]
+    )
+    scored = [row(index, text="For him to have written it.") for index in range(20)]
+    assert task.collate(scored)["decoder_input_ids"].equal(plain.collate(scored)["decoder_input_ids"])
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
