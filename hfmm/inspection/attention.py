@@ -18,7 +18,7 @@ from hfmm.recipe import Model
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-POSITION = 0.02  # seconds of sound that an encoder position stands for
+FRAMES = 2  # log-mel frames that the encoder makes one position of
 
 
 class Token(NamedTuple):
@@ -50,6 +50,7 @@ class Heard(NamedTuple):
     segments: str  # the text between the timestamp tokens that the model writes when it is asked for them
     features: np.ndarray  # log-mel (bands, frames) of the clip without the silence that fills the window
     attention: np.ndarray  # (tokens, positions) of the clip, mean of the heads
+    position: float  # seconds that an encoder position lasts
 
 
 def hear(name: str, path: Path) -> Heard:
@@ -82,10 +83,11 @@ def hear(name: str, path: Path) -> Heard:
     # Each token is written from what the decoder made of the one before it.
     logits = seen.logits[0, len(start) - 1 : -1].float()
     chances = logits.softmax(-1)
-    positions = -(-len(clip) // round(POSITION * RATE))
+    position = FRAMES * extractor.hop_length / RATE
+    positions = -(-len(clip) // (FRAMES * extractor.hop_length))
     looks = torch.stack([seen.cross_attentions[layer][0, head] for layer, head in _alignment_heads(model)])
     attention = looks[:, len(start) - 1 : -1, :positions].float().numpy()
-    times = [(POSITION * begun, POSITION * ended) for begun, ended in alignment.spans(attention)]
+    times = [(position * begun, position * ended) for begun, ended in alignment.spans(attention)]
     tokens = [
         Token(tokenizer.decode([one]), one, logits[row, one].item(), chances[row, one].item(), *times[row])
         for row, one in enumerate(said)
@@ -95,8 +97,9 @@ def hear(name: str, path: Path) -> Heard:
         tokens=tokens,
         words=list(_words(tokens)),
         segments=tokenizer.decode(timed, decode_with_timestamps=True, skip_special_tokens=True).strip(),
-        features=features[0, :, : 2 * positions].numpy(),
+        features=features[0, :, : FRAMES * positions].numpy(),
         attention=attention.mean(axis=0)[:-1],
+        position=position,
     )
 
 
@@ -142,7 +145,7 @@ def _words(tokens: list[Token]) -> list[Word]:
 
 def draw(heard: Heard, path: Path) -> None:
     """Draw the log-mel spectrogram, and below it for each token where the decoder looked when it wrote it."""
-    seconds = POSITION * heard.attention.shape[1]
+    seconds = heard.position * heard.attention.shape[1]
     rows = len(heard.tokens)
     figure, (above, below) = pyplot.subplots(
         2, 1, figsize=(8, 2.6 + 0.28 * rows), sharex=True, layout="constrained",

@@ -20,7 +20,7 @@ def test_its_tokens_are_those_of_the_sentences_outside_the_20_verbs() -> None:
     tokenizer = Tokenizer(kinds.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
     trainer = trainers.BpeTrainer(
-        vocab_size=512,
+        vocab_size=256,
         initial_alphabet=sorted({"Ġ", *string.ascii_letters, *string.digits, *".,'?!"}),
         show_progress=False,
     )
@@ -35,4 +35,4 @@ def test_it_is_small_and_takes_down_verbs_that_it_was_never_taught(tmp_path) -> 
     rows = clips.build(clips.Options(), tmp_path)["train"].select(range(0, 2000, 50))
     said = list(Listener(processor).transcribe(model.float().eval(), decode_rows(rows), 8))
     edits, words = wer.statistics(said, [{"text": text} for text in rows["text"]])[""]
-    assert edits.sum() / words.sum() < 0.7
+    assert edits.sum() / words.sum() < 0.5
