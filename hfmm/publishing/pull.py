@@ -36,8 +36,8 @@ def pull(target: Target, commit: str, cache: Path, contents: Contents) -> Path:
         if not damaged:
             return Path(folder)
     raise UserError(
-        f"{target.id} gives other bytes for {damaged[0]} at {commit[:8]} than were sent. Whoever downloads it now gets a "
-        f"damaged file. {again} If it stays so, delete that file on the Hub and publish again."
+        f"{target.id} gives other bytes for {damaged[0]} at {commit[:8]} than were sent. Whoever downloads it now gets "
+        f"a damaged file. {again} If it stays so, delete that file on the Hub and publish again."
     )
 
 

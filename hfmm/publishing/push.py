@@ -17,6 +17,7 @@ from hfmm.publishing.hub_errors import reason
 from hfmm.publishing.patience import patiently
 
 MANIFEST = "hfmm.json"  # in every repository that hfmm pushed: where it comes from, and which files are hfmm's
+GIT_ATTRIBUTES = ".gitattributes"  # the Hub's own
 TAG = re.compile(r"v(\d+)")
 
 Hashes = dict[str, str]  # by path, as the Hub tells them
@@ -37,6 +38,7 @@ class Difference(NamedTuple):
     head: str | None  # the commit that the branch points at; none where there is no branch, or no repository
     sent: list[str]
     deleted: list[str]
+    foreign: list[str]  # files that are there and that no push of hfmm left
 
 
 class Pushed(NamedTuple):
@@ -62,11 +64,12 @@ def compare(target: Target, contents: Contents) -> Difference:
     api = HfApi()
     head = _head(api, target)
     if head is None:
-        return Difference(None, sorted(contents), [])
+        return Difference(None, sorted(contents), [], [])
     there = _hashes(api, target, head)
     sent = sorted(name for name, file in contents.items() if not _same(file, there.get(name)))
-    deleted = sorted(_ours(target, head) & there.keys() - contents.keys()) if MANIFEST in there else []
-    return Difference(head, sent, deleted)
+    ours = _ours(target, head) if MANIFEST in there else set()
+    foreign = sorted(there.keys() - ours - {MANIFEST, GIT_ATTRIBUTES})
+    return Difference(head, sent, sorted(ours & there.keys() - contents.keys()), foreign)
 
 
 def push(target: Target, contents: Contents, message: str) -> Pushed:
@@ -142,7 +145,7 @@ def _tag(api: HfApi, target: Target, commit: str) -> str:
         refs = api.list_repo_refs(target.id, repo_type=target.kind)
         versions = {one.name: one.target_commit for one in refs.tags if TAG.fullmatch(one.name)}
         if known := [name for name, at in versions.items() if at == commit]:
-            return known[0]
+            return str(known[0])
         name = f"v{1 + max((int(one[1:]) for one in versions), default=0)}"
         api.create_tag(target.id, tag=name, revision=commit, repo_type=target.kind)
         return name
