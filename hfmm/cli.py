@@ -223,7 +223,7 @@ def main() -> None:
     except UserError as error:
         _end(str(error), 2)
     except _Interrupted:
-        _end("Interrupted. What is written is whole; go on with the same command and --resume.", 1)
+        _end("Interrupted. What is written is whole; the same command goes on, that of a run with --resume.", 1)
     except Exception as error:
         if not _disk_is_full(error):
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import httpx2
-from huggingface_hub import constants
+from huggingface_hub import constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
 from hfmm.errors import UserError
@@ -33,6 +33,8 @@ def reason(error: BaseException, repo: str) -> str:
         return "HF_HUB_OFFLINE is set, so the Hub cannot be asked. Unset it."
     if isinstance(error, HfHubHTTPError) and error.response is not None:
         status = error.response.status_code
+        if status == 401 and get_token() is None:
+            return f"You are not logged in. {LOGIN}."
         if status in BY_STATUS:
             return BY_STATUS[status].format(repo=repo)
         what = "failed, and went on failing" if status >= 500 else "refused"

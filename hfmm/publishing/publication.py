@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +25,14 @@ class Base(NamedTuple):
     revision: str | None
 
 
-class Publication(NamedTuple):
+@dataclass(frozen=True)
+class Publication:
     """Where a run is published, and what differs there from what lies on this machine."""
 
     repo: str
     branch: str = "main"
-    bases: dict[str, Base] = {}  # noqa: RUF012  by the name that the recipe has for them
-    license: dict[str, str] = {}  # noqa: RUF012  the keys of the card that tell it
+    bases: dict[str, Base] = field(default_factory=dict)  # by the name that the recipe has for them
+    license: dict[str, str] = field(default_factory=dict)  # the keys of the card that tell it
     unverified: str = ""  # why the proof in a clean process failed, where that was allowed
 
 
@@ -49,14 +51,16 @@ def recipe_text(text: str, recipe: dict[str, Any], publication: Publication | No
     by it, at the commit that training began from.
     """
     bases = publication.bases if publication else {}
+    before, model, after = text.partition("\nmodel:\n")
     for key in KEYS:
         source = recipe["model"].get(key)
         if base := bases.get(source):
-            text = _replaced(text, key, source, base.id)
+            after = _replaced(after, key, source, base.id)
             if key == "checkpoint" and base.revision:
-                text = _replaced(text, "revision", recipe["model"]["revision"], base.revision)
+                after = _replaced(after, "revision", recipe["model"]["revision"], base.revision)
         elif source and is_folder(source):
-            text = _replaced(text, key, source, f"{last_part(source)}  # a local folder")
+            after = _replaced(after, key, source, f"{last_part(source)}  # a local folder")
+    text = before + model + after
     for data in (recipe["data"], *recipe["elsewhere"]):
         source = data.get("path")
         if source and is_folder(source):

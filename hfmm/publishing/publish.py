@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +52,7 @@ def publish(recipe: Recipe, run: RunDirectory, target: Target, wishes: Wishes, a
     for parcel in base_parcels.values():
         bases.refuse_foreign(parcel)
     pinned = {name: Base(parcel.target.id, _send(parcel, report).commit) for name, parcel in base_parcels.items()}
-    place = place._replace(bases=places | pinned)
+    place = replace(place, bases=places | pinned)
     parcels = _own_parcels(recipe, run, target, wishes, place)
     pushed = [_send(parcel, report) for parcel in parcels]
     write_json(run.published, {"repo": target.id, "commit": pushed[0].commit, "tag": pushed[0].tag})

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.benchmarks import push_faults
 from tests.publishing.client import Client
 from tests.publishing.faults import Fault
 from tests.publishing.hub import Hub
@@ -201,3 +202,9 @@ def test_other_bytes_than_were_sent_are_noticed(hub: Hub, child: Client, folder:
     files["config.json"] = files["README.md"]
     said = child("pull", folder=folder, repo=REPO, commit=commit, cache=tmp_path / "cache")["error"]
     assert "gives other bytes for config.json" in said
+
+
+def test_pushes_under_random_faults_leave_the_old_files_or_the_new(hub: Hub, child: Client, folder: Path) -> None:
+    outcome = push_faults.run(hub, child, folder, pushes=8, seed=1)
+    assert outcome.faults > 0
+    assert (outcome.half_published, outcome.lost_files, outcome.sent_twice) == (0, 0, 0)
