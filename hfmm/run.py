@@ -100,7 +100,7 @@ def prepare_data(recipe: Recipe, directory: RunDirectory, report: Report) -> Dat
     directory.update_results(data={"fingerprint": fingerprint, "rows": rows, "skipped": [one._asdict() for one in bad]})
     if not directory.samples.is_file():
         with atomic_file(directory.samples) as temporary:
-            contact_sheet(data).save(temporary, format="PNG")
+            contact_sheet(DatasetDict(train=data["train"])).quantize().save(temporary, format="PNG")  # 256 colours
     skipped = f", {len(bad)} skipped" if bad else ""
     report("data", ", ".join(f"{count:,} {split}" for split, count in rows.items()) + skipped)
     return data
