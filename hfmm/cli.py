@@ -11,9 +11,11 @@ from typing import Annotated
 
 import typer
 
+from hfmm import publish_cli
 from hfmm.errors import UserError
 from hfmm.hardware import is_main_process
 from hfmm.inspect_cli import app as inspect_app
+from hfmm.publish_cli import report as _report
 
 app = typer.Typer(
     add_completion=False,
@@ -23,6 +25,8 @@ app = typer.Typer(
     help="From one recipe to a verified, publishable model.",
 )
 app.add_typer(inspect_app, name="inspect")
+app.command("publish")(publish_cli.publish_command)
+app.command("reproduce")(publish_cli.reproduce_command)
 
 RecipeName = Annotated[str, typer.Argument(help="A recipe's name (see `hfmm list`) or the path of a YAML file.")]
 Overrides = Annotated[
@@ -116,15 +120,24 @@ def data_command(
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     overrides: Overrides = None,
     processes: Annotated[int | None, typer.Option(help="How many processes draw; the result is the same.")] = None,
+    push: Annotated[str | None, typer.Option(help="owner/name of a dataset repository to send it to.")] = None,
+    private: publish_cli.Private = False,
+    dry_run: publish_cli.DryRun = False,
+    yes: publish_cli.Yes = False,
 ) -> None:
-    """Build a dataset as Parquet files with a dataset card and a contact sheet."""
+    """Build a dataset as Parquet files with a dataset card and a contact sheet, and send it to the Hub if asked."""
     from hfmm.data.export import export_builder
     from hfmm.hardware import processes as all_processes
     from hfmm.progress import quiet_libraries
 
     quiet_libraries()
-    export_builder(builder, overrides or (), out, processes or all_processes())
-    typer.echo(f'look      {out}/contact_sheet.png\nload      datasets.load_dataset("{out}")')
+    target = publish_cli.target(push, "dataset", private) if push else None
+    export_builder(builder, overrides or (), out, processes or all_processes(), push)
+    typer.echo(f'look      {out}/contact_sheet.png\nload      datasets.load_dataset("{push or out}")')
+    if target is not None:
+        from hfmm.publishing.publish import folder_parcel, publish_parcel
+
+        publish_parcel(folder_parcel(target, out), out, publish_cli.asking(dry_run, yes), _report)
 
 
 @app.command("evaluate")
@@ -144,12 +157,17 @@ def evaluate_command(run: RunFolder) -> None:
 def card_command(
     run: RunFolder,
     to: Annotated[Path | None, typer.Option(help="A folder that gets a copy, as this project's model_cards/.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where card and run disagree.")] = False,
 ) -> None:
     """Draw the plots and write the card of a run again."""
-    from hfmm.publishing.card import copy_card, write_card
+    from hfmm.publishing.card import copy_card, refuse_stale, write_card
     from hfmm.run import open_run
 
     recipe, directory = open_run(run)
+    if check:
+        for path in refuse_stale(directory, recipe.name, to):
+            _report("card", f"{path} says what the run recorded")
+        return
     _report("card", str(write_card(directory)))
     if to is not None:
         _report("copy", str(copy_card(directory, recipe.name, to)))
@@ -167,7 +185,7 @@ def verify_command(run: RunFolder) -> None:
 
 @app.command("predict")
 def predict_command(
-    model: Annotated[Path, typer.Argument(help="A model folder: runs/<name>/model, or one that was downloaded.")],
+    model: Annotated[str, typer.Argument(help="A model folder, such as runs/<name>/model, or a Hub id, owner/name.")],
     inputs: Annotated[list[str], typer.Argument(help="The files to predict.")],
     texts: Annotated[
         list[str] | None,
@@ -177,9 +195,10 @@ def predict_command(
     """Print a model's prediction for each input file, one JSON line a file, or for each question about it."""
     from hfmm.evaluation import predict_files
     from hfmm.progress import quiet_libraries
+    from hfmm.publishing.pull import model_folder
 
     quiet_libraries()
-    for line in predict_files(model, inputs, texts or ()):
+    for line in predict_files(model_folder(model), inputs, texts or ()):
         typer.echo(line)
 
 
@@ -204,7 +223,7 @@ def main() -> None:
     except UserError as error:
         _end(str(error), 2)
     except _Interrupted:
-        _end("Interrupted. What is written is whole; go on with the same command and --resume.", 1)
+        _end("Interrupted. What is written is whole; the same command goes on, that of a run with --resume.", 1)
     except Exception as error:
         if not _disk_is_full(error):
             raise
@@ -229,13 +248,6 @@ def _disk_is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _report(step: str, text: str) -> None:
-    if not is_main_process():
-        return
-    first, *rest = text.splitlines()
-    typer.echo("\n".join([f"{step:<14} {first}", *(f"{'':<14} {line}" for line in rest)]))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 PACKAGES = ("hfmm", "torch", "transformers", "datasets", "accelerate", "peft", "evaluate", "huggingface_hub")
@@ -54,6 +56,7 @@ def environment(wanted: Literal["auto", "bf16", "fp32"]) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
+        "commit": _commit(),
     }
 
 
@@ -88,6 +91,18 @@ def main_process_first() -> Iterator[None]:
 def processes() -> int:
     """Return how many processes may prepare data at once."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that hfmm runs from, marked where it was changed; none for a wheel."""
+    checkout = Path(__file__).parent.parent
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _processor() -> str:

@@ -26,10 +26,13 @@ def track(items: Iterable[Item], what: str, total: int | None = None, unit: str 
 def quiet_libraries() -> None:
     """Let the libraries below speak of errors only, and show their own bars only to a watcher."""
     import datasets
+    import huggingface_hub
     import transformers
 
+    huggingface_hub.logging.set_verbosity_error()
     transformers.logging.set_verbosity_error()
     datasets.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if not watched():
+        huggingface_hub.utils.disable_progress_bars()
         datasets.disable_progress_bars()

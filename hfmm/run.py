@@ -11,10 +11,12 @@ from datasets import DatasetDict
 from hfmm import data as datasets_of_recipes
 from hfmm import models, parts
 from hfmm import recipe as recipes
+from hfmm.data.contact_sheet import contact_sheet
 from hfmm.errors import UserError
 from hfmm.evaluation import evaluate, headline
 from hfmm.hardware import is_main_process, main_process_first, processes
 from hfmm.progress import Report, quiet_libraries
+from hfmm.provenance import commits, pinned
 from hfmm.publishing.card import write_card
 from hfmm.publishing.verify import verify
 from hfmm.recipe import Recipe
@@ -33,8 +35,10 @@ def run(recipe: Recipe, out: Path, resume: bool, report: Report) -> RunDirectory
     quiet_libraries()
     check(recipe)
     with main_process_first():
+        recipe = pinned(recipe, _saved(out) if resume else None)
         directory = _open(recipe, out, resume or not is_main_process())
         data = prepare_data(recipe, directory, report)
+        directory.update_results(bases=directory.read_results().get("bases") or commits(recipe))
     train(recipe, directory, data, report)
     if not is_main_process():
         return directory
@@ -94,9 +98,17 @@ def prepare_data(recipe: Recipe, directory: RunDirectory, report: Report) -> Dat
         )
     rows = {split: len(part) for split, part in data.items()}
     directory.update_results(data={"fingerprint": fingerprint, "rows": rows, "skipped": [one._asdict() for one in bad]})
+    if not directory.samples.is_file():
+        with atomic_file(directory.samples) as temporary:
+            contact_sheet(DatasetDict(train=data["train"])).quantize().save(temporary, format="PNG")  # 256 colours
     skipped = f", {len(bad)} skipped" if bad else ""
     report("data", ", ".join(f"{count:,} {split}" for split, count in rows.items()) + skipped)
     return data
+
+
+def _saved(out: Path) -> Recipe | None:
+    path = RunDirectory(out).recipe
+    return recipes.load(str(path)) if path.is_file() else None
 
 
 def _open(recipe: Recipe, out: Path, resume: bool) -> RunDirectory:

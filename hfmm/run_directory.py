@@ -71,7 +71,9 @@ class RunDirectory:
         self.model = root / "model"
         self.adapter = root / "adapter"
         self.plots = root / "plots"
+        self.samples = root / "samples.png"
         self.checkpoints = root / "checkpoints"
+        self.published = root / "published.json"
 
     @classmethod
     def existing(cls, root: Path) -> RunDirectory:

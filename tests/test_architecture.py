@@ -22,11 +22,12 @@ LAYERS = [
     {"data", "models", "metrics"},
     {"tasks"},
     {"probes"},
-    {"training_log", "trainer", "order", "forgetting"},
+    {"training_log", "trainer", "order", "forgetting", "provenance"},
     {"training", "evaluation"},
     {"publishing"},
     {"run", "inspection"},
-    {"inspect_cli"},
+    {"reproduce"},
+    {"inspect_cli", "publish_cli"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -19,8 +19,13 @@ from hfmm.run_directory import atomic_directory
 from hfmm.strict import validate
 
 
-def export_builder(builder: str, overrides: Sequence[str], directory: Path, num_proc: int) -> None:
-    """Build a dataset by name with ``key=value`` options and export it; raises UserError for a wrong option."""
+def export_builder(
+    builder: str, overrides: Sequence[str], directory: Path, num_proc: int, repo: str | None = None
+) -> None:
+    """Build a dataset by name with ``key=value`` options and export it; raises UserError for a wrong option.
+
+    With the ``repo`` that it is for, what the same command left in the folder before is not made again.
+    """
     module = parts.find("data", builder, "build", "data")
     values = dict(override.partition("=")[::2] for override in overrides)
     values = {key: yaml.safe_load(value) for key, value in values.items()}
@@ -28,9 +33,12 @@ def export_builder(builder: str, overrides: Sequence[str], directory: Path, num_
     command = " ".join(
         ["hfmm data", builder, *(f"--set {override}" for override in overrides), f"--out {directory.name}"]
     )
+    card, name = directory / "README.md", repo or directory.name
+    if repo and card.is_file() and _is_made_by(card.read_text(encoding="utf-8"), name, command):
+        return
     with tempfile.TemporaryDirectory() as cache:
         data = module.build(options, Path(cache), num_proc)
-        export(data, directory, name=directory.name, command=command, description=module.DESCRIPTION)
+        export(data, directory, name=name, command=command, description=module.DESCRIPTION)
 
 
 def export(data: DatasetDict, directory: Path, *, name: str, command: str, description: str) -> None:
@@ -44,6 +52,10 @@ def export(data: DatasetDict, directory: Path, *, name: str, command: str, descr
             _with_embedded_media(rows).to_parquet(str(target))
         contact_sheet(data).save(temporary / "contact_sheet.png")
         dataset_card(data, name, command, description).save(temporary / "README.md")
+
+
+def _is_made_by(card: str, name: str, command: str) -> bool:
+    return f"# {name}\n" in card and f"`{command}` with hfmm" in card
 
 
 def _with_embedded_media(rows: Dataset) -> Dataset:

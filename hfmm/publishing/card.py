@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
-import yaml
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hfmm import parts
 from hfmm.errors import UserError
 from hfmm.evaluation import headline, load_task, read_predictions
-from hfmm.models.checkpoint import BUILTIN
-from hfmm.publishing import transcripts
+from hfmm.publishing import papers, publication, transcripts
+from hfmm.publishing.card_metadata import check, metadata
+from hfmm.publishing.lineage import ancestors
 from hfmm.publishing.plots import draw_plots
+from hfmm.publishing.publication import CHECKPOINTS, Publication
 from hfmm.publishing.wrong_answers import wrong_answers
 from hfmm.recipe import load
 from hfmm.resources import MODEL_CARDS
@@ -24,8 +26,8 @@ from hfmm.run_directory import RunDirectory, atomic_file
 from hfmm.tasks import resolve
 
 PROSE = ("Uses", "Limits")
-CHECKPOINTS = ("checkpoint", "text", "language")  # where a recipe's model names what it starts from
 MEDIA = r'(!\[[^]]*\]\(|<audio controls src=")([^)"/]+)(?=[)"])'  # only what lies beside the card
+SHOWN_LINES = 6  # of what differs between a card and its run
 
 
 def write_card(run: RunDirectory) -> Path:
@@ -33,19 +35,42 @@ def write_card(run: RunDirectory) -> Path:
 
     Raises UserError when the run has not been evaluated or its metadata breaks the Hub's rules.
     """
-    resolved = load(str(run.recipe))
-    recipe = resolved.model_dump(mode="json")
-    results = run.read_results()
-    best = headline(run)
-    plots = draw_plots(run, recipe["metrics"][0])
-    for name in plots:
+    recipe = load(str(run.recipe))
+    run.read_results()
+    for name in draw_plots(run, recipe.metrics[0]):
         shutil.copyfile(run.plots / name, run.model / name)
+    if run.samples.is_file():
+        shutil.copyfile(run.samples, run.model / run.samples.name)
+    (run.model / "recipe.yaml").write_text(recipe_text(run), encoding="utf-8")
+    text = render(run, examples=run.model)
+    path = run.model / "README.md"
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def recipe_text(run: RunDirectory, published: Publication | None = None) -> str:
+    """Return the run's recipe as it lies beside the card."""
+    recipe = load(str(run.recipe)).model_dump(mode="json")
+    return publication.recipe_text(run.recipe.read_text(encoding="utf-8"), recipe, published)
+
+
+def render(run: RunDirectory, published: Publication | None = None, examples: Path | None = None) -> str:
+    """Return the card's text, as it is on the Hub or without a publication as it lies in the run.
+
+    The example input is written to ``examples``, where that is given. Raises UserError like `write_card`.
+    """
+    resolved = load(str(run.recipe))
+    recipe, results, best = resolved.model_dump(mode="json"), run.read_results(), headline(run)
     predictions = read_predictions(run)
-    recipe_text = _without_folders(run.recipe.read_text(encoding="utf-8"), recipe)
-    (run.model / "recipe.yaml").write_text(recipe_text, encoding="utf-8")
+    plots = sorted(path.name for path in run.plots.iterdir())
     model, task = load_task(run.model, *resolve(resolved))
-    example_file = task.write_example(task.from_stored(predictions[0]["input"]), run.model)
-    data = _metadata(recipe, results, task.pipeline_tag, best)
+    with tempfile.TemporaryDirectory() as folder:
+        row = task.from_stored(predictions[0]["input"])
+        example_file = task.write_example(row, examples or Path(folder))
+    snippet = task.snippet(recipe["name"], example_file, predictions)
+    if published:
+        snippet = publication.snippet(snippet, published.repo, published.branch)
     environment = Environment(
         loader=PackageLoader("hfmm.publishing", "templates"),
         undefined=StrictUndefined,
@@ -54,12 +79,13 @@ def write_card(run: RunDirectory) -> Path:
     )
     environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
     text = environment.get_template("card.md.jinja").render(
-        metadata=data.to_yaml(line_break="\n"),
+        metadata=metadata(recipe, results, task, best, example_file, published).to_yaml(line_break="\n"),
         recipe=recipe,
-        recipe_text=recipe_text.strip(),
+        recipe_text=recipe_text(run, published).strip(),
         results=results,
         task=task,
         plots=plots,
+        samples=run.samples.name if run.samples.is_file() else "",
         headline=best,
         meaning=parts.find("metrics", best["metric"], "statistics", "metrics").PLAIN,
         conditions=list(dict.fromkeys(one["condition"] for one in results["records"])),
@@ -72,17 +98,41 @@ def write_card(run: RunDirectory) -> Path:
         confusions=transcripts.confusions(predictions),
         wrong_answers=wrong_answers(predictions),
         example=example_file,
-        snippet=task.snippet(recipe["name"], example_file, predictions),
+        snippet=snippet,
         snippet_output=task.snippet_output(model, predictions),
-        base=" and ".join(_base(recipe["model"][key]) for key in CHECKPOINTS if recipe["model"].get(key)),
+        base=" and ".join(
+            publication.base_words(recipe["model"][key], published) for key in CHECKPOINTS if recipe["model"].get(key)
+        ),
+        lineage=ancestors(resolved),
+        papers=papers.of(model.config, resolved),
+        published=published,
         prose=prose(recipe["name"]),
         title=recipe["publish"]["title"] or recipe["name"],
     )
     check(text)
-    path = run.model / "README.md"
-    with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
+    return text
+
+
+def refuse_stale(run: RunDirectory, name: str, folder: Path | None = None) -> list[Path]:
+    """Return the cards that are compared with the run's record: its own, and its copy in ``folder``.
+
+    Raises UserError with the first lines that differ.
+    """
+    text = render(run)
+    expected = {run.model / "README.md": text}
+    if folder is not None:
+        expected[folder / f"{name}.md"] = _with_media_in(name, text)
+    for path, wanted in expected.items():
+        committed = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if committed != wanted:
+            lines = unified_diff(committed.splitlines(), wanted.splitlines(), "card", "run record", n=0, lineterm="")
+            changed = [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")][:SHOWN_LINES]
+            raise UserError(
+                f"{path} disagrees with the record of {run.root} (- the card, + the record):\n"
+                + "\n".join(changed)
+                + f"\nWrite it again with `hfmm card {run.root}{f' --to {folder}' if folder else ''}`."
+            )
+    return list(expected)
 
 
 def copy_card(run: RunDirectory, name: str, folder: Path) -> Path:
@@ -93,25 +143,12 @@ def copy_card(run: RunDirectory, name: str, folder: Path) -> Path:
         shutil.copyfile(run.model / file, folder / name / file)
     path = folder / f"{name}.md"
     with atomic_file(path) as temporary:
-        temporary.write_text(re.sub(MEDIA, rf"\1{name}/\2", text), encoding="utf-8")
+        temporary.write_text(_with_media_in(name, text), encoding="utf-8")
     return path
 
 
-def check(text: str) -> None:
-    """Raise UserError where a card breaks those of the Hub's rules that need no network."""
-    card = ModelCard(text)
-    data = card.data
-    for key in ("license", "library_name", "pipeline_tag", "language"):
-        if not getattr(data, key):
-            raise UserError(f"The card's metadata has no {key}. Set it under `publish` in the recipe.")
-    if data.license == "other" and not getattr(data, "license_name", None):
-        raise UserError("The card says `license: other`, for which the Hub wants a license_name and license_link.")
-    if not re.fullmatch(r"[a-z0-9.\-]+", data.license):
-        raise UserError(f"publish.license: {data.license!r} is not a licence identifier such as apache-2.0 or mit.")
-    if not data.eval_results:
-        raise UserError("The card has no evaluation results, so it promises nothing.")
-    if BUILTIN in str(data.base_model or ""):
-        raise UserError("An embedded checkpoint is no base_model: it has no repository of its own.")
+def _with_media_in(folder: str, text: str) -> str:
+    return re.sub(MEDIA, rf"\1{folder}/\2", text)
 
 
 def prose(name: str) -> dict[str, str]:
@@ -122,64 +159,6 @@ def prose(name: str) -> dict[str, str]:
     sections = re.split(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = dict(zip(sections[1::2], sections[2::2], strict=True))
     return {title: found[title].strip() for title in PROSE if title in found}
-
-
-def _base(checkpoint: str) -> str:
-    """Return how the card names the checkpoint; a folder by its last part, because its path is nobody's business."""
-    if checkpoint.startswith(BUILTIN):
-        return f"`{checkpoint.removeprefix(BUILTIN)}`, the small checkpoint that comes with hfmm,"
-    return f"the folder `{_last_part(checkpoint)}`" if _is_folder(checkpoint) else f"`{checkpoint}`"
-
-
-def _is_folder(source: str) -> bool:
-    return Path(source).expanduser().exists()
-
-
-def _last_part(folder: str) -> str:
-    path = Path(folder).expanduser().resolve()
-    return path.parent.name if path.name == "model" else path.name  # a run's model/ is known by the run
-
-
-def _without_folders(text: str, recipe: dict[str, Any]) -> str:
-    """Return the recipe with each folder of this machine cut down to its last part, and marked as such."""
-    named = [(recipe["model"], key) for key in (*CHECKPOINTS, "vision")]
-    named += [(data, "path") for data in (recipe["data"], *recipe["elsewhere"])]
-    for part, key in named:
-        source = part.get(key)
-        if source and _is_folder(source):
-            line = yaml.safe_dump({key: source}, allow_unicode=True, width=10_000).strip()
-            text = text.replace(f"  {line}\n", f"  {key}: {_last_part(source)}  # a local folder\n", 1)
-    return text
-
-
-def _metadata(recipe: dict[str, Any], results: dict[str, Any], tag: str, best: dict[str, Any]) -> ModelCardData:
-    checkpoint = recipe["model"]["checkpoint"]
-    on_the_hub = not checkpoint.startswith(BUILTIN) and not _is_folder(checkpoint)
-    return ModelCardData(
-        language=recipe["publish"]["language"],
-        license=recipe["publish"]["license"],
-        library_name="transformers",
-        pipeline_tag=tag,
-        tags=["hfmm", results["task"].replace("_", "-")],
-        base_model=checkpoint if on_the_hub else None,
-        base_model_relation="finetune" if on_the_hub else None,
-        metrics=recipe["metrics"][:1],
-        model_name=recipe["name"],
-        eval_results=[
-            EvalResult(
-                task_type=tag,
-                dataset_type=recipe["data"]["builder"],
-                dataset_name=f"{recipe['data']['builder']} ({results['data']['fingerprint'][:12]})",
-                dataset_split=record["split"],
-                metric_type=record["metric"],
-                metric_name=f"{record['metric']} {record['group']}".strip(),
-                metric_value=round(record["value"], 4),
-                metric_args={"ci95": [round(bound, 4) for bound in record["ci95"]], "n": record["n"]},
-            )
-            for record in results["records"]
-            if record["metric"] == best["metric"] and record["split"] == "test" and not record["condition"]
-        ],
-    )
 
 
 def _explained(probe: str) -> tuple[str, str]:

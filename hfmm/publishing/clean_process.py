@@ -1,7 +1,7 @@
 """Run in a process of its own, without hfmm: loads a model with plain transformers and writes what it says.
 
-Argument: the folder with job.json (task, model, medium, inputs, arguments, batch size) and the card's snippet.py;
-outputs.json and printed.txt are written there.
+Argument: the folder with job.json (task, model, revision, medium, inputs, arguments, batch size) and the card's
+snippet.py; outputs.json and printed.txt are written there.
 """
 
 import json
@@ -19,7 +19,7 @@ from transformers import pipeline
 def main(folder: Path) -> None:
     """Predict the inputs, then run the snippet."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    loaded = pipeline(job["task"], model=job["model"])
+    loaded = pipeline(job["task"], model=job["model"], revision=job["revision"])
     readers: dict[str, Callable[[Path], Any]] = {"audio": _sound, "image": Image.open, "chat": _chat}
     inputs = [readers[job["medium"]](folder / name) for name in job["inputs"]]
     outputs = loaded(inputs, batch_size=job["batch_size"], **job["arguments"])

@@ -12,6 +12,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import get_token
+
 from hfmm.errors import UserError
 from hfmm.evaluation import BATCH_SIZE, EXAMPLES, load_task, read_predictions
 from hfmm.recipe import Recipe
@@ -24,13 +26,33 @@ PRINTED_TOLERANCE = 0.011
 
 
 def verify(recipe: Recipe, run: RunDirectory) -> int:
-    """Return how many recorded predictions plain `transformers.pipeline` has reproduced.
+    """Return how many recorded predictions plain `transformers.pipeline` has reproduced from the run's folder.
 
     The same process runs the card's snippet, whose output must be what the card says. Raises
     UserError naming the first difference.
     """
+    path = run.model / "README.md"
+    card = path.read_text(encoding="utf-8") if path.is_file() else ""
+    count = _prove(recipe, run, card, {"model": str(run.model.resolve())}, {**os.environ, "HF_HUB_OFFLINE": "1"})
+    run.update_results(verified={"predictions": count, "snippet": True})
+    return count
+
+
+def verify_published(recipe: Recipe, run: RunDirectory, card: str, repo: str, branch: str, home: Path) -> int:
+    """Return the same for a repository named by its id alone, through the cache in ``home``; raises UserError alike."""
+    return _prove(recipe, run, card, {"task": None, "model": repo, "revision": branch}, clean_environment(home))
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """Return the variables of a process that asks the Hub, with the user's login, into an empty cache in ``home``."""
+    token = get_token()
+    cache = {"HF_HUB_OFFLINE": "0", "HF_HOME": str(home), "HF_HUB_CACHE": str(home / "hub")}
+    return {**os.environ, **cache, **({"HF_TOKEN": token} if token else {})}
+
+
+def _prove(recipe: Recipe, run: RunDirectory, card: str, job: dict[str, Any], environment: dict[str, str]) -> int:
     recorded = [row for row in read_predictions(run)[:EXAMPLES] if row["input"] is not None]
-    snippet, claimed = _snippet(run)
+    snippet, claimed = _snippet(card, run)
     model, task = load_task(run.model, *resolve(recipe))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -39,45 +61,45 @@ def verify(recipe: Recipe, run: RunDirectory) -> int:
             (folder / file).write_bytes(row["input"])
         job = {
             "task": task.pipeline_tag,
-            "model": str(run.model.resolve()),
+            "revision": None,
             "medium": task.medium,
             "inputs": inputs,
             "arguments": task.pipeline_arguments(recorded),
             "batch_size": BATCH_SIZE,
+            **job,
         }
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         (folder / "snippet.py").write_text(snippet, encoding="utf-8")
         (folder / recipe.name).symlink_to(run.model.resolve(), target_is_directory=True)
-        _run_clean(folder)
+        _run_clean(folder, environment)
         outputs = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
         printed = (folder / "printed.txt").read_text(encoding="utf-8")
     for row, wanted, output in zip(recorded, task.expected(model, recorded), outputs, strict=True):
-        _compare(run, row["id"], wanted, task.from_pipeline(output))
+        _compare(job["model"], row["id"], wanted, task.from_pipeline(output))
     said, promised = printed.strip().splitlines(), claimed.strip().splitlines()
     if len(said) != len(promised) or not all(map(_same_line, said, promised)):
         raise UserError(
-            f"Verification failed: the snippet of {run.model}/README.md prints\n{printed.strip()}\n"
+            f"Verification failed: the snippet in the card of {job['model']} prints\n{printed.strip()}\n"
             f"but the card says\n{claimed.strip()}"
         )
-    run.update_results(verified={"predictions": len(recorded), "snippet": True})
     return len(recorded)
 
 
-def _snippet(run: RunDirectory) -> tuple[str, str]:
+def _snippet(card: str, run: RunDirectory) -> tuple[str, str]:
     """Return the card's snippet and the output it claims."""
-    path = run.model / "README.md"
-    card = path.read_text(encoding="utf-8") if path.is_file() else ""
     snippet = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)
     claimed = re.search(r"```text\n(.*?)```", card, flags=re.DOTALL)
     if snippet is None or claimed is None:
-        raise UserError(f"{path} has no snippet with its output. Write the card with `hfmm card {run.root}`.")
+        raise UserError(
+            f"{run.model}/README.md has no snippet with its output. Write the card with `hfmm card {run.root}`."
+        )
     return snippet[1], claimed[1]
 
 
-def _run_clean(folder: Path) -> None:
-    """Answer the job in ``folder`` in a fresh, isolated Python that makes no network call."""
+def _run_clean(folder: Path, environment: dict[str, str]) -> None:
+    """Answer the job in ``folder`` in a fresh, isolated Python."""
     script = str(Path(__file__).with_name("clean_process.py"))
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    environment = {**environment, "TRANSFORMERS_VERBOSITY": "error"}
     command = [sys.executable, "-I", script, str(folder)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -85,12 +107,12 @@ def _run_clean(folder: Path) -> None:
         raise UserError(f"Verification failed: the model does not load with plain transformers. It said: {reason}")
 
 
-def _compare(run: RunDirectory, name: str, wanted: dict[str, Any], said: dict[str, Any]) -> None:
+def _compare(model: str, name: str, wanted: dict[str, Any], said: dict[str, Any]) -> None:
     for key, value in said.items():
         if not _same(wanted[key], value):
             raise UserError(
                 f"Verification failed: for row {name} evaluation recorded {key} {wanted[key]}, but "
-                f"transformers.pipeline on {run.model} gives {value}. The folder is not what was scored."
+                f"transformers.pipeline on {model} gives {value}. The folder is not what was scored."
             )
 
 

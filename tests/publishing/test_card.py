@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from hfmm.errors import UserError
 from hfmm.publishing import card
+from hfmm.publishing.publication import Publication
 from hfmm.run_directory import RunDirectory
 
 
@@ -98,3 +100,31 @@ GOOD = "---\nlicense: mit\nlanguage: en\nlibrary_name: transformers\npipeline_ta
 def test_a_card_that_the_hub_would_refuse_is_refused_here(text: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         card.check(text)
+
+
+def test_its_record_and_it_agree_or_it_is_named(finished_run: Path, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(finished_run, run.root, ignore=shutil.ignore_patterns("checkpoints"))
+    card.copy_card(run, "tiny", tmp_path)
+    assert card.refuse_stale(run, "tiny", tmp_path) == [run.model / "README.md", tmp_path / "tiny.md"]
+    copy = tmp_path / "tiny.md"
+    copy.write_text(copy.read_text().replace("# tiny\n", "# much better\n"))
+    with pytest.raises(UserError, match=r"tiny\.md disagrees.*\n- ?# much better\n\+ ?# tiny"):
+        card.refuse_stale(run, "tiny", tmp_path)
+
+
+def test_it_shows_the_data_and_names_the_papers(text: str) -> None:
+    assert "](samples.png)" in text
+    assert "@article{vit," in text and "@article{lora," in text
+
+
+def test_one_that_failed_its_verification_says_so(finished_run: Path) -> None:
+    place = Publication("me/tiny", unverified="The folder is not what was scored.")
+    said = card.render(RunDirectory(finished_run), place)
+    assert "> **Not verified.**" in said and "The folder is not what was scored." in said
+
+
+def test_on_a_branch_its_snippet_and_its_widget_name_the_branch(finished_run: Path) -> None:
+    said = card.render(RunDirectory(finished_run), Publication("me/tiny", "next"))
+    assert 'model = snapshot_download("me/tiny", revision="next")' in said
+    assert "https://huggingface.co/me/tiny/resolve/next/example.png" in said

@@ -1,0 +1,94 @@
+"""The adapter of a run as a repository of its own: it names its base by a Hub id and says how to load both."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCardData
+
+from hfmm.errors import UserError
+from hfmm.publishing import contents
+from hfmm.publishing.contents import Contents
+from hfmm.publishing.publication import Base
+from hfmm.run_directory import RunDirectory
+
+CONFIG, CARD = "adapter_config.json", "README.md"
+TOLERANCE = 1e-4  # merged weights may differ so much from those that were merged in the training process
+
+TEXT = """---
+{metadata}
+---
+
+# {title}: the adapter alone
+
+What training added to [`{base}`](https://huggingface.co/{base}), without it. Merged into it, ready for
+`transformers.pipeline` and with its scores, it is [`{model}`](https://huggingface.co/{model}).
+
+```python
+from peft import PeftModel
+from transformers import AutoConfig, {auto_class}
+
+config = AutoConfig.from_pretrained("{model}")  # labels and sizes are those of the tuned model
+base = {auto_class}.from_pretrained({loaded}, config=config, ignore_mismatched_sizes=True)
+model = PeftModel.from_pretrained(base, "{adapter}")
+```
+"""
+
+
+def adapter_contents(
+    run: RunDirectory, auto_class: str, card: ModelCardData, title: str, ids: tuple[str, str], base: Base
+) -> Contents:
+    """Return the adapter's files; ``ids`` are those of the model's repository and of its own, ``card`` the model's.
+
+    Raises UserError where the run has no adapter.
+    """
+    if not run.adapter.is_dir():
+        raise UserError(
+            f"{run.root} has no adapter: none was trained, or a stage before it changed more than an adapter "
+            "can carry. Publish without --adapter-repo."
+        )
+    model, adapter = ids
+    files = contents.of_folder(run.adapter)
+    settings = json.loads((run.adapter / CONFIG).read_text(encoding="utf-8"))
+    settings |= {"base_model_name_or_path": base.id, "revision": base.revision}
+    files[CONFIG] = contents.of_source(CONFIG, (json.dumps(settings, indent=2) + "\n").encode())
+    loaded = f'"{base.id}"' + (f', revision="{base.revision}"' if base.revision else "")
+    text = TEXT.format(
+        metadata=_metadata(card.to_dict(), base).to_yaml(line_break="\n"),
+        title=title,
+        base=base.id,
+        model=model,
+        adapter=adapter,
+        auto_class=auto_class,
+        loaded=loaded,
+    )
+    files[CARD] = contents.of_source(CARD, text.encode())
+    return files
+
+
+def verify_adapter(job: dict[str, Any], environment: dict[str, str]) -> None:
+    """Prove in a fresh process that base and adapter, each by its Hub id, make the model that was published.
+
+    Raises UserError with the tensor that differs most.
+    """
+    script = str(Path(__file__).with_name("clean_adapter.py"))
+    command = [sys.executable, "-I", script, json.dumps(job)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"The adapter was pushed, and does not load with its base: {reason}")
+    worst = json.loads(done.stdout)
+    if worst["difference"] > TOLERANCE:
+        raise UserError(
+            f"The adapter was pushed, and with its base it is not the model: {worst['tensor']} differs by "
+            f"{worst['difference']:.1e}."
+        )
+
+
+def _metadata(card: dict[str, Any], base: Base) -> ModelCardData:
+    kept = {key: card[key] for key in ("language", "license", "license_name", "license_link", "tags") if key in card}
+    return ModelCardData(**kept, library_name="peft", base_model=base.id, base_model_relation="adapter")

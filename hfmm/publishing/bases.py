@@ -1,0 +1,112 @@
+"""The checkpoints that a run began from, as the Hub has them; an embedded one is published beside the model first."""
+
+from __future__ import annotations
+
+import json
+
+from huggingface_hub import HfApi, ModelCard
+
+from hfmm.errors import UserError
+from hfmm.models.checkpoint import BUILTIN
+from hfmm.provenance import KEYS
+from hfmm.publishing import contents, publication
+from hfmm.publishing.hub_errors import reason
+from hfmm.publishing.lineage import run_of
+from hfmm.publishing.parcel import Parcel
+from hfmm.publishing.patience import patiently
+from hfmm.publishing.publication import Base
+from hfmm.publishing.push import Target, compare, with_manifest
+from hfmm.recipe import Recipe
+from hfmm.resources import CHECKPOINTS
+from hfmm.run_directory import RunDirectory
+
+LICENCE_KEYS = ("license", "license_name", "license_link")
+
+
+def known(recipe: Recipe, run: RunDirectory) -> dict[str, Base]:
+    """Return those bases that are on the Hub already, by the name that the recipe has for them.
+
+    They are Hub ids, at the commit that training began from, and folders of runs that were published.
+    """
+    commits, found = run.read_results().get("bases", {}), {}
+    for checkpoint in _named(recipe):
+        parent = run_of(checkpoint)
+        if parent is not None and parent.published.is_file():
+            place = json.loads(parent.published.read_text(encoding="utf-8"))
+            found[checkpoint] = Base(place["repo"], place["commit"])
+        elif checkpoint in commits:
+            found[checkpoint] = Base(checkpoint, commits[checkpoint])
+    return found
+
+
+def embedded(recipe: Recipe, model: Target) -> dict[str, Parcel]:
+    """Return what is to be published before the model: each embedded checkpoint that its weights come from."""
+    if recipe.model.init == "random":
+        return {}
+    names = [one for one in _named(recipe) if one.startswith(BUILTIN)]
+    owner = model.id.partition("/")[0]
+    return {
+        name: checkpoint_parcel(name, model._replace(id=f"{owner}/{name.removeprefix(BUILTIN)}", branch="main"))
+        for name in names
+    }
+
+
+def checkpoint_parcel(name: str, target: Target) -> Parcel:
+    """Return an embedded checkpoint as a repository; raises UserError for one that there is not."""
+    short = name.removeprefix(BUILTIN)
+    folder = CHECKPOINTS / short
+    if not (folder / "config.json").is_file():
+        raise UserError(f"There is no {name}. `hfmm list` shows the embedded checkpoints.")
+    files = contents.of_folder(folder)
+    card = publication.snippet((folder / "README.md").read_text(encoding="utf-8"), target.id, target.branch)
+    files["README.md"] = contents.of_source("README.md", card.encode())
+    return Parcel(target, with_manifest(files, {"checkpoint": short}), f"{short}, which comes with hfmm")
+
+
+def refuse_foreign(parcel: Parcel) -> None:
+    """Raise UserError where the name that an embedded checkpoint would take is taken by something else."""
+    try:
+        foreign = patiently(lambda: compare(parcel.target, parcel.contents)).foreign
+    except Exception as error:
+        raise UserError(f"{reason(error, parcel.target.id)} Nothing was sent.") from error
+    if foreign:
+        raise UserError(
+            f"The model comes from an embedded checkpoint, which goes into {parcel.target.id} first, and that "
+            f"repository holds {foreign[0]}, which hfmm did not put there. Rename it, or publish under another owner."
+        )
+
+
+def licence(recipe: Recipe, bases: dict[str, Base], stated: str | None) -> dict[str, str]:
+    """Return the card's licence: the one that is stated here, else that of the bases, else the recipe's.
+
+    Raises UserError where the bases have different ones.
+    """
+    if stated is not None:
+        return {"license": stated}
+    found = {checkpoint: _licence_of(checkpoint, bases.get(checkpoint)) for checkpoint in _named(recipe)}
+    licences = {json.dumps(one): one for one in found.values() if one}
+    if len(licences) > 1:
+        told = ", ".join(f"{name} {one['license']}" for name, one in found.items() if one)
+        raise UserError(f"The bases have different licences ({told}). Say with --license under which yours may stand.")
+    return next(iter(licences.values()), {"license": recipe.publish.license})
+
+
+def _licence_of(checkpoint: str, base: Base | None) -> dict[str, str]:
+    if checkpoint.startswith(BUILTIN):
+        data = ModelCard.load(CHECKPOINTS / checkpoint.removeprefix(BUILTIN) / "README.md").data.to_dict()
+    elif base is not None:
+        try:
+            info = patiently(lambda: HfApi().model_info(base.id, revision=base.revision))
+        except Exception as error:
+            raise UserError(
+                f"{reason(error, base.id)} So the licence of the base is unknown; nothing was sent."
+            ) from error
+        data = info.card_data.to_dict() if info.card_data else {}
+    else:
+        return {}
+    return {key: data[key] for key in LICENCE_KEYS if data.get(key)} if data.get("license") else {}
+
+
+def _named(recipe: Recipe) -> list[str]:
+    model = recipe.model.model_dump()
+    return list(dict.fromkeys(model[key] for key in KEYS if model.get(key)))

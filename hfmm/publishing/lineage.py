@@ -1,0 +1,58 @@
+"""What a model comes from, run by run: each starts where another ended, back to a checkpoint that is no run's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from hfmm import recipe as recipes
+from hfmm.models.checkpoint import BUILTIN
+from hfmm.recipe import Recipe
+from hfmm.run_directory import RunDirectory
+
+
+class Ancestor(NamedTuple):
+    """One step of the way."""
+
+    name: str
+    how: str
+
+
+def ancestors(recipe: Recipe) -> list[Ancestor]:
+    """Return the steps from the first checkpoint to this run's own, oldest first."""
+    checkpoint = recipe.model.checkpoint
+    step = Ancestor(recipe.name, _how(recipe))
+    if parent := run_of(checkpoint):
+        return [*ancestors(recipes.load(str(parent.recipe))), step]
+    builtin = checkpoint.startswith(BUILTIN)
+    first = Ancestor(
+        last_part(checkpoint.removeprefix(BUILTIN)) if not _is_id(checkpoint) else checkpoint,
+        "comes with hfmm; its own card tells how it was made" if builtin else "where it began",
+    )
+    return [first, step]
+
+
+def run_of(checkpoint: str) -> RunDirectory | None:
+    """Return the run that wrote a checkpoint's folder; none for what is no run's."""
+    folder = Path(checkpoint).expanduser()
+    run = RunDirectory(folder.parent)
+    return run if folder.name == run.model.name and run.recipe.is_file() else None
+
+
+def last_part(folder: str) -> str:
+    """Return the name of a folder; a run's model/ is known by the run."""
+    path = Path(folder).expanduser().resolve()
+    return path.parent.name if path.name == "model" else path.name
+
+
+def _how(recipe: Recipe) -> str:
+    shape = " from random weights in that shape" if recipe.model.init == "random" else ""
+    stages = ", then ".join(
+        f"{stage.name} ({stage.train if isinstance(stage.train, str) else ', '.join(stage.train)})"
+        for stage in recipe.stages
+    )
+    return f"{recipe.task.name.replace('_', ' ')} on `{recipe.data.builder}`{shape}: {stages}"
+
+
+def _is_id(checkpoint: str) -> bool:
+    return not checkpoint.startswith(BUILTIN) and not Path(checkpoint).expanduser().exists()

@@ -1,0 +1,89 @@
+"""What a card and a recipe say once they have a place on the Hub: the repository's id, its bases, its licence."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from hfmm.models.checkpoint import BUILTIN
+from hfmm.provenance import KEYS
+from hfmm.publishing.lineage import last_part
+
+CHECKPOINTS = ("checkpoint", "text", "language")  # where a recipe's model names what it starts from
+MODEL_LINE = r'^model = ".*$'  # in every snippet
+PIPELINE_IMPORT = "from transformers import pipeline\n"
+
+
+class Base(NamedTuple):
+    """A checkpoint as the Hub has it."""
+
+    id: str
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Where a run is published, and what differs there from what lies on this machine."""
+
+    repo: str
+    branch: str = "main"
+    bases: dict[str, Base] = field(default_factory=dict)  # by the name that the recipe has for them
+    license: dict[str, str] = field(default_factory=dict)  # the keys of the card that tell it
+    unverified: str = ""  # why the proof in a clean process failed, where that was allowed
+
+
+def snippet(text: str, repo: str, branch: str) -> str:
+    """Return a card's snippet with the repository downloaded by its id, so that its example file is there as well."""
+    where = f'"{repo}"' + (f', revision="{branch}"' if branch != "main" else "")
+    line = f"model = snapshot_download({where})  # this repository"
+    text = re.sub(MODEL_LINE, line, text, count=1, flags=re.MULTILINE)
+    return text.replace(PIPELINE_IMPORT, f"from huggingface_hub import snapshot_download\n{PIPELINE_IMPORT}", 1)
+
+
+def recipe_text(text: str, recipe: dict[str, Any], publication: Publication | None) -> str:
+    """Return the recipe as others may read it.
+
+    A folder of this machine is cut down to its last part and marked; a checkpoint that has a place on the Hub is named
+    by it, at the commit that training began from.
+    """
+    bases = publication.bases if publication else {}
+    before, model, after = text.partition("\nmodel:\n")
+    for key in KEYS:
+        source = recipe["model"].get(key)
+        if base := bases.get(source):
+            after = _replaced(after, key, source, base.id)
+            if key == "checkpoint" and base.revision:
+                after = _replaced(after, "revision", recipe["model"]["revision"], base.revision)
+        elif source and is_folder(source):
+            after = _replaced(after, key, source, f"{last_part(source)}  # a local folder")
+    text = before + model + after
+    for data in (recipe["data"], *recipe["elsewhere"]):
+        source = data.get("path")
+        if source and is_folder(source):
+            text = _replaced(text, "path", source, f"{last_part(source)}  # a local folder")
+    return text
+
+
+def base_words(checkpoint: str, publication: Publication | None) -> str:
+    """Return how the card names a checkpoint; a folder by its last part, because its path is nobody's business."""
+    if publication and (base := publication.bases.get(checkpoint)):
+        return f"[`{base.id}`](https://huggingface.co/{base.id})" + (
+            f" at `{base.revision[:8]}`" if base.revision else ""
+        )
+    if checkpoint.startswith(BUILTIN):
+        return f"`{checkpoint.removeprefix(BUILTIN)}`, the small checkpoint that comes with hfmm,"
+    return f"the folder `{last_part(checkpoint)}`" if is_folder(checkpoint) else f"`{checkpoint}`"
+
+
+def is_folder(source: str) -> bool:
+    """Tell whether a checkpoint or dataset lies on this machine."""
+    return Path(source).expanduser().exists()
+
+
+def _replaced(text: str, key: str, old: str | None, new: str) -> str:
+    line = yaml.safe_dump({key: old}, allow_unicode=True, width=10_000).strip()
+    return text.replace(f"  {line}\n", f"  {key}: {new}\n", 1)

@@ -1,0 +1,76 @@
+"""A published recipe run again, and its scores beside the published ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+
+from hfmm import recipe as recipes
+from hfmm.errors import UserError
+from hfmm.progress import Report
+from hfmm.publishing.hub_errors import reason
+from hfmm.publishing.patience import patiently
+from hfmm.publishing.push import MANIFEST
+from hfmm.run import run
+
+FILES = [MANIFEST, "recipe.yaml", "results.json"]
+LOCAL = "# a local folder"
+
+
+def reproduce(repo: str, revision: str | None, out: Path, report: Report) -> Iterator[str]:
+    """Run the recipe of a repository and yield a line for each score, published and again.
+
+    Raises UserError where the repository is not one of hfmm, where its recipe needs what nobody else has, and at the
+    end where the data or a score outside its interval came out.
+    """
+    folder = _published(repo, revision)
+    text = (folder / "recipe.yaml").read_text(encoding="utf-8")
+    if missing := [line.strip() for line in text.splitlines() if line.endswith(LOCAL)]:
+        raise UserError(
+            f"{repo} cannot be reproduced by others: its recipe says `{missing[0]}`, a folder of the machine it was "
+            "trained on. With that folder at hand, put its path into a copy of the recipe and run it."
+        )
+    published = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    again = run(recipes.load(str(folder / "recipe.yaml")), out, resume=out.exists(), report=report).read_results()
+    yield ""
+    if again["data"]["fingerprint"] != published["data"]["fingerprint"]:
+        raise UserError(
+            f"The data came out differently: SHA-256 {again['data']['fingerprint'][:12]}, not "
+            f"{published['data']['fingerprint'][:12]} as published. Its source has changed, or another version of a "
+            "library draws it."
+        )
+    yield f"{'data':<40} the same, SHA-256 {published['data']['fingerprint'][:12]}"
+    outside = []
+    for one, other in _pairs(published["records"], again["records"]):
+        low, high = one["ci95"]
+        exact, inside = one["value"] == other["value"], low <= other["value"] <= high
+        verdict = "exactly" if exact else "within its interval" if inside else "OUTSIDE its interval"
+        outside += [] if exact or inside else [_name(one)]
+        yield f"{_name(one):<40} {one['value']:.4f} published, {other['value']:.4f} again: {verdict}"
+    if outside:
+        raise UserError(f"{repo} was not reproduced: {', '.join(outside)} came out outside the published interval.")
+
+
+def _published(repo: str, revision: str | None) -> Path:
+    try:
+        folder = Path(patiently(lambda: snapshot_download(repo, revision=revision, allow_patterns=FILES)))
+    except Exception as error:
+        raise UserError(reason(error, repo)) from error
+    if lacking := [name for name in FILES if not (folder / name).is_file()]:
+        raise UserError(f"{repo} holds no {lacking[0]}: it was not published by `hfmm publish`.")
+    return folder
+
+
+def _pairs(published: list[dict[str, Any]], again: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the scores of this model, each with its counterpart."""
+    found = {_name(one): one for one in again if not one["condition"]}
+    plain = [one for one in published if not one["condition"]]
+    return [(one, found[_name(one)]) for one in plain if _name(one) in found]
+
+
+def _name(record: dict[str, Any]) -> str:
+    return " ".join(filter(None, (record["metric"], record["group"], record["split"] * (record["split"] != "test"))))

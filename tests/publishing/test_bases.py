@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hfmm import recipe as recipes
+from hfmm.errors import UserError
+from hfmm.provenance import commits, pinned
+from hfmm.publishing import bases, lineage
+from hfmm.publishing.push import MANIFEST, Target
+from hfmm.recipe import Recipe
+from hfmm.run_directory import RunDirectory
+
+TARGET = Target("me/model")
+
+
+def test_an_embedded_checkpoint_goes_to_the_same_owner_first() -> None:
+    parcel = bases.embedded(recipes.load("vit_icons"), TARGET)["builtin:tiny-vit"]
+    assert parcel.target.id == "me/tiny-vit"
+    card = parcel.contents["README.md"].source
+    assert isinstance(card, bytes) and b'snapshot_download("me/tiny-vit")' in card
+    assert json.loads(parcel.contents[MANIFEST].source)["checkpoint"] == "tiny-vit"  # type: ignore[arg-type]
+    assert "model.safetensors" in parcel.contents
+
+
+def test_random_weights_come_from_nowhere() -> None:
+    assert bases.embedded(recipes.load("vit_icons", ["model.init=random"]), TARGET) == {}
+
+
+def test_the_licence_of_the_base_is_inherited_unless_another_is_stated() -> None:
+    recipe = recipes.load("vit_icons", ["publish.license=mit"])
+    assert bases.licence(recipe, {}, None) == {"license": "apache-2.0"}
+    assert bases.licence(recipe, {}, "mit") == {"license": "mit"}
+
+
+def test_a_checkpoint_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UserError, match="There is no builtin:huge"):
+        bases.checkpoint_parcel("builtin:huge", TARGET)
+
+
+@pytest.fixture
+def child_of_a_run(finished_run: Path, tmp_path: Path) -> tuple[Recipe, RunDirectory]:
+    """A recipe that begins where the finished run ended, and that run."""
+    shutil.copytree(finished_run, tmp_path / "first", ignore=shutil.ignore_patterns("checkpoints"))
+    values = yaml.safe_load((finished_run / "recipe.yaml").read_text())
+    values |= {"name": "second", "model": {"checkpoint": str(tmp_path / "first/model")}}
+    (tmp_path / "second.yaml").write_text(yaml.safe_dump(values))
+    return recipes.load(str(tmp_path / "second.yaml")), RunDirectory(tmp_path / "first")
+
+
+def test_a_model_knows_the_runs_before_it(child_of_a_run: tuple[Recipe, RunDirectory], tiny_vit: Path) -> None:
+    names = [one.name for one in lineage.ancestors(child_of_a_run[0])]
+    assert names == [tiny_vit.name, "tiny", "second"]
+    assert (
+        lineage.ancestors(child_of_a_run[0])[1].how
+        == "image classification on `icons`: head (classifier), then full (lora)"
+    )
+
+
+def test_a_run_that_was_published_is_a_base_by_its_id(child_of_a_run: tuple[Recipe, RunDirectory]) -> None:
+    recipe, run = child_of_a_run
+    assert bases.known(recipe, run) == {}
+    run.published.write_text('{"repo": "me/first", "commit": "abc", "tag": "v1"}')
+    assert bases.known(recipe, run) == {recipe.model.checkpoint: bases.Base("me/first", "abc")}
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A Hub id whose config lies in the cache, and the commit that it is of."""
+    commit = "a" * 40
+    snapshot = tmp_path / "models--you--base" / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    monkeypatch.setattr("hfmm.provenance.hf_hub_download", lambda name, file: str(snapshot / file))
+    return commit
+
+
+def test_a_hub_checkpoint_is_pinned_to_the_commit_the_run_begins_with(cached: str) -> None:
+    recipe = recipes.load("vit_icons", ["model.checkpoint=you/base"])
+    begun = pinned(recipe, None)
+    assert begun.model.revision == cached
+    assert commits(begun) == {"you/base": cached}
+
+
+def test_resuming_keeps_the_commit_that_the_run_was_begun_with(cached: str) -> None:
+    recipe = recipes.load("vit_icons", ["model.checkpoint=you/base"])
+    old = recipes.load("vit_icons", ["model.checkpoint=you/base", f"model.revision={'b' * 40}"])
+    assert pinned(recipe, old).model_dump() == old.model_dump()
+
+
+def test_an_embedded_checkpoint_has_no_commit() -> None:
+    recipe = recipes.load("vit_icons")
+    assert pinned(recipe, None) == recipe
+    assert commits(recipe) == {}

@@ -1,0 +1,179 @@
+"""One run is published as a user does it; what it left on the Hub is looked at from all sides."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from huggingface_hub import ModelCard
+
+from tests.publishing.client import client
+from tests.publishing.hub import Hub, serve
+
+REPO, ADAPTER, BASE = "me/tiny", "me/tiny-adapter", "me/tiny-base"
+CANARIES = {"SOME_API_KEY": "sk-canary-0123456789abcdef", "HOSTNAME": "canary-host-42"}
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Published(NamedTuple):
+    hub: Hub
+    run: Path
+    call: Call
+    said: str
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, finished_run: Path, tiny_vit: Path) -> Iterator[Published]:
+    """The finished run, as if its checkpoint had come from the Hub, pushed with its adapter."""
+    folder = tmp_path_factory.mktemp("published")
+    shutil.copytree(finished_run, folder / "run")
+    with serve(Hub(folder / "hub", xet=True)) as hub:
+        with client(hub.environment(), folder / "child") as child:
+            (folder / "base").mkdir()
+            for path in tiny_vit.iterdir():
+                shutil.copyfile(path, folder / "base" / path.name)
+            (folder / "base/README.md").write_text("---\nlicense: mit\n---\n# The base\n")
+            commit = child("push", folder=folder / "base", repo=BASE)["commit"]
+        recipe = folder / "run/recipe.yaml"
+        text = recipe.read_text().replace(f"checkpoint: {tiny_vit}", f"checkpoint: {BASE}")
+        recipe.write_text(text.replace("revision: null", f"revision: {commit}"))
+        results = json.loads((folder / "run/results.json").read_text())
+        (folder / "run/results.json").write_text(json.dumps({**results, "bases": {BASE: commit}}))
+        home = {"HOME": str(folder / "canary-home"), "HF_HOME": str(folder / "canary-home/hf")}
+        environment = {**os.environ, **CANARIES, **home, **hub.environment()}
+
+        def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "hfmm.cli", *map(str, arguments)]
+            return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+        assert call("card", "run").returncode == 0
+        done = call("publish", "run", "--repo", REPO, "--adapter-repo", ADAPTER)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield Published(hub, folder / "run", call, done.stdout)
+
+
+@pytest.fixture(scope="module")
+def there(published: Published) -> dict[str, bytes]:
+    """The files of the repository, but for the weights, which lie in the xet store."""
+    files = published.hub.repositories["models", REPO]
+    entries = files.commits[files.branches["main"]].items()
+    return {path: published.hub.read(entry) for path, entry in entries if entry.content is not None}
+
+
+def test_it_shows_what_it_sends_and_proves_what_arrived(published: Published) -> None:
+    said = published.said
+    assert f"{REPO} (public model, licence mit, base model {BASE})" in said
+    assert re.search(r"model\.safetensors +\d+\.\d kB", said)
+    assert re.search(r"push +me/tiny v1 at [0-9a-f]{8}: pushed", said)
+    assert "downloaded by id: 32 predictions and the card's snippet reproduced" in said
+    assert "base and adapter by their ids make the same weights" in said
+
+
+def test_the_same_run_again_sends_nothing(published: Published) -> None:
+    before = dict(published.hub.repositories["models", REPO].commits)
+    done = published.call("publish", "run", "--repo", REPO, "--adapter-repo", ADAPTER)
+    assert done.stdout.count("was there already, nothing was sent") == 2, done.stdout + done.stderr
+    assert published.hub.repositories["models", REPO].commits == before
+    assert {*published.hub.repositories["models", REPO].tags} == {"v1"}
+
+
+def test_the_card_names_its_base_and_inherits_its_licence(there: dict[str, bytes]) -> None:
+    text = there["README.md"].decode()
+    data = ModelCard(text).data.to_dict()
+    assert (data["base_model"], data["base_model_relation"], data["license"]) == (BASE, "finetune", "mit")
+    assert data["widget"][0]["src"] == f"https://huggingface.co/{REPO}/resolve/main/example.png"
+    assert data["pipeline_tag"] == "image-classification"
+    assert f'snapshot_download("{REPO}")' in text
+    assert f"hfmm reproduce {REPO}" in text
+    assert "@article{vit," in text and "@article{lora," in text
+
+
+def test_recipe_record_and_provenance_lie_beside_it(published: Published, there: dict[str, bytes]) -> None:
+    base = published.hub.repositories["models", BASE]
+    assert f"  revision: {base.branches['main']}\n" in there["recipe.yaml"].decode()
+    assert there["results.json"] == (published.run / "results.json").read_bytes()
+    manifest = json.loads(there["hfmm.json"])
+    assert manifest["data"] == json.loads(there["results.json"])["data"]["fingerprint"]
+    assert manifest["bases"] == [{"id": BASE, "revision": base.branches["main"]}]
+    assert {"model.safetensors", "config.json", "preprocessor_config.json"} <= {*manifest["files"]}
+
+
+def test_nothing_of_this_machine_is_published(published: Published, there: dict[str, bytes]) -> None:
+    secrets = [*CANARIES.values(), published.hub.environment()["HF_TOKEN"], "canary-home", str(published.run.parent)]
+    weights = (published.run / "model/model.safetensors").read_bytes()
+    for name, content in {**there, "weights": weights}.items():
+        assert not [one for one in secrets if one.encode() in content], name
+
+
+def test_the_adapter_names_its_base_by_its_id(published: Published) -> None:
+    repository = published.hub.repositories["models", ADAPTER]
+    files = repository.commits[repository.branches["main"]]
+    settings = json.loads(published.hub.read(files["adapter_config.json"]))
+    assert settings["base_model_name_or_path"] == BASE
+    data = ModelCard(published.hub.read(files["README.md"]).decode()).data.to_dict()
+    assert (data["base_model_relation"], data["library_name"], data["license"]) == ("adapter", "peft", "mit")
+
+
+def test_anyone_can_predict_by_id(published: Published) -> None:
+    done = published.call("predict", REPO, "run/model/example.png")
+    assert len(json.loads(done.stdout)["prediction"]) == 3, done.stderr
+
+
+def test_anyone_can_reproduce_it_by_id(published: Published) -> None:
+    done = published.call("reproduce", REPO, "--out", "again")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"data +the same, SHA-256", done.stdout)
+    assert re.search(r"accuracy +\S+ published, \S+ again: exactly", done.stdout)
+
+
+def test_a_dry_run_sends_nothing_and_an_embedded_checkpoint_goes_first(published: Published, tmp_path: Path) -> None:
+    shutil.copytree(published.run, tmp_path / "run")
+    recipe = tmp_path / "run/recipe.yaml"
+    text = re.sub("revision: .*", "revision: null", recipe.read_text())
+    recipe.write_text(text.replace(f"checkpoint: {BASE}", "checkpoint: builtin:tiny-vit"))
+    assert published.call("card", tmp_path / "run").returncode == 0
+    before = {*published.hub.repositories}
+    done = published.call("publish", tmp_path / "run", "--repo", "me/other", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    first, second = (done.stdout.index(name) for name in ("me/tiny-vit (public", "me/other (public"))
+    assert first < second
+    assert "me/other (public model, licence apache-2.0, base model me/tiny-vit)" in done.stdout
+    assert "Nothing was sent: this was a dry run." in done.stdout
+    assert {*published.hub.repositories} == before
+
+
+def test_a_dataset_is_pushed_and_read_by_its_id(published: Published) -> None:
+    small = [word for pair in ("train=20", "validation=5", "test=6", "size=32") for word in ("--set", pair)]
+    command = ["data", "icons", "--out", "icons", *small, "--push", "me/icons"]
+    for _ in range(2):  # the second time it finds what the first left
+        done = published.call(*command)
+        assert done.returncode == 0, done.stderr
+    assert "was there already" in done.stdout
+    files = published.hub.repositories["datasets", "me/icons"]
+    assert len(files.commits) == 2
+    code = 'from datasets import load_dataset; print({k: len(v) for k, v in load_dataset("me/icons").items()})'
+    environment = {**os.environ, **published.hub.environment(), "HF_HOME": str(published.run.parent / "reader")}
+    read = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert read.stdout.strip() == "{'train': 20, 'validation': 5, 'test': 6}", read.stderr
+
+
+def test_a_metric_is_a_space_that_evaluate_loads(published: Published) -> None:
+    done = published.call("publish", "metric:wer", "--repo", "me/word_errors")
+    assert done.returncode == 0, done.stderr
+    files = published.hub.files("me/word_errors", kind="spaces")
+    assert {"word_errors.py", "quotients.py", "transcripts.py", "app.py", "requirements.txt"} <= {*files}
+    assert b"rapidfuzz" in files["requirements.txt"]
+
+
+@pytest.mark.parametrize("name", ["tiny", "me/tiny/v1", "../tiny", "me/../x"])
+def test_a_name_that_is_none_is_refused(fails: Callable[..., str], name: str) -> None:
+    assert "owner/name" in fails("publish", "run", "--repo", name)
