@@ -1,16 +1,17 @@
-"""Where answers stand in a conversation: in its text, and among the tokens that a model reads."""
+"""Where answers stand in a conversation, in its text and among the tokens that a model reads; how they are learnt."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from jinja2 import TemplateError
 
-from hfmm.data.messages import Message, answers
+from hfmm.data.messages import Message, answers, conversation
 from hfmm.errors import UserError
+from hfmm.metrics.answers import normal
 from hfmm.tasks import UNLABELLED
 
 Span = tuple[int, int]  # characters, from the first to after the last
@@ -47,13 +48,15 @@ def spans(processor: Any, messages: Sequence[Message]) -> tuple[str, list[Span]]
 
 def _written(processor: Any, messages: Sequence[Message], **more: Any) -> str:
     try:
-        text: str = processor.apply_chat_template(list(messages), **more)
+        text: str = processor.apply_chat_template(list(messages), tokenize=False, **more)
     except TemplateError as error:
         raise UserError(f"the model's chat template does not take this conversation: {error}") from error
     return text
 
 
-def labels(ids: Any, offsets: Any, places: Sequence[Sequence[Span]], grown: Sequence[Sequence[Grown]]) -> Any:
+def labels(
+    ids: Any, offsets: Any, places: Sequence[Sequence[Span]], grown: Sequence[Sequence[Grown]] | None = None
+) -> Any:
     """Return the tokens of the answers, and `UNLABELLED` at all others, (rows, length).
 
     ``offsets`` (rows, length, 2) are the characters of each token, in a text whose pictures have grown as ``grown``
@@ -62,7 +65,7 @@ def labels(ids: Any, offsets: Any, places: Sequence[Sequence[Span]], grown: Sequ
     import torch
 
     found = torch.full_like(ids, UNLABELLED)
-    for row, (own, pictures) in enumerate(zip(places, grown, strict=True)):
+    for row, (own, pictures) in enumerate(zip(places, grown or [()] * len(places), strict=True)):
         for span in own:
             start, end = (char + _gained(char, pictures) for char in span)
             inside = (offsets[row, :, 0] < end) & (offsets[row, :, 1] > start)
@@ -76,11 +79,66 @@ def _gained(char: int, pictures: Sequence[Grown]) -> int:
     return before[-1]["new_span"][1] - before[-1]["span"][1] if before else 0
 
 
-def shown(processor: Any, ids: Sequence[int], labels: Sequence[int]) -> str:
-    """Return a row of a batch as text, what is learnt of it in «», a picture's image tokens counted."""
-    token = processor.image_token
+def shown(tokenizer: Any, batch: Mapping[str, Any], image_token: str | None = None) -> str:
+    """Return the first row of a batch as text, what is learnt of it in «», a picture's image tokens counted."""
     text = ""
-    for learnt, run in groupby(zip(ids, labels, strict=True), key=lambda pair: pair[1] != UNLABELLED):
-        said = processor.tokenizer.decode([one for one, _ in run])
+    pairs = zip(batch["input_ids"][0].tolist(), batch["labels"][0].tolist(), strict=True)
+    for learnt, run in groupby(pairs, key=lambda pair: pair[1] != UNLABELLED):
+        said = tokenizer.decode([one for one, _ in run])
         text += f"«{said}»" if learnt else said
-    return re.sub(f"(?:{re.escape(token)}){{2,}}", lambda run: f"{token} x {len(run[0]) // len(token)}", text)
+    if image_token is None:
+        return text
+    several = f"(?:{re.escape(image_token)}){{2,}}"
+    return re.sub(several, lambda run: f"{image_token} x {len(run[0]) // len(image_token)}", text)
+
+
+def num_items(batch: Mapping[str, Any]) -> int:
+    """Return the number of tokens that have a label."""
+    return int((batch["labels"][:, 1:] != UNLABELLED).sum())
+
+
+def loss(model: Any, batch: Mapping[str, Any], items: Any) -> Any:
+    """Return the cross-entropy of a batch in nats, summed over its answers' tokens and divided by ``items``.
+
+    Logits are computed nowhere else: with a large vocabulary all of them cost more than the model's layers.
+    """
+    from torch.nn import functional
+
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    following = batch["labels"][:, 1:]
+    learnt = following != UNLABELLED
+    logits = model(**inputs, logits_to_keep=functional.pad(learnt, (0, 1)), use_cache=False).logits
+    return functional.cross_entropy(logits.float(), following[learnt], reduction="sum") / items
+
+
+def questions(messages: list[Message]) -> list[list[Message]]:
+    """Return the chat up to each of its questions that is to be answered: the last, where that has no answer yet."""
+    if messages[-1]["role"] == "user":
+        return [messages]
+    return [messages[:place] for place, message in enumerate(messages) if message["role"] == "assistant"]
+
+
+def answered(
+    chats: Sequence[list[Message]], answer: Callable[[list[list[Message]]], list[str]]
+) -> list[dict[str, list[str]]]:
+    """Return what ``answer`` says to each question of each chat, asked after the turns that the data has before it."""
+    asked = [questions(chat) for chat in chats]
+    said: list[list[str]] = [[] for _ in chats]
+    # The last questions of all rows make one batch: it is the one that the pipeline is asked to repeat.
+    for back in range(1, max(map(len, asked)) + 1):
+        places = [place for place, own in enumerate(asked) if len(own) >= back]
+        for place, text in zip(places, answer([asked[place][-back] for place in places]), strict=True):
+            said[place].insert(0, text)
+    return [{"prediction": texts} for texts in said]
+
+
+def reference(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row's answers, and what the data tells of the questions: their kinds, and the sentence at issue."""
+    told = ("kinds", "text", "verb", "error")
+    return {"answers": answers(conversation(row)), **{name: row[name] for name in told if name in row}}
+
+
+def wrong(predictions: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Tell of each row whether an answer is wrong, case and final punctuation aside."""
+    pairs = zip(predictions, references, strict=True)
+    return [list(map(normal, one["prediction"])) != list(map(normal, true["answers"])) for one, true in pairs]
