@@ -33,7 +33,10 @@ DESCRIPTION = (
 class Options(Strict):
     """What `data: {builder: conversations}` takes."""
 
-    content: Literal["questions", "captions"] = Field("questions", description="captions: one a picture, to align with")
+    content: Literal["questions", "captions", "both"] = Field(
+        "questions",
+        description="captions: one a picture, to align with; both: questions, and each training row ends with one",
+    )
     pictures: Pictures = "both"
     complements: bool = Field(True, description="false: sentences end with the verb, and 64 pixels suffice")
     turns: int = Field(3, ge=1, le=len(NAMING), description="questions a conversation, at most")
@@ -77,7 +80,10 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
         topic = choices[turn(options.seed, split, index, len(choices))]
         rng = np.random.default_rng([options.seed, SPLITS.index(split), 2, index])
         one = shown(topic, options.seed, split, index, options.hold_out == "cell", options.complements, rng)
-        exchanges = [about(one, kind, rng) for kind in kinds(topic, one, options.turns, rng)]
+        asked = kinds(topic, one, options.turns, rng)
+        if options.content == "both" and split == "train":
+            asked.append("caption")
+        exchanges = [about(one, kind, rng) for kind in asked]
         sources: list[Split] = [split] if options.hold_out == "font" else list(SPLITS)
         font = str(rng.choice([name for source in sources for name in icons.FONTS[source]]))
         if topic.picture == "icon":

@@ -44,7 +44,7 @@ DESCRIPTION = (
 class Options(Strict):
     """What `data: {builder: exercises}` takes."""
 
-    turns: int = Field(4, ge=1, le=4, description="questions a conversation, at most")
+    turns: int = Field(4, ge=1, le=4, description="questions a conversation, where so many can be asked together")
     captions: float = Field(0.1, ge=0, le=1, description="share of the rows in which a picture is described")
     outside: float = Field(0.3, ge=0, le=1, description="share of training rows with none of the 20 verbs")
     train: int = Field(40_000, ge=1)
@@ -82,7 +82,7 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
             choices = captions if rng.random() < options.captions else questions
             topic = choices[turn(options.seed, split, index, len(choices))]
             one = shown(topic, options.seed, split, index, held_out=True, complements=rng.random() < 0.5, rng=rng)
-            asked = kinds(topic, one, options.turns, rng)
+            asked = kinds(topic, one, options.turns, rng, fewest=options.turns)
             error = topic.mistake if topic.mistake and topic.wrong else ""
         exchanges = [about(one, kind, rng) for kind in asked]
         first = one.printed or icon_in_words(one.cell)
@@ -108,7 +108,7 @@ def _outside(options: Options, rng: np.random.Generator) -> tuple[Shown, list[Qu
     if not says_its_tense(cell, text):
         return Shown(cell, Sentence(text, "", cell), text), ["transcribe"]
     pool: tuple[QuestionKind, ...] = (*OUTSIDE_NAMING, "transcribe")
-    chosen = {pool[place] for place in rng.permutation(len(pool))[: int(rng.integers(1, options.turns + 1))]}
+    chosen = {pool[place] for place in rng.permutation(len(pool))[: options.turns]}
     return Shown(cell, Sentence(text, "", cell), text), [kind for kind in pool if kind in chosen]
 
 

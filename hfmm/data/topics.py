@@ -65,13 +65,16 @@ def shown(
     return Shown(cell, sentence, sentence.text)
 
 
-def kinds(topic: Topic, about: Shown, turns: int, rng: np.random.Generator) -> list[QuestionKind]:
-    """Return the kinds of a conversation's questions, ``turns`` at most, in the order in which they are asked."""
+def kinds(topic: Topic, about: Shown, turns: int, rng: np.random.Generator, fewest: int = 1) -> list[QuestionKind]:
+    """Return the kinds of a conversation's questions in the order in which they are asked.
+
+    They are ``fewest`` to ``turns`` of those that can be asked together.
+    """
     pool = next((pool for pool in (NAMING, MARKING) if topic.kind in pool), (topic.kind,))
     if topic.kind in NAMING and about.sentence:
         pool = tuple(kind for kind in NAMING if askable(about.sentence, kind))
     found = [topic.kind]
-    count = int(rng.integers(1, turns + 1))
+    count = int(rng.integers(fewest, turns + 1))
     for place in rng.permutation(len(pool)):
         kind = pool[place]
         twice = kind in found or (kind in WHOLE and not set(found).isdisjoint(WHOLE))

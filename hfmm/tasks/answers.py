@@ -1,17 +1,16 @@
-"""Where answers stand in a conversation, in its text and among the tokens that a model reads; how they are learnt."""
+"""Where answers stand in a conversation: in its text, and among the tokens that a model reads."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from jinja2 import TemplateError
 
-from hfmm.data.messages import Message, answers, conversation
+from hfmm.data.messages import Message, answers
 from hfmm.errors import UserError
-from hfmm.metrics.answers import normal
 from hfmm.tasks import UNLABELLED
 
 Span = tuple[int, int]  # characters, from the first to after the last
@@ -90,55 +89,3 @@ def shown(tokenizer: Any, batch: Mapping[str, Any], image_token: str | None = No
         return text
     several = f"(?:{re.escape(image_token)}){{2,}}"
     return re.sub(several, lambda run: f"{image_token} x {len(run[0]) // len(image_token)}", text)
-
-
-def num_items(batch: Mapping[str, Any]) -> int:
-    """Return the number of tokens that have a label."""
-    return int((batch["labels"][:, 1:] != UNLABELLED).sum())
-
-
-def loss(model: Any, batch: Mapping[str, Any], items: Any) -> Any:
-    """Return the cross-entropy of a batch in nats, summed over its answers' tokens and divided by ``items``.
-
-    Logits are computed nowhere else: with a large vocabulary all of them cost more than the model's layers.
-    """
-    from torch.nn import functional
-
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
-    following = batch["labels"][:, 1:]
-    learnt = following != UNLABELLED
-    logits = model(**inputs, logits_to_keep=functional.pad(learnt, (0, 1)), use_cache=False).logits
-    return functional.cross_entropy(logits.float(), following[learnt], reduction="sum") / items
-
-
-def questions(messages: list[Message]) -> list[list[Message]]:
-    """Return the chat up to each of its questions that is to be answered: the last, where that has no answer yet."""
-    if messages[-1]["role"] == "user":
-        return [messages]
-    return [messages[:place] for place, message in enumerate(messages) if message["role"] == "assistant"]
-
-
-def answered(
-    chats: Sequence[list[Message]], answer: Callable[[list[list[Message]]], list[str]]
-) -> list[dict[str, list[str]]]:
-    """Return what ``answer`` says to each question of each chat, asked after the turns that the data has before it."""
-    asked = [questions(chat) for chat in chats]
-    said: list[list[str]] = [[] for _ in chats]
-    # The last questions of all rows make one batch: it is the one that the pipeline is asked to repeat.
-    for back in range(1, max(map(len, asked)) + 1):
-        places = [place for place, own in enumerate(asked) if len(own) >= back]
-        for place, text in zip(places, answer([asked[place][-back] for place in places]), strict=True):
-            said[place].insert(0, text)
-    return [{"prediction": texts} for texts in said]
-
-
-def reference(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row's answers, and what the data tells of the questions: their kinds, and the sentence at issue."""
-    told = ("kinds", "text", "verb", "error")
-    return {"answers": answers(conversation(row)), **{name: row[name] for name in told if name in row}}
-
-
-def wrong(predictions: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Tell of each row whether an answer is wrong, case and final punctuation aside."""
-    pairs = zip(predictions, references, strict=True)
-    return [list(map(normal, one["prediction"])) != list(map(normal, true["answers"])) for one, true in pairs]

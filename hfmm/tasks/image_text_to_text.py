@@ -15,7 +15,8 @@ from hfmm.data.images import decode, decode_rows, encode
 from hfmm.data.messages import answers, conversation
 from hfmm.errors import UserError
 from hfmm.strict import Strict
-from hfmm.tasks.answers import answered, labels, loss, num_items, questions, reference, shown, spans, wrong
+from hfmm.tasks.answering import answered, ends_answered, loss, num_items, questions, reference, surprise, wrong
+from hfmm.tasks.answers import labels, shown, spans
 from hfmm.tasks.speaker import Chat, Speaker
 
 Row = Mapping[str, Any]
@@ -63,7 +64,7 @@ class Task:
         def check(row: Row) -> None:
             messages, images = conversation(row), row["images"]
             count = len(answers(messages))
-            if messages[-1]["role"] != "assistant":
+            if not ends_answered(messages):
                 raise UserError(f"message {len(messages)}, its last, is a question without an answer")
             kinds = row.get("kinds")
             if kinds is not None and len(kinds) != count:
@@ -119,14 +120,20 @@ class Task:
         return {}
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
-        """Yield the answers to the questions of each row, or to its last, where that has no answer yet."""
+        """Yield the answers to the questions of each row, or to its last, where that has no answer yet.
+
+        Where the data has the answers, with the ``nats`` by which they surprise the model and their ``tokens``.
+        """
         iterator = iter(rows)
         while chunk := list(islice(iterator, batch_size)):
-            yield from answered([_chat(row) for row in chunk], lambda chats: self.speaker.answer(model, chats))
+            chats = [_chat(row) for row in chunk]
+            said = answered(chats, lambda asked: self.speaker.answer(model, asked))
+            known = surprise(model, self.collate(chunk)) if all(map(ends_answered, chats)) else [{}] * len(chunk)
+            yield from ({**one, **more} for one, more in zip(said, known, strict=True))
 
-    def for_metrics(self, predictions: Sequence[Row]) -> list[list[str]]:
-        """Return the answers."""
-        return [one["prediction"] for one in predictions]
+    def for_metrics(self, predictions: Sequence[Row]) -> Sequence[Row]:
+        """Return the answers with what was noted beside them."""
+        return predictions
 
     def notes(self, predictions: Sequence[Row]) -> dict[str, float]:
         """Note nothing."""

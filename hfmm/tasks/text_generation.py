@@ -13,7 +13,8 @@ from datasets import Features
 from hfmm.data.messages import Message, answers, conversation, words
 from hfmm.errors import UserError
 from hfmm.strict import Strict
-from hfmm.tasks.answers import answered, labels, loss, num_items, questions, reference, shown, spans, wrong
+from hfmm.tasks.answering import answered, ends_answered, loss, num_items, questions, reference, surprise, wrong
+from hfmm.tasks.answers import labels, shown, spans
 
 Row = Mapping[str, Any]
 
@@ -59,7 +60,7 @@ class Task:
         def check(row: Row) -> None:
             messages = _chat(row)
             answers(messages)
-            if messages[-1]["role"] != "assistant":
+            if not ends_answered(messages):
                 raise UserError(f"message {len(messages)}, its last, is a question without an answer")
             text, _ = spans(processor, messages)
             tokens = len(processor(text, add_special_tokens=False)["input_ids"])
@@ -111,10 +112,16 @@ class Task:
         return {}
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
-        """Yield the answers to the questions of each row, or to its last, where that has no answer yet."""
+        """Yield the answers to the questions of each row, or to its last, where that has no answer yet.
+
+        Where the data has the answers, with the ``nats`` by which they surprise the model and their ``tokens``.
+        """
         iterator = iter(rows)
         while chunk := list(islice(iterator, batch_size)):
-            yield from answered([_chat(row) for row in chunk], lambda chats: self._say(model, chats))
+            chats = [_chat(row) for row in chunk]
+            said = answered(chats, lambda asked: self._say(model, asked))
+            known = surprise(model, self.collate(chunk)) if all(map(ends_answered, chats)) else [{}] * len(chunk)
+            yield from ({**one, **more} for one, more in zip(said, known, strict=True))
 
     def _say(self, model: Any, chats: list[list[Message]]) -> list[str]:
         import torch
@@ -126,9 +133,9 @@ class Task:
         said = self.tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         return [text.strip() for text in said]
 
-    def for_metrics(self, predictions: Sequence[Row]) -> list[list[str]]:
-        """Return the answers."""
-        return [one["prediction"] for one in predictions]
+    def for_metrics(self, predictions: Sequence[Row]) -> Sequence[Row]:
+        """Return the answers with what was noted beside them."""
+        return predictions
 
     def notes(self, predictions: Sequence[Row]) -> dict[str, float]:
         """Note nothing."""

@@ -144,6 +144,13 @@ def test_captions_are_one_a_picture_and_true(tmp_path: Path) -> None:
         assert caption == (captions(Cell(*row["group"].split("/")))[0] if row["picture"] == "icon" else row["text"])
 
 
+def test_training_rows_can_end_with_a_caption_that_test_rows_do_not_have(tmp_path: Path, data: DatasetDict) -> None:
+    both = build(tmp_path, content="both")
+    assert all(row["kinds"][-1] == "caption" for row in both["train"])
+    assert [row["kinds"][:-1] for row in both["train"]] == data["train"]["kinds"][:]
+    assert both["test"]["messages"][:] == data["test"]["messages"][:]
+
+
 @pytest.mark.parametrize(("pictures", "shown"), [("icons", {"icon"}), ("pages", {"page"})])
 def test_pictures_can_be_of_one_sort(tmp_path: Path, pictures: str, shown: set[str]) -> None:
     assert set(build(tmp_path, pictures=pictures)["train"]["picture"][:]) == shown
