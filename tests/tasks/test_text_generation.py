@@ -88,10 +88,10 @@ def test_each_question_is_asked_after_the_turns_of_the_data(task: Task, model: A
 
 def test_the_surprise_of_each_true_answer_adds_up_to_the_loss(task: Task, model: Any) -> None:
     rows = list(task.predict(model, ROWS, 2))
-    for one, row in zip(rows, ROWS, strict=True):
-        batch = task.collate([row])
+    for one, asked in zip(rows, ROWS, strict=True):
+        batch = task.collate([asked])
         assert sum(one["tokens"]) == task.num_items(batch)
-        assert sum(one["nats"]) == pytest.approx(float(task.loss(model, batch, 1)), rel=1e-4)
+        assert sum(one["nats"]) == pytest.approx(float(task.loss(model, batch, 1).detach()), rel=1e-4)
         assert len(one["nats"]) == len(one["prediction"])
     alone = next(task.predict(model, [row(0, TALK[:1])], 1))
     assert rows[1]["nats"][0] == pytest.approx(alone["nats"][0], rel=1e-4)
@@ -156,7 +156,7 @@ def test_a_model_without_a_chat_template_is_refused(tiny_llama: Path) -> None:
 RECIPE = """
 name: speaker
 task: text_generation
-data: {{builder: exercises, train: 16, validation: 4, test: 40}}
+data: {{builder: exercises, turns: 1, train: 16, validation: 4, test: 40}}
 model: {{checkpoint: {checkpoint}, max_new_tokens: 8}}
 stages:
   - {{name: lora, train: lora, epochs: 1, learning_rate: 1.0e-2, batch_size: 8}}
