@@ -78,7 +78,7 @@ def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
         probe = parts.find("probes", name, "CONDITION", "probes")
         records += _records(
             recipe,
-            task.for_metrics(probe.predict(recipe, task, data)),
+            task.for_metrics(probe.predict(recipe, task, model, data)),
             references,
             groups,
             getattr(probe, "WEIGHTS", ""),

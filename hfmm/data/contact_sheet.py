@@ -1,4 +1,4 @@
-"""A dataset at a glance: the first rows of every split, pictures as they are, sounds as they look."""
+"""A dataset at a glance: the first rows of every split, pictures and texts as they are, sounds as they look."""
 
 from __future__ import annotations
 
@@ -54,8 +54,13 @@ def has_sound(rows: Dataset) -> bool:
 
 
 def has_conversations(rows: Dataset) -> bool:
-    """Tell whether rows are chats about their pictures."""
+    """Tell whether rows are chats."""
     return "messages" in rows.features
+
+
+def has_pictures(rows: Dataset) -> bool:
+    """Tell whether rows are about pictures."""
+    return not {"image", "images"}.isdisjoint(rows.features)
 
 
 def _words(rows: Dataset, index: int, lines: int) -> str:
@@ -72,5 +77,10 @@ def _tile(rows: Dataset, index: int) -> Pillow.Image:
     if has_sound(rows):
         return picture_of(audio.decode(rows[index]["audio"]), TILE, TILE)
     row = rows[index]
+    if not has_pictures(rows):
+        tile = Pillow.new("RGB", (TILE, TILE), "white")
+        lines = textwrap.wrap(row["text"], LETTERS - 2)
+        ImageDraw.Draw(tile).text((2, 2), "\n".join(lines), fill="black", font=drawing.font("DejaVuSerif", 11))
+        return tile
     picture = row["images"][0] if has_conversations(rows) else row["image"]
     return images.decode(picture).resize((TILE, TILE), Pillow.Resampling.BICUBIC)

@@ -11,7 +11,7 @@ import soundfile
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, List
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from hfmm.data.contact_sheet import caption, has_conversations, has_sound
+from hfmm.data.contact_sheet import caption, has_conversations, has_pictures, has_sound
 from hfmm.data.images import decode
 from hfmm.data.stored import read_bytes
 from hfmm.data.voices import VOICES
@@ -41,6 +41,15 @@ print(*(image.size for image in row["images"]))
 for message in row["messages"]:
     print(message["role"], message["content"])"""
 
+CHATS_SNIPPET = """from datasets import load_dataset
+
+data = load_dataset("{name}")  # this repository: its Hub id, or the folder it was downloaded to
+for message in data["train"][0]["messages"]:
+    print(message["role"], message["content"])"""
+
+TEXTS_ORIGIN = """The sentences are made from patterns and lists of words, not collected: a model that answers has
+shown nothing about what people write. They are licensed as above."""
+
 PICTURES_ORIGIN = """The pictures are drawn, not photographed: a model that reads them has shown
 nothing about photographs. The fonts are open (DejaVu, STIX, Computer Modern and their licences);
 the pictures themselves are licensed as above."""
@@ -56,9 +65,10 @@ hesitate and talk over noise. The clips are licensed as above, the voices that s
 def dataset_card(data: DatasetDict, name: str, command: str, description: str) -> DatasetCard:
     """Return the README.md of a dataset that ``command`` made."""
     train = data["train"]
-    sounds, chats = has_sound(train), has_conversations(train)
+    sounds, chats, pictures = has_sound(train), has_conversations(train), has_pictures(train)
     tasks = {
-        "image-text-to-text": chats,
+        "image-text-to-text": chats and pictures,
+        "text-generation": chats,
         "automatic-speech-recognition": sounds,
         "image-classification": "label" in train.features,
         "zero-shot-image-classification": True,
@@ -72,7 +82,9 @@ def dataset_card(data: DatasetDict, name: str, command: str, description: str) -
         tags=["synthetic", "grammar", "hfmm"],
     )
     columns = "\n".join(f"| `{column}` | {_describe(feature)} |" for column, feature in train.features.items())
-    snippet = SOUNDS_SNIPPET if sounds else CONVERSATIONS_SNIPPET if chats else PICTURES_SNIPPET
+    about_pictures = CONVERSATIONS_SNIPPET if chats else PICTURES_SNIPPET
+    snippet = SOUNDS_SNIPPET if sounds else about_pictures if pictures else CHATS_SNIPPET
+    origin = SOUNDS_ORIGIN.format(voices=_voices(data)) if sounds else PICTURES_ORIGIN if pictures else TEXTS_ORIGIN
     text = f"""---
 {metadata.to_yaml()}
 ---
@@ -107,7 +119,7 @@ def dataset_card(data: DatasetDict, name: str, command: str, description: str) -
 
 ## How it was made
 
-`{command}` with hfmm. {SOUNDS_ORIGIN.format(voices=_voices(data)) if sounds else PICTURES_ORIGIN}
+`{command}` with hfmm. {origin}
 """
     return DatasetCard(text)
 
@@ -116,8 +128,8 @@ def _first_row(rows: Dataset) -> str:
     """Return what the snippet prints."""
     row = rows[0]
     if has_conversations(rows):
-        sizes = " ".join(str(decode(image).size) for image in row["images"])
-        return "\n".join([sizes, *(f"{message['role']} {message['content']}" for message in row["messages"])])
+        sizes = [" ".join(str(decode(image).size) for image in row["images"])] if has_pictures(rows) else []
+        return "\n".join([*sizes, *(f"{message['role']} {message['content']}" for message in row["messages"])])
     return f"{caption(rows, 0)} {_seconds(row['audio']) if has_sound(rows) else decode(row['image']).size}"
 
 
@@ -165,7 +177,7 @@ def _held_out(data: DatasetDict) -> str:
 def _questions(data: DatasetDict) -> str:
     """Return the table of how many questions of each kind are asked, and of how many pictures have which error."""
     lines = []
-    for column, title in (("kinds", "questions"), ("error", "pictures with an error")):
+    for column, title in (("kinds", "questions"), ("error", "rows with an error")):
         if column in data["train"].column_names:
             counts = {split: Counter(_flat(rows[column][:])) for split, rows in data.items()}
             names = sorted({name for one in counts.values() for name in one if name})

@@ -16,10 +16,10 @@ def conversation(row: Mapping[str, Any]) -> list[Message]:
     """Return the ``messages`` of a row, each content a list of ``{"type": "image"}`` and ``{"type": "text", "text"}``.
 
     A content may come as plain text; where none marks the place of a picture, all of them come first in the first
-    question, as in TRL. Raises UserError for an unknown role, for messages that do not take turns, and for more or
-    fewer ``images`` than places.
+    question, as in TRL. A row without ``images`` has none. Raises UserError for an unknown role, for messages that do
+    not take turns, and for more or fewer ``images`` than places.
     """
-    messages, images = row["messages"], row["images"]
+    messages, images = row["messages"], row.get("images", ())
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise UserError("its messages are no list of messages, or an empty one")
     if not isinstance(images, Sequence):
@@ -42,18 +42,26 @@ def conversation(row: Mapping[str, Any]) -> list[Message]:
 def answers(messages: Sequence[Message]) -> list[str]:
     """Return what the assistant says, message by message; raises UserError where it says nothing.
 
-    ``messages`` are those that `conversation` returns.
+    ``messages`` are those that `conversation` returns, or the same with plain texts for contents.
     """
     found = []
     for number, message in enumerate(messages, 1):
         if message["role"] == "assistant":
-            text = "".join(part["text"] for part in message["content"] if part["type"] == "text")
+            text = words(message)
             if not text.strip():
                 raise UserError(f"message {number}, an answer, is empty: there is nothing to learn from it")
             found.append(text)
     if not found:
         raise UserError("no message is by the assistant: there is no answer to learn")
     return found
+
+
+def words(message: Message) -> str:
+    """Return the text of a message, its pictures left out."""
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
 
 
 def _message(number: int, message: Any) -> Message:

@@ -112,6 +112,13 @@ def outside_sentences() -> tuple[tuple[Cell, str], ...]:
     return tuple((cell, text) for text, cell in found.items())
 
 
+def says_its_tense(cell: Cell, text: str) -> bool:
+    """Tell whether a sentence holds one verb, in a form of one tense: not *wants to jump*, not *I cut the bread*."""
+    if cell.tense == "infinitive":
+        return any(f" {modal} {cell.lemma}" in text for modal in _MODALS)
+    return cell.tense == "future" or _inflected(cell.lemma, "past", cell.person) != cell.lemma
+
+
 def _sentences(cell: Cell, rng: Random) -> Iterator[str]:
     complements = [(*_PLACES, *_MANNERS, *[""] * 8)] if cell.lemma in INTRANSITIVE else []
     complements += [_THINGS] if cell.lemma in WITH_THING else []

@@ -6,7 +6,7 @@ further, so this one imports nothing beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -14,6 +14,7 @@ import evaluate
 import numpy as np
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
+Given = Sequence[str] | Mapping[str, Any]  # a row's answers, or a record that has them as its ``prediction``
 
 
 def normal(text: str) -> str:
@@ -22,13 +23,13 @@ def normal(text: str) -> str:
 
 
 def by_kind(
-    predictions: Sequence[Sequence[str]], references: Sequence[dict[str, Any]], score: Callable[[str, str], float]
+    predictions: Sequence[Given], references: Sequence[dict[str, Any]], score: Callable[[str, str], float]
 ) -> Statistics:
     """Return, for each kind of question, the scores of each row's answers summed and the number of those questions.
 
-    A row may hold several questions: a prediction is the list of its answers, a reference their true ``answers`` and,
-    where they are known, their ``kinds``. The slice "" counts every question. Raises ValueError where answers are
-    missing, with the row.
+    A row may hold several questions: a prediction is the list of its answers, or a record that has it; a reference
+    their true ``answers`` and, where they are known, their ``kinds``. The slice "" counts every question. Raises
+    ValueError where answers are missing, with the row.
     """
     slices: Statistics = {"": (np.zeros(len(references)), np.zeros(len(references)))}
     for row, given, true, kind in questions(predictions, references):
@@ -40,7 +41,7 @@ def by_kind(
 
 
 def questions(
-    predictions: Sequence[Sequence[str]], references: Sequence[dict[str, Any]]
+    predictions: Sequence[Given], references: Sequence[dict[str, Any]]
 ) -> Iterator[tuple[int, str, str, str]]:
     """Yield the row, the answer given, the true answer and the kind ("" where unknown) of every question.
 
@@ -48,13 +49,14 @@ def questions(
     """
     if len(predictions) != len(references):
         raise ValueError(f"{len(predictions)} predictions for {len(references)} references")
-    for row, (given, reference) in enumerate(zip(predictions, references, strict=True)):
+    for row, (one, reference) in enumerate(zip(predictions, references, strict=True)):
+        given = one["prediction"] if isinstance(one, Mapping) else one
         true = reference["answers"]
         kinds = reference.get("kinds") or [""] * len(true)
         if not len(given) == len(true) == len(kinds):
             raise ValueError(f"row {row} has {len(given)} answers given, {len(true)} true ones and {len(kinds)} kinds")
-        for one in zip(given, true, kinds, strict=True):
-            yield row, *one
+        for asked in zip(given, true, kinds, strict=True):
+            yield row, *asked
 
 
 def face(description: str) -> evaluate.MetricInfo:

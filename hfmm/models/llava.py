@@ -141,12 +141,4 @@ def head(model: Any) -> list[str]:
 
 def lora_targets(model: Any) -> list[str]:
     """Return the names of all linear modules of the language model (all-linear adapts best: arXiv:2305.14314)."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
-    inside = {id(module) for module in model.get_decoder().modules()}
-    return sorted(
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and id(module) in inside
-    )
+    return language_model.linear_modules(model, model.get_decoder())

@@ -17,7 +17,7 @@ WEIGHTS = "base"
 BATCH_SIZE = 32
 
 
-def predict(recipe: Recipe, task: TaskProtocol, data: DatasetDict) -> list[dict[str, Any]]:
+def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, data: DatasetDict) -> list[dict[str, Any]]:
     """Return one prediction for each row of the test split, by the weights and the processor of the checkpoint."""
     model, processor = models.untouched(recipe, data["train"].features, task.auto_class)
     model.eval()

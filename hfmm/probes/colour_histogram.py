@@ -1,15 +1,17 @@
 """Softmax regression on 64-bin colour histograms of the training pictures: what colour alone gives away.
 
 Where texts are compared it is told which of them are right for which training rows, so that text->text comes free.
+Where questions are answered it is told their kind, and says the likeliest answer to that kind in training.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 
 from hfmm.data.images import decode
 from hfmm.data.labels import positions_by_attribute
@@ -22,17 +24,23 @@ EVERYWHERE = 1e-3  # so that a text that no training row has still has an embedd
 SIDE = 32  # pictures are reduced to this many pixels a side before counting
 
 
-def predict(recipe: Recipe, task: TaskProtocol, data: DatasetDict) -> list[dict[str, Any]]:
+def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, data: DatasetDict) -> list[dict[str, Any]]:
     """Fit on the training split and return one prediction for each row of the test split.
 
     For a task of embeddings these are the probabilities of the training groups, and a text's embedding says in which
     of them it is right.
     """
     known = references(task, data["train"])
-    train, test = (_features(data[split]["image"][:], split) for split in ("train", "test"))
+    train, test = (_features(_pictures(data[split]), split) for split in ("train", "test"))
     if isinstance(known[0], dict):
-        return _embeddings(known, references(task, data["test"]), train, test)
+        by_form = _answers if "answers" in known[0] else _embeddings
+        return by_form(known, references(task, data["test"]), train, test)
     return _labels(known, train, test)
+
+
+def _pictures(rows: Dataset) -> list[Any]:
+    """Return the picture of each row, the first where it has several."""
+    return [own[0] for own in rows["images"][:]] if "images" in rows.column_names else list(rows["image"][:])
 
 
 def _labels(references: list[list[str]], train: np.ndarray, test: np.ndarray) -> list[dict[str, Any]]:
@@ -72,6 +80,37 @@ def _embeddings(
         {"image": image, "text": embed(row["text"]), "class": embed(row["class"])}
         for image, row in zip(shares, asked, strict=True)
     ]
+
+
+def _answers(
+    references: list[dict[str, Any]], asked: list[dict[str, Any]], train: np.ndarray, test: np.ndarray
+) -> list[dict[str, Any]]:
+    found = [{"prediction": [""] * len(row["answers"])} for row in asked]
+    known, questions = (_by_kind(rows) for rows in (references, asked))
+    for kind, places in questions.items():
+        answers = [references[row]["answers"][at] for row, at in known.get(kind, ())]
+        frequent = [answer for answer, count in Counter(answers).items() if count > 1]
+        taught = [
+            (row, answer)
+            for (row, _), answer in zip(known.get(kind, ()), answers, strict=True)
+            if answer in set(frequent)
+        ]
+        if taught:
+            targets = np.array([frequent.index(answer) for _, answer in taught])
+            rows = [row for row, _ in places]
+            best = _softmax_regression(train[[row for row, _ in taught]], targets, len(frequent), test[rows]).argmax(-1)
+            for (row, at), choice in zip(places, best, strict=True):
+                found[row]["prediction"][at] = frequent[choice]
+    return found
+
+
+def _by_kind(rows: list[dict[str, Any]]) -> dict[str, list[tuple[int, int]]]:
+    """Return row and place in the row of the questions of each kind."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for row, one in enumerate(rows):
+        for at, kind in enumerate(one.get("kinds") or [""] * len(one["answers"])):
+            found.setdefault(kind, []).append((row, at))
+    return found
 
 
 def _features(images: Iterable[Any], split: str) -> np.ndarray:

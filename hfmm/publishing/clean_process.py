@@ -20,7 +20,7 @@ def main(folder: Path) -> None:
     """Predict the inputs, then run the snippet."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     loaded = pipeline(job["task"], model=job["model"], revision=job["revision"])
-    readers: dict[str, Callable[[Path], Any]] = {"audio": _sound, "image": Image.open, "chat": _chat}
+    readers: dict[str, Callable[[Path], Any]] = {"audio": _sound, "image": Image.open, "chat": _chat, "text": _chat}
     inputs = [readers[job["medium"]](folder / name) for name in job["inputs"]]
     outputs = loaded(inputs, batch_size=job["batch_size"], **job["arguments"])
     (folder / "outputs.json").write_text(json.dumps(outputs), encoding="utf-8")

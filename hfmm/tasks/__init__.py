@@ -31,7 +31,7 @@ class TaskProtocol(Protocol):
     Options: ClassVar[type[BaseModel]]  # what the recipe's `task` takes besides the name
     auto_class: ClassVar[str]
     pipeline_tag: ClassVar[str]
-    medium: ClassVar[Literal["image", "audio", "chat"]]  # what the pipeline is given
+    medium: ClassVar[Literal["image", "audio", "chat", "text"]]  # what the pipeline is given
     columns: ClassVar[tuple[str, ...]]
     answers: ClassVar[tuple[str, ...]]  # the columns that `reference` reads, as far as the data has them
     draws: ClassVar[bool]  # what a batch makes of a row is drawn anew in each epoch

@@ -47,13 +47,15 @@ def spans(processor: Any, messages: Sequence[Message]) -> tuple[str, list[Span]]
 
 def _written(processor: Any, messages: Sequence[Message], **more: Any) -> str:
     try:
-        text: str = processor.apply_chat_template(list(messages), **more)
+        text: str = processor.apply_chat_template(list(messages), tokenize=False, **more)
     except TemplateError as error:
         raise UserError(f"the model's chat template does not take this conversation: {error}") from error
     return text
 
 
-def labels(ids: Any, offsets: Any, places: Sequence[Sequence[Span]], grown: Sequence[Sequence[Grown]]) -> Any:
+def labels(
+    ids: Any, offsets: Any, places: Sequence[Sequence[Span]], grown: Sequence[Sequence[Grown]] | None = None
+) -> Any:
     """Return the tokens of the answers, and `UNLABELLED` at all others, (rows, length).
 
     ``offsets`` (rows, length, 2) are the characters of each token, in a text whose pictures have grown as ``grown``
@@ -62,7 +64,7 @@ def labels(ids: Any, offsets: Any, places: Sequence[Sequence[Span]], grown: Sequ
     import torch
 
     found = torch.full_like(ids, UNLABELLED)
-    for row, (own, pictures) in enumerate(zip(places, grown, strict=True)):
+    for row, (own, pictures) in enumerate(zip(places, grown or [()] * len(places), strict=True)):
         for span in own:
             start, end = (char + _gained(char, pictures) for char in span)
             inside = (offsets[row, :, 0] < end) & (offsets[row, :, 1] > start)
@@ -76,11 +78,14 @@ def _gained(char: int, pictures: Sequence[Grown]) -> int:
     return before[-1]["new_span"][1] - before[-1]["span"][1] if before else 0
 
 
-def shown(processor: Any, ids: Sequence[int], labels: Sequence[int]) -> str:
-    """Return a row of a batch as text, what is learnt of it in «», a picture's image tokens counted."""
-    token = processor.image_token
+def shown(tokenizer: Any, batch: Mapping[str, Any], image_token: str | None = None) -> str:
+    """Return the first row of a batch as text, what is learnt of it in «», a picture's image tokens counted."""
     text = ""
-    for learnt, run in groupby(zip(ids, labels, strict=True), key=lambda pair: pair[1] != UNLABELLED):
-        said = processor.tokenizer.decode([one for one, _ in run])
+    pairs = zip(batch["input_ids"][0].tolist(), batch["labels"][0].tolist(), strict=True)
+    for learnt, run in groupby(pairs, key=lambda pair: pair[1] != UNLABELLED):
+        said = tokenizer.decode([one for one, _ in run])
         text += f"«{said}»" if learnt else said
-    return re.sub(f"(?:{re.escape(token)}){{2,}}", lambda run: f"{token} x {len(run[0]) // len(token)}", text)
+    if image_token is None:
+        return text
+    several = f"(?:{re.escape(image_token)}){{2,}}"
+    return re.sub(several, lambda run: f"{image_token} x {len(run[0]) // len(image_token)}", text)

@@ -14,9 +14,8 @@ from datasets import Features
 from hfmm.data.images import decode, decode_rows, encode
 from hfmm.data.messages import answers, conversation
 from hfmm.errors import UserError
-from hfmm.metrics.answers import normal
 from hfmm.strict import Strict
-from hfmm.tasks import UNLABELLED
+from hfmm.tasks.answering import answered, ends_answered, loss, num_items, questions, reference, surprise, wrong
 from hfmm.tasks.answers import labels, shown, spans
 from hfmm.tasks.speaker import Chat, Speaker
 
@@ -65,7 +64,7 @@ class Task:
         def check(row: Row) -> None:
             messages, images = conversation(row), row["images"]
             count = len(answers(messages))
-            if messages[-1]["role"] != "assistant":
+            if not ends_answered(messages):
                 raise UserError(f"message {len(messages)}, its last, is a question without an answer")
             kinds = row.get("kinds")
             if kinds is not None and len(kinds) != count:
@@ -93,8 +92,7 @@ class Task:
 
     def reference(self, row: Row) -> dict[str, Any]:
         """Return the answers, and what the data tells of the questions: their kinds, and the sentence at issue."""
-        told = ("kinds", "text", "verb", "error")
-        return {"answers": answers(conversation(row)), **{name: row[name] for name in told if name in row}}
+        return reference(row)
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return ``input_ids`` and what else the model reads, and ``labels`` (rows, length): the tokens of answers."""
@@ -107,47 +105,35 @@ class Task:
 
     def taught(self, row: Row) -> str:
         """Return the row as the model reads it, what it learns of that in «»."""
-        batch = self.collate([row])
-        return shown(self.processor, batch["input_ids"][0].tolist(), batch["labels"][0].tolist())
+        return shown(self.processor.tokenizer, self.collate([row]), self.processor.image_token)
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
         """Return the number of tokens that have a label."""
-        return int((batch["labels"][:, 1:] != UNLABELLED).sum())
+        return num_items(batch)
 
     def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
-        """Return the cross-entropy of the batch in nats, summed over its answers' tokens and divided by ``num_items``.
-
-        Logits are computed nowhere else: with a large vocabulary all of them cost more than the model's layers.
-        """
-        from torch.nn import functional
-
-        inputs = {name: value for name, value in batch.items() if name != "labels"}
-        following = batch["labels"][:, 1:]
-        learnt = following != UNLABELLED
-        logits = model(**inputs, logits_to_keep=functional.pad(learnt, (0, 1)), use_cache=False).logits
-        return functional.cross_entropy(logits.float(), following[learnt], reduction="sum") / num_items
+        """Return the cross-entropy of the batch's answers, divided by ``num_items``."""
+        return loss(model, batch, num_items)
 
     def after_step(self, model: Any) -> dict[str, float]:
         """Do nothing: any weights will do."""
         return {}
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
-        """Yield the answers to the questions of each row, or to its last, where that has no answer yet."""
+        """Yield the answers to the questions of each row, or to its last, where that has no answer yet.
+
+        Where the data has the answers, with the ``nats`` by which they surprise the model and their ``tokens``.
+        """
         iterator = iter(rows)
         while chunk := list(islice(iterator, batch_size)):
-            asked = [_questions(_chat(row)) for row in chunk]
-            said: list[list[str]] = [[] for _ in chunk]
-            # The last questions of all rows make one batch: it is the one that the pipeline is asked to repeat.
-            for back in range(1, max(map(len, asked)) + 1):
-                places = [place for place, chats in enumerate(asked) if len(chats) >= back]
-                answered = self.speaker.answer(model, [asked[place][-back] for place in places])
-                for place, text in zip(places, answered, strict=True):
-                    said[place].insert(0, text)
-            yield from ({"prediction": texts} for texts in said)
+            chats = [_chat(row) for row in chunk]
+            said = answered(chats, lambda asked: self.speaker.answer(model, asked))
+            known = surprise(model, self.collate(chunk)) if all(map(ends_answered, chats)) else [{}] * len(chunk)
+            yield from ({**one, **more} for one, more in zip(said, known, strict=True))
 
-    def for_metrics(self, predictions: Sequence[Row]) -> list[list[str]]:
-        """Return the answers."""
-        return [one["prediction"] for one in predictions]
+    def for_metrics(self, predictions: Sequence[Row]) -> Sequence[Row]:
+        """Return the answers with what was noted beside them."""
+        return predictions
 
     def notes(self, predictions: Sequence[Row]) -> dict[str, float]:
         """Note nothing."""
@@ -155,14 +141,13 @@ class Task:
 
     def wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
         """Tell of each row whether an answer is wrong, case and final punctuation aside."""
-        pairs = zip(predictions, references, strict=True)
-        return [list(map(normal, one["prediction"])) != list(map(normal, true["answers"])) for one, true in pairs]
+        return wrong(predictions, references)
 
     @staticmethod
     def to_stored(row: Row) -> bytes:
         """Return the chat up to its last question as the pipeline takes it: JSON, pictures as PNG inside."""
         images = iter(row["images"])
-        messages = _questions(conversation(row))[-1]
+        messages = questions(conversation(row))[-1]
         for part in (part for message in messages for part in message["content"] if part["type"] == "image"):
             part["url"] = PNG + base64.b64encode(encode(decode(next(images)))["bytes"]).decode()
         return json.dumps(messages, ensure_ascii=False).encode()
@@ -232,13 +217,6 @@ def _chat(row: Row) -> Chat:
     for part in (part for message in messages for part in message["content"] if part["type"] == "image"):
         part["image"] = next(pictures)
     return messages
-
-
-def _questions(messages: Chat) -> list[Chat]:
-    """Return the chat up to each of its questions that is to be answered."""
-    if messages[-1]["role"] == "user":
-        return [messages]
-    return [messages[:place] for place, message in enumerate(messages) if message["role"] == "assistant"]
 
 
 def _numbered(name: str, number: int) -> str:

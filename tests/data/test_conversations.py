@@ -11,11 +11,11 @@ import pytest
 from datasets import DatasetDict, Image, List, load_dataset
 
 from hfmm.data import conversations, fingerprint, folder, synthesis, undecoded
-from hfmm.data.conversations import MARKING, NAMING
 from hfmm.data.export import export
 from hfmm.data.icons import FONTS
 from hfmm.data.images import decode
 from hfmm.data.messages import answers, conversation
+from hfmm.data.topics import MARKING, NAMING, topics
 from hfmm.grammar import Cell, captions, parse, surface_form
 from hfmm.grammar.mistakes import MISTAKE_KINDS, mistakes
 from hfmm.grammar.questions import PERSON_NAMES, WHOLE
@@ -81,10 +81,9 @@ def test_no_answer_gives_a_later_one_away(rows: list[dict[str, Any]]) -> None:
 
 
 def test_every_kind_of_either_picture_leads_equally_often(data: DatasetDict) -> None:
-    options = conversations.Options(turns=1)
-    topics = [(one.picture, one.kind) for one in conversations._topics(options)]
+    drawn = [(one.picture, one.kind) for one in topics(captions=False, pictures="both")]
     expected = [("icon", kind) for kind in NAMING] + [("page", kind) for kind in (*NAMING, *MARKING)]
-    assert Counter(topics) == dict.fromkeys(expected, 8)
+    assert Counter(drawn) == dict.fromkeys(expected, 8)
     assert Counter(data["test"]["picture"][:]) == {"icon": 64, "page": 112}
 
 
@@ -143,6 +142,13 @@ def test_captions_are_one_a_picture_and_true(tmp_path: Path) -> None:
         (caption,) = answers(conversation(row))
         assert row["kinds"] == ["caption"]
         assert caption == (captions(Cell(*row["group"].split("/")))[0] if row["picture"] == "icon" else row["text"])
+
+
+def test_training_rows_can_end_with_a_caption_that_test_rows_do_not_have(tmp_path: Path, data: DatasetDict) -> None:
+    both = build(tmp_path, content="both")
+    assert all(row["kinds"][-1] == "caption" for row in both["train"])
+    assert [row["kinds"][:-1] for row in both["train"]] == data["train"]["kinds"][:]
+    assert both["test"]["messages"][:] == data["test"]["messages"][:]
 
 
 @pytest.mark.parametrize(("pictures", "shown"), [("icons", {"icon"}), ("pages", {"page"})])

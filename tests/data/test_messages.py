@@ -98,3 +98,12 @@ def test_answers_are_what_the_assistant_says() -> None:
 def test_an_answer_that_teaches_nothing_is_named(chat: list[Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         answers(conversation(row(*chat)))
+
+
+def test_a_row_without_a_column_of_images_has_none() -> None:
+    plain = [{"role": "user", "content": "She go.\nRight?"}, {"role": "assistant", "content": "no"}]
+    assert conversation({"messages": plain}) == [
+        message("user", text("She go.\nRight?")),
+        message("assistant", text("no")),
+    ]
+    assert answers(plain) == ["no"]

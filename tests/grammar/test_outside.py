@@ -2,8 +2,8 @@ import re
 from collections import Counter
 from string import ascii_lowercase
 
-from hfmm.grammar import CELLS, LEMMAS, parse, surface_form
-from hfmm.grammar.outside import OUTSIDE_TENSES, outside_sentences
+from hfmm.grammar import CELLS, LEMMAS, Cell, parse, surface_form
+from hfmm.grammar.outside import OUTSIDE_TENSES, outside_sentences, says_its_tense
 
 
 def words(text: str) -> list[str]:
@@ -44,3 +44,11 @@ def test_the_verb_group_is_read_back_as_the_cell_it_says() -> None:
         if cell.tense != "infinitive" and cell not in {one[:3] for one in parse(text)}:
             missed.append((cell, text))
     assert len(missed) < 0.25 * len(outside_sentences()[::40]), missed[:20]
+
+
+def test_a_sentence_of_two_verbs_or_of_a_form_of_two_tenses_does_not_say_its_tense() -> None:
+    assert says_its_tense(Cell("jump", "infinitive", "1sg"), "I can jump.")
+    assert not says_its_tense(Cell("jump", "infinitive", "1sg"), "I want to jump.")
+    assert not says_its_tense(Cell("cut", "present", "1sg"), "I cut the rope.")
+    assert says_its_tense(Cell("cut", "future", "1sg"), "I will cut the rope.")
+    assert says_its_tense(Cell("jump", "past", "3sg"), "He jumped.")

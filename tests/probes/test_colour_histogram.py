@@ -15,7 +15,7 @@ def test_colour_tells_the_tense_and_nothing_else(tmp_path: Path) -> None:
     names = label_names(data["train"].features)
     config = SimpleNamespace(id2label=dict(enumerate(names)), problem_type="multi_label_classification")
     task = Task(config, None, Task.Options())
-    predictions = colour_histogram.predict(None, task, data)  # type: ignore[arg-type]
+    predictions = colour_histogram.predict(None, task, None, data)  # type: ignore[arg-type]
     pairs = [(one["prediction"], task.reference(row)) for one, row in zip(predictions, data["test"], strict=True)]
     lemma, tense, person = (sum(said[at] == true[at] for said, true in pairs) / len(pairs) for at in range(3))
     assert tense > 0.85
@@ -29,7 +29,7 @@ def test_for_embeddings_it_answers_with_the_training_groups_and_finds_the_tense(
     options = icons.Options(train=300, validation=1, test=120, hold_out="row", size=32)
     data = undecoded(icons.build(options, tmp_path))
     task = contrastive.Task(SimpleNamespace(model_type="clip"), None, contrastive.Task.Options())
-    predictions = colour_histogram.predict(None, task, data)  # type: ignore[arg-type]
+    predictions = colour_histogram.predict(None, task, None, data)  # type: ignore[arg-type]
     groups = sorted(set(data["train"]["group"][:]))
     said = [groups[int(one["image"].argmax())].split("/") for one in predictions]
     true = [row["group"].split("/") for row in data["test"]]

@@ -1,0 +1,53 @@
+"""Character error rate of what was to be copied from a picture: characters to replace, insert or delete, as a share.
+
+Case and punctuation do not count. Loadable by path, ``evaluate.load("transcription.py")``, with no network and without
+hfmm; ``answers.py``, ``quotients.py`` and ``transcripts.py`` lie beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import evaluate
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from .answers import face, questions
+from .quotients import scores
+from .transcripts import light
+
+GREATER_IS_BETTER = False
+PLAIN = "characters wrong, missing or too many for each one to be copied"  # what the slice "" is, for people
+
+KIND = "transcribe"  # the kind of the questions that count
+
+Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def statistics(predictions: list[list[str]], references: list[dict[str, Any]]) -> Statistics:
+    """Return, as the slice "", edits and characters of each row, whose quotient of sums is the rate.
+
+    A prediction is the list of a row's answers; a reference gives the true ``answers`` and their ``kinds``, of which
+    `KIND` counts. Without such questions there is no slice. Raises ValueError where answers are missing.
+    """
+    edits, characters = np.zeros(len(references)), np.zeros(len(references))
+    for row, given, true, kind in questions(predictions, references):
+        if kind == KIND:
+            edits[row] += Levenshtein.distance(light(given), light(true))
+            characters[row] += len(light(true))
+    return {"": (edits, characters)} if characters.any() else {}
+
+
+def is_share(group: str) -> bool:
+    """Tell whether a slice is a share of 1, which reads best in percent: it is."""
+    return True
+
+
+class Transcription(evaluate.Metric):
+    """The `evaluate` face of `statistics`."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return face(__doc__ or "")
+
+    def _compute(self, predictions: list[list[str]], references: list[dict[str, Any]]) -> dict[str, float]:
+        return scores("transcription", statistics(predictions, references))

@@ -1,0 +1,74 @@
+"""The family of causal language models: anything that `AutoModelForCausalLM` loads and that has a chat template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasets import Features
+from pydantic import Field
+
+from hfmm.models import language_model
+from hfmm.models.checkpoint import KEY, refuse_missing, unavailable, weights
+from hfmm.recipe import Model
+from hfmm.strict import Strict
+
+AUTO_CLASS = "AutoModelForCausalLM"
+
+
+class Options(Strict):
+    """What `model` takes for this family."""
+
+    max_new_tokens: int = Field(
+        64, ge=1, description="of an answer; saved with the model, so that it stops there whoever asks it"
+    )
+
+
+def supported(auto_class: str) -> set[str]:
+    """Return the model types that this family loads under an Auto class."""
+    if auto_class != AUTO_CLASS:
+        return set()
+    from transformers.models.auto import modeling_auto
+
+    return set(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+
+
+def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
+    """Return the config and the tokenizer of a checkpoint; raises UserError when it has none."""
+    import transformers
+
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=spec.revision)
+    except (OSError, ValueError, ImportError) as error:
+        raise unavailable(spec, error) from error
+    language_model.pad_left(tokenizer)
+    return config, tokenizer
+
+
+def load(
+    source: str, spec: Model, config: Any, options: Options, features: Features, auto_class: str
+) -> tuple[Any, Any]:
+    """Return the model in fp32, which answers greedily and briefly, and its tokenizer.
+
+    Raises UserError when the checkpoint lacks tensors.
+    """
+    import transformers
+
+    kind = getattr(transformers, auto_class)
+    _, tokenizer = processor(source, spec, config, options)
+    if spec.init == "random":
+        model = kind.from_config(config, dtype="float32").eval()
+    else:
+        model, info = weights(kind, source, spec)
+        refuse_missing(info["missing_keys"], model, spec)
+    model.generation_config = language_model.generation(spec, KEY, tokenizer, options.max_new_tokens)
+    return model, tokenizer
+
+
+def head(model: Any) -> list[str]:
+    """Return nothing: a language model is tuned to what its own head says."""
+    return []
+
+
+def lora_targets(model: Any) -> list[str]:
+    """Return the names of all linear modules but the head (all-linear adapts best: arXiv:2305.14314)."""
+    return language_model.linear_modules(model, model.base_model)

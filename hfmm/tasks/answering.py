@@ -1,0 +1,89 @@
+"""How answers are learnt, asked for and judged, whatever the model reads beside the words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hfmm.data.messages import Message, answers, conversation
+from hfmm.metrics.answers import normal
+from hfmm.tasks import UNLABELLED
+
+
+def num_items(batch: Mapping[str, Any]) -> int:
+    """Return the number of tokens that have a label."""
+    return int((batch["labels"][:, 1:] != UNLABELLED).sum())
+
+
+def loss(model: Any, batch: Mapping[str, Any], items: Any) -> Any:
+    """Return the cross-entropy of a batch in nats, summed over its answers' tokens and divided by ``items``.
+
+    Logits are computed nowhere else: with a large vocabulary all of them cost more than the model's layers.
+    """
+    from torch.nn import functional
+
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    following = batch["labels"][:, 1:]
+    learnt = following != UNLABELLED
+    logits = model(**inputs, logits_to_keep=functional.pad(learnt, (0, 1)), use_cache=False).logits
+    return functional.cross_entropy(logits.float(), following[learnt], reduction="sum") / items
+
+
+def surprise(model: Any, batch: Mapping[str, Any]) -> list[dict[str, list[float]]]:
+    """Return, for each row, the ``nats`` by which each true answer surprises the model, and their ``tokens``."""
+    import torch
+    from torch.nn import functional
+
+    following = batch["labels"][:, 1:]
+    learnt = following != UNLABELLED
+    begins = learnt & ~functional.pad(learnt, (1, 0))[:, :-1]
+    places = torch.stack([learnt.nonzero()[:, 0], begins.cumsum(1)[learnt] - 1], 1).tolist()
+    inputs = {name: value.to(model.device) for name, value in batch.items() if name != "labels"}
+    with torch.inference_mode():
+        keep = functional.pad(learnt, (0, 1)).to(model.device)
+        logits = model(**inputs, logits_to_keep=keep, use_cache=False).logits.float().cpu()
+    nats = functional.cross_entropy(logits, following[learnt], reduction="none").tolist()
+    counts = begins.sum(1).tolist()
+    found = [{"nats": [0.0] * count, "tokens": [0.0] * count} for count in counts]
+    for (row, answer), one in zip(places, nats, strict=True):
+        found[row]["nats"][answer] += one
+        found[row]["tokens"][answer] += 1
+    return found
+
+
+def ends_answered(messages: list[Message]) -> bool:
+    """Tell whether the last question of a chat has its answer."""
+    return bool(messages[-1]["role"] == "assistant")
+
+
+def questions(messages: list[Message]) -> list[list[Message]]:
+    """Return the chat up to each of its questions that is to be answered: the last, where that has no answer yet."""
+    if not ends_answered(messages):
+        return [messages]
+    return [messages[:place] for place, message in enumerate(messages) if message["role"] == "assistant"]
+
+
+def answered(
+    chats: Sequence[list[Message]], answer: Callable[[list[list[Message]]], list[str]]
+) -> list[dict[str, list[str]]]:
+    """Return what ``answer`` says to each question of each chat, asked after the turns that the data has before it."""
+    asked = [questions(chat) for chat in chats]
+    said: list[list[str]] = [[] for _ in chats]
+    # The last questions of all rows make one batch: it is the one that the pipeline is asked to repeat.
+    for back in range(1, max(map(len, asked)) + 1):
+        places = [place for place, own in enumerate(asked) if len(own) >= back]
+        for place, text in zip(places, answer([asked[place][-back] for place in places]), strict=True):
+            said[place].insert(0, text)
+    return [{"prediction": texts} for texts in said]
+
+
+def reference(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row's answers, and what the data tells of the questions: their kinds, and the sentence at issue."""
+    told = ("kinds", "text", "verb", "error")
+    return {"answers": answers(conversation(row)), **{name: row[name] for name in told if name in row}}
+
+
+def wrong(predictions: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Tell of each row whether an answer is wrong, case and final punctuation aside."""
+    pairs = zip(predictions, references, strict=True)
+    return [list(map(normal, one["prediction"])) != list(map(normal, true["answers"])) for one, true in pairs]

@@ -1,0 +1,202 @@
+"""Conversations in words: a language model is asked, and learns what it should have said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from datasets import Features
+
+from hfmm.data.messages import Message, answers, conversation, words
+from hfmm.errors import UserError
+from hfmm.strict import Strict
+from hfmm.tasks.answering import answered, ends_answered, loss, num_items, questions, reference, surprise, wrong
+from hfmm.tasks.answers import labels, shown, spans
+
+Row = Mapping[str, Any]
+
+SAMPLING = "do_sample=False"  # the pipeline draws at random unless it is told not to
+
+
+class Task:
+    """Cross-entropy over the tokens of the answers, each token of a step weighing the same.
+
+    All answers of a conversation train. Each of its questions is predicted by itself, asked after the turns that stand
+    before it in the data, the assistant's included: a wrong answer does not spoil the next.
+    """
+
+    auto_class = "AutoModelForCausalLM"
+    pipeline_tag = "text-generation"
+    medium = "text"
+    columns = ("id", "messages", "group")
+    answers = ("messages", "kinds", "text", "verb", "error")
+    draws = False
+    joint = False
+    texts = ("What is the base form of the verb?",)
+    passes = 1
+
+    class Options(Strict):
+        """This task has no options of its own."""
+
+    def __init__(self, config: Any, processor: Any, options: Options) -> None:
+        self.options, self.tokenizer = options, processor
+
+    @staticmethod
+    def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
+        """Return what raises UserError for a conversation that cannot be read whole or has nothing to learn.
+
+        Raises UserError itself for a model without a chat template.
+        """
+        if not processor.chat_template:
+            raise UserError(
+                "model.checkpoint: the model has no chat template, so nothing says how a question is put to it. Choose "
+                "a checkpoint that was tuned to conversations, or put a chat_template.jinja into its folder."
+            )
+        longest = getattr(config, "max_position_embeddings", None)
+
+        def check(row: Row) -> None:
+            messages = _chat(row)
+            answers(messages)
+            if not ends_answered(messages):
+                raise UserError(f"message {len(messages)}, its last, is a question without an answer")
+            text, _ = spans(processor, messages)
+            tokens = len(processor(text, add_special_tokens=False)["input_ids"])
+            if longest and tokens > longest:
+                raise UserError(f"it has {tokens} tokens, and the model reads {longest}: shorten it")
+
+        return check
+
+    @staticmethod
+    def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
+        """Return a row for each question about the text in one file."""
+        about = Path(path).read_text(encoding="utf-8").strip()
+        chats = [[{"role": "user", "content": f"{about}\n{text}"}] for text in texts]
+        return [{"id": path, "messages": chat, "group": path} for chat in chats]
+
+    def reference(self, row: Row) -> dict[str, Any]:
+        """Return the answers, and what the data tells of the questions: their kinds, and the sentence at issue."""
+        return reference(row)
+
+    def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return ``input_ids``, ``attention_mask`` and ``labels`` (rows, length): the tokens of the answers."""
+        written = [spans(self.tokenizer, _chat(row)) for row in rows]
+        batch = self._read([text for text, _ in written], "right", return_offsets_mapping=True)
+        offsets = batch.pop("offset_mapping")
+        return {**batch, "labels": labels(batch["input_ids"], offsets, [places for _, places in written])}
+
+    def _read(self, texts: list[str], padding_side: str, **more: Any) -> dict[str, Any]:
+        """Return the batch of texts that a chat template wrote; ``more`` is what else the tokenizer is to return."""
+        return dict(
+            self.tokenizer(
+                texts, padding=True, padding_side=padding_side, add_special_tokens=False, return_tensors="pt", **more
+            )
+        )
+
+    def taught(self, row: Row) -> str:
+        """Return the row as the model reads it, what it learns of that in «»."""
+        return shown(self.tokenizer, self.collate([row]))
+
+    def num_items(self, batch: Mapping[str, Any]) -> int:
+        """Return the number of tokens that have a label."""
+        return num_items(batch)
+
+    def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
+        """Return the cross-entropy of the batch's answers, divided by ``num_items``."""
+        return loss(model, batch, num_items)
+
+    def after_step(self, model: Any) -> dict[str, float]:
+        """Do nothing: any weights will do."""
+        return {}
+
+    def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
+        """Yield the answers to the questions of each row, or to its last, where that has no answer yet.
+
+        Where the data has the answers, with the ``nats`` by which they surprise the model and their ``tokens``.
+        """
+        iterator = iter(rows)
+        while chunk := list(islice(iterator, batch_size)):
+            chats = [_chat(row) for row in chunk]
+            said = answered(chats, lambda asked: self._say(model, asked))
+            known = surprise(model, self.collate(chunk)) if all(map(ends_answered, chats)) else [{}] * len(chunk)
+            yield from ({**one, **more} for one, more in zip(said, known, strict=True))
+
+    def _say(self, model: Any, chats: list[list[Message]]) -> list[str]:
+        import torch
+
+        texts = [self.tokenizer.apply_chat_template(one, add_generation_prompt=True, tokenize=False) for one in chats]
+        inputs = {name: value.to(model.device) for name, value in self._read(texts, "left").items()}
+        with torch.inference_mode():
+            ids = model.generate(**inputs)
+        said = self.tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return [text.strip() for text in said]
+
+    def for_metrics(self, predictions: Sequence[Row]) -> Sequence[Row]:
+        """Return the answers with what was noted beside them."""
+        return predictions
+
+    def notes(self, predictions: Sequence[Row]) -> dict[str, float]:
+        """Note nothing."""
+        return {}
+
+    def wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
+        """Tell of each row whether an answer is wrong, case and final punctuation aside."""
+        return wrong(predictions, references)
+
+    @staticmethod
+    def to_stored(row: Row) -> bytes:
+        """Return the chat up to its last question as the pipeline takes it, in JSON."""
+        return json.dumps(questions(_chat(row))[-1], ensure_ascii=False).encode()
+
+    @staticmethod
+    def from_stored(stored: bytes) -> Row:
+        """Return the row of a stored chat."""
+        return {"id": "stored", "messages": json.loads(stored), "group": ""}
+
+    @staticmethod
+    def write_example(row: Row, folder: Path) -> str:
+        """Write what the first question is about, its text but for the last line."""
+        about, _, _ = _chat(row)[0]["content"].rpartition("\n")
+        (folder / "example.txt").write_text(about, encoding="utf-8")
+        return "example.txt"
+
+    def snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
+        """Return the pipeline call that prints the answer to the last question of the first row."""
+        messages = json.loads(recorded[0]["input"])
+        lines = "".join(f"    {json.dumps(message, ensure_ascii=False)},\n" for message in messages)
+        return (
+            "from transformers import pipeline\n\n"
+            f'model = "{model}"  # this repository: its Hub id, or the folder it was downloaded to\n'
+            f'speaker = pipeline("{self.pipeline_tag}", model=model)\n'
+            f"chat = [\n{lines}]\n"
+            f'print(speaker(chat, return_full_text=False, {SAMPLING})[0]["generated_text"].strip())'
+        )
+
+    def snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
+        """Return the answer that the snippet prints."""
+        text: str = next(self.predict(model, [self.from_stored(recorded[0]["input"])], 1))["prediction"][-1]
+        return text
+
+    def pipeline_arguments(self, recorded: Sequence[Row]) -> dict[str, Any]:
+        """Ask for the likeliest answer, alone."""
+        return {"return_full_text": False, "do_sample": False}
+
+    def from_pipeline(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the text in the pipeline's answer."""
+        return {"prediction": output[0]["generated_text"].strip()}
+
+    def expected(self, model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
+        """Return the recorded answer to each row's last question."""
+        return [{"prediction": row["prediction"][-1]} for row in recorded]
+
+    def answer(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
+        """Return each question with its answer."""
+        pairs = zip(cycle(texts), predictions, strict=False)
+        return [{"question": text, "answer": one["prediction"][-1]} for text, one in pairs]
+
+
+def _chat(row: Row) -> list[Message]:
+    """Return the messages of a row, the content of each as one text, which every chat template takes."""
+    return [{"role": message["role"], "content": words(message)} for message in conversation(row)]
