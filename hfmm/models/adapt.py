@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from hfmm.errors import UserError
-from hfmm.recipe import Stage
+from hfmm.recipe import Recipe, Stage
+
+CARD = """\
+---
+base_model: {base}
+library_name: peft
+license: {license}
+tags: [lora]
+---
+
+# {name}, as an adapter
+
+With every tensor in which it differs from `{base}`: `peft.PeftModel.from_pretrained(base, <this folder>)`. The same
+model merged, its scores and its card are in the folder `model` beside this one.
+"""
 
 
 class ModuleRow(NamedTuple):
@@ -23,12 +40,14 @@ def prepare(model: Any, stage: Stage, family: ModuleType, trained_before: Iterab
 
     ``trained_before`` names the modules that earlier stages trained whole; with LoRA they go on
     training beside the adapter, so that the adapter carries every tensor that differs from the base.
-    What the architecture itself holds fixed, such as Whisper's sinusoidal positions, never trains.
+    What the architecture itself holds fixed, such as Whisper's sinusoidal positions, never trains, nor does what
+    the family knows to be unread, such as the layers of a vision tower behind the one that LLaVA takes features from.
     Raises UserError for a module name that the model does not have; ``where`` is its recipe key.
     """
     if stage.train == "lora":
         return _with_lora(model, stage, family, trained_before)
-    free = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    unread = family.unread(model) if hasattr(family, "unread") else set()
+    free = {id(one) for name, one in model.named_parameters() if one.requires_grad and name not in unread}
     for parameter in model.parameters():
         parameter.requires_grad = stage.train == "all" and id(parameter) in free
     for name in stage.train if isinstance(stage.train, list) else ():
@@ -55,6 +74,24 @@ def _with_lora(model: Any, stage: Stage, family: ModuleType, trained_before: Ite
         return get_peft_model(model, config)
     except ValueError as error:
         raise UserError(f"stages.{stage.name}.lora.targets: {error}") from error
+
+
+def adapted(model: Any, folder: Path) -> Any:
+    """Return the model with the adapter that was saved in a folder."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, folder)
+
+
+def publish(folder: Path, out: Path, recipe: Recipe) -> None:
+    """Copy a saved adapter to ``out``, where config and card name the checkpoint of the recipe, which it belongs on."""
+    base = recipe.model.checkpoint
+    shutil.copytree(folder, out, dirs_exist_ok=True)
+    config = out / "adapter_config.json"
+    values = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+    config.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    card = CARD.format(base=base, license=recipe.publish.license, name=recipe.publish.title or recipe.name)
+    (out / "README.md").write_text(card, encoding="utf-8")
 
 
 def table(model: Any) -> list[ModuleRow]:
@@ -90,7 +127,7 @@ def merge(model: Any, batch: Any) -> tuple[Any, float]:
         before = _logits(model(**batch))
         merged = model.merge_and_unload()
         after = _logits(merged(**batch))
-    return merged, float((before - after).abs().max())
+    return merged, float(before.sub_(after).abs_().max())  # in place: a batch's logits can outweigh the model
 
 
 def _logits(output: Any) -> Any:
