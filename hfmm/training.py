@@ -246,7 +246,7 @@ def _publish(recipe: Recipe, run: RunDirectory, last: Path, auto_class: str) -> 
         shutil.copytree(last / "model", temporary, dirs_exist_ok=True)
     if adapt.carried_by_adapter(recipe.stages) and models.is_the_checkpoint(recipe, auto_class):
         with atomic_directory(run.adapter) as temporary:
-            adapt.publish(last / "adapter", temporary, recipe)
+            adapt.copy_adapter(last / "adapter", temporary, recipe.model.checkpoint)
 
 
 def _last_complete_checkpoint(folder: Path) -> Path | None:

@@ -49,8 +49,10 @@ def processor(recipe: Recipe, auto_class: str) -> tuple[Any, Any]:
 
 def is_the_checkpoint(recipe: Recipe, auto_class: str) -> bool:
     """Tell whether the model that a recipe loads is one checkpoint as it comes, to which an adapter can be added."""
+    if recipe.model.init == "random":
+        return False
     family, *_, options = _find(recipe, auto_class)
-    return recipe.model.init == "pretrained" and bool(family.is_the_checkpoint(options))
+    return not hasattr(family, "is_the_checkpoint") or bool(family.is_the_checkpoint(options))
 
 
 def _find(recipe: Recipe, auto_class: str) -> tuple[ModuleType, str, Model, Any, Any]:

@@ -10,21 +10,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from hfmm.errors import UserError
-from hfmm.recipe import Recipe, Stage
-
-CARD = """\
----
-base_model: {base}
-library_name: peft
-license: {license}
-tags: [lora]
----
-
-# {name}, as an adapter
-
-With every tensor in which it differs from `{base}`: `peft.PeftModel.from_pretrained(base, <this folder>)`. The same
-model merged, its scores and its card are in the folder `model` beside this one.
-"""
+from hfmm.recipe import Stage
 
 
 class ModuleRow(NamedTuple):
@@ -83,15 +69,12 @@ def adapted(model: Any, folder: Path) -> Any:
     return PeftModel.from_pretrained(model, folder)
 
 
-def publish(folder: Path, out: Path, recipe: Recipe) -> None:
-    """Copy a saved adapter to ``out``, where config and card name the checkpoint of the recipe, which it belongs on."""
-    base = recipe.model.checkpoint
-    shutil.copytree(folder, out, dirs_exist_ok=True)
+def copy_adapter(folder: Path, out: Path, base: str) -> None:
+    """Copy a saved adapter, whose config then names the checkpoint it belongs on in place of a folder of the run."""
+    shutil.copytree(folder, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("README.md"))  # peft's, unfilled
     config = out / "adapter_config.json"
     values = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
     config.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    card = CARD.format(base=base, license=recipe.publish.license, name=recipe.publish.title or recipe.name)
-    (out / "README.md").write_text(card, encoding="utf-8")
 
 
 def table(model: Any) -> list[ModuleRow]:

@@ -26,11 +26,6 @@ def supported(auto_class: str) -> set[str]:
     return set(MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES)
 
 
-def is_the_checkpoint(options: Options) -> bool:
-    """Tell whether the model that is loaded is the checkpoint itself, so that an adapter can be put on that."""
-    return True  # but for its head, which an adapter carries
-
-
 def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
     """Return the checkpoint's config and image processor; raises UserError when it has none."""
     from transformers import AutoImageProcessor

@@ -89,7 +89,7 @@ arguments = SFTConfig(
     output_dir=out, num_train_epochs=1, per_device_train_batch_size=batch, learning_rate=2e-4, use_cpu=True,
     max_length=None, save_strategy="no", report_to="none", disable_tqdm=True, dataloader_pin_memory=False, **changes,
 )
-linear = r".*language_model\\.layers\\..*(proj|c_attn|c_fc)"
+linear = r".*language_model\\..*(proj|c_attn|c_fc)"
 trainer = SFTTrainer(
     model=model_folder, args=arguments, train_dataset=load_from_disk(data_folder),
     peft_config=LoraConfig(r=16, lora_alpha=32, target_modules=linear,
