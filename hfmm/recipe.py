@@ -88,6 +88,9 @@ class Data(_Part):
 
     builder: str = Field(description="a dataset of `hfmm list`, or a dotted path of your own")
     on_bad_row: Literal["stop", "skip"] = Field("stop", description="skip: go on without them, listed in the card")
+    cache_features: bool = Field(
+        False, description="keep what a frozen vision tower sees on disk, computed once; off where it trains"
+    )
 
 
 class Model(_Part):
@@ -135,6 +138,12 @@ class Recipe(Strict):
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"stages need different names, these are {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _features_are_cached_in_training(self) -> Recipe:
+        if any(other.cache_features for other in self.elsewhere):
+            raise ValueError("elsewhere has rows that are seen twice, too seldom for cache_features; it goes into data")
         return self
 
     @property

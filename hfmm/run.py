@@ -71,6 +71,11 @@ def check(recipe: Recipe) -> None:
     for name in recipe.probes:
         parts.find("probes", name, "CONDITION", f"{where.get('probes', 'recipe')}: probes")
     datasets_of_recipes.resolve(recipe.data, where)
+    if recipe.data.cache_features and not resolve(recipe)[0].takes_features:
+        raise UserError(
+            f"{where.get('data.cache_features', 'recipe')}: data.cache_features: the task {recipe.task.name} draws or "
+            "reads its inputs anew in each epoch and takes no features in their place. Drop the key."
+        )
     for index, spec in enumerate(recipe.elsewhere):
         datasets_of_recipes.resolve(spec, where, f"elsewhere.{index}")
 

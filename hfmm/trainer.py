@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import AutocastKwargs, gather_object
 from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
 from hfmm import metrics
+from hfmm.models import frozen_weights
 from hfmm.run_directory import COMPLETE
 from hfmm.tasks import TaskProtocol, references
 
@@ -44,7 +45,8 @@ class StageTrainer(Trainer):
         """Score the primary metric on the validation rows, each process its share of them."""
         rows = self.eval_dataset.shard(self.args.world_size, self.args.process_index, contiguous=True)
         self.model.eval()
-        mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
+        with self.accelerator.autocast(AutocastKwargs(enabled=frozen_weights.are_held(self.model))):
+            mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
         everyone = gather_object(mine)
         true = gather_object(references(self.task, rows))
         numerators, denominators = metrics.measure(self.metric, self.task.for_metrics(everyone), true)[0][""]
@@ -72,5 +74,5 @@ class StageTrainer(Trainer):
         if hasattr(self.model, "peft_config"):
             load_adapter(folder)
         else:
-            saved = type(self.model).from_pretrained(folder, dtype=self.model.dtype)
+            saved = type(self.model).from_pretrained(folder, dtype="float32")  # what trains always is
             self.model.load_state_dict(saved.state_dict(), strict=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ from datasets import DatasetDict
 
 from hfmm import models, parts
 from hfmm.hardware import environment, is_main_process, main_process_first, peak_memory_mb
-from hfmm.models import adapt, attention_kernel
+from hfmm.models import adapt, attention_kernel, frozen_weights
 from hfmm.progress import Report, watched
 from hfmm.recipe import Recipe, Stage
 from hfmm.run_directory import COMPLETE, RunDirectory, atomic_directory, write_json
 from hfmm.tasks import TaskProtocol, resolve
 from hfmm.training_log import StageLog
 
+FEATURES = "features"  # below checkpoints: what frozen towers see
 STAGE_RECORD = "stage.json"  # written last into a stage's folder: the stage is done
 
 
@@ -34,7 +37,8 @@ def train(recipe: Recipe, run: RunDirectory, data: DatasetDict, report: Report) 
             _train_stage(recipe, index, folder, folders[index - 1] if index else None, run, data, report)
     if not is_main_process():
         return
-    _publish(recipe, run, folders[-1])
+    _publish(recipe, run, folders[-1], resolve(recipe)[0].auto_class)
+    shutil.rmtree(run.checkpoints / FEATURES, ignore_errors=True)
     records = [json.loads((folder / STAGE_RECORD).read_text()) for folder in folders]
     seconds = sum(record["seconds"] for record in records)
     run.update_results(
@@ -71,18 +75,15 @@ def _train_stage(
     report: Report,
 ) -> None:
     from accelerate import PartialState
-    from transformers import set_seed
 
+    from hfmm import cached_features
     from hfmm.order import Apart, Draws
     from hfmm.trainer import StageTrainer
 
     stage = recipe.stages[index]
     task_class, options = resolve(recipe)
-    set_seed(recipe.seed + index)
-    if previous is None:
-        model, processor = models.load(recipe, data["train"].features, task_class.auto_class)
-    else:
-        model, processor = models.reload(str(previous / "model"))
+    begin = partial(_begin, recipe, index, previous, data, task_class.auto_class)
+    model, processor = begin()
     if PartialState().device.type == "cpu":
         attention_kernel.write_out_if_short(model)
     family = models.family_of(model.config.model_type, task_class.auto_class, recipe.model.checkpoint)
@@ -90,6 +91,8 @@ def _train_stage(
     where = f"{recipe.origins.get(f'stages.{index}.train', 'recipe')}: stages.{stage.name}.train"
     model = adapt.prepare(model, stage, family, whole, where)
     modules = adapt.table(model)
+    if _precision(run) == "bf16":
+        frozen_weights.hold(model)
     report(f"stage {stage.name}", _what_trains(modules))
     task = task_class(model.config, processor, options)
     if previous is None:
@@ -97,6 +100,8 @@ def _train_stage(
     if task.joint:
         task.passes = stage.gradient_accumulation
     rows, order = data["train"], None
+    if recipe.data.cache_features:
+        rows = cached_features.seen(model, task, rows, run.checkpoints / FEATURES, _precision(run) == "bf16", report)
     if task.draws:
         rows = Draws(rows, recipe.seed + index)
         kept_apart = rows.rows["group" if task.joint else "id"][:]
@@ -120,7 +125,21 @@ def _train_stage(
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     with main_process_first():
         if is_main_process():
-            _finish_stage(stage, folder, trainer, task, data, modules, log.seconds())
+            _finish_stage(stage, folder, trainer, task, data, modules, log.seconds(), begin)
+
+
+def _begin(recipe: Recipe, index: int, previous: Path | None, data: DatasetDict, auto_class: str) -> tuple[Any, Any]:
+    """Return (model, processor) as a stage finds them, the same each time."""
+    from transformers import set_seed
+
+    set_seed(recipe.seed + index)
+    if previous is None:
+        return models.load(recipe, data["train"].features, auto_class)
+    return models.reload(str(previous / "model"))
+
+
+def _precision(run: RunDirectory) -> str:
+    return str(json.loads((run.checkpoints / "environment.json").read_text())["precision"])
 
 
 def _what_trains(modules: list[adapt.ModuleRow]) -> str:
@@ -140,7 +159,6 @@ def _arguments(
     from transformers import TrainingArguments
 
     stage = recipe.stages[index]
-    chosen = json.loads((run.checkpoints / "environment.json").read_text())["precision"]
     steps_an_epoch = max(1, rows // (stage.batch_size * stage.gradient_accumulation))
     return TrainingArguments(
         output_dir=str(folder.resolve()),
@@ -154,7 +172,7 @@ def _arguments(
         lr_scheduler_type="constant_with_warmup" if stage.schedule == "constant" else stage.schedule,
         optim="adamw_torch_fused",
         use_cpu=PartialState().device.type == "cpu",  # else bf16 is refused there
-        bf16=chosen == "bf16",
+        bf16=_precision(run) == "bf16",
         torch_compile=recipe.compile,
         seed=recipe.seed + index,
         eval_strategy="epoch",
@@ -182,13 +200,22 @@ def _finish_stage(
     data: DatasetDict,
     modules: list[adapt.ModuleRow],
     seconds: float,
+    begin: Callable[[], tuple[Any, Any]],
 ) -> None:
-    """Write the stage's merged model and adapter, then the record that says it is done; drop what resuming needed."""
+    """Write the stage's merged model and adapter, then the record that says it is done; drop what resuming needed.
+
+    What was frozen is written as ``begin`` reads it again, where training held it in less than fp32.
+    """
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
     record: dict[str, Any] = {"name": stage.name, "seconds": round(seconds, 2)}
-    if stage.train == "lora":
+    lora = stage.train == "lora"
+    if lora:
         with atomic_directory(folder / "adapter") as temporary:
             model.save_pretrained(temporary)
+    if frozen_weights.are_held(model):
+        source, _ = begin()
+        model = adapt.adapted(source, folder / "adapter") if lora else frozen_weights.released(model, source)
+    if lora:
         batch = task.collate([data["train"][row] for row in range(min(4, len(data["train"])))])
         batch = {key: value.to(model.device) for key, value in batch.items() if key != "labels"}
         model, record["merge_difference"] = adapt.merge(model, batch)
@@ -213,13 +240,13 @@ def _finish_stage(
         shutil.rmtree(checkpoint)
 
 
-def _publish(recipe: Recipe, run: RunDirectory, last: Path) -> None:
-    """Copy the last stage's model, and its adapter where that holds all that differs, to their fixed places."""
+def _publish(recipe: Recipe, run: RunDirectory, last: Path, auto_class: str) -> None:
+    """Copy the last stage's model, and its adapter where that on its checkpoint is the model, to their fixed places."""
     with atomic_directory(run.model) as temporary:
         shutil.copytree(last / "model", temporary, dirs_exist_ok=True)
-    if adapt.carried_by_adapter(recipe.stages) and recipe.model.init == "pretrained":
+    if adapt.carried_by_adapter(recipe.stages) and models.is_the_checkpoint(recipe, auto_class):
         with atomic_directory(run.adapter) as temporary:
-            shutil.copytree(last / "adapter", temporary, dirs_exist_ok=True)
+            adapt.copy_adapter(last / "adapter", temporary, recipe.model.checkpoint)
 
 
 def _last_complete_checkpoint(folder: Path) -> Path | None:

@@ -22,7 +22,7 @@ LAYERS = [
     {"data", "models", "metrics"},
     {"tasks"},
     {"probes"},
-    {"training_log", "trainer", "order", "forgetting", "provenance"},
+    {"training_log", "trainer", "order", "forgetting", "provenance", "cached_features"},
     {"training", "evaluation"},
     {"publishing"},
     {"run", "inspection"},

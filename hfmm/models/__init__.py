@@ -47,6 +47,14 @@ def processor(recipe: Recipe, auto_class: str) -> tuple[Any, Any]:
     return both
 
 
+def is_the_checkpoint(recipe: Recipe, auto_class: str) -> bool:
+    """Tell whether the model that a recipe loads is one checkpoint as it comes, to which an adapter can be added."""
+    if recipe.model.init == "random":
+        return False
+    family, *_, options = _find(recipe, auto_class)
+    return not hasattr(family, "is_the_checkpoint") or bool(family.is_the_checkpoint(options))
+
+
 def _find(recipe: Recipe, auto_class: str) -> tuple[ModuleType, str, Model, Any, Any]:
     """Return the family of the recipe's checkpoint, and what its functions take: source, spec, config, options."""
     source = checkpoint.locate(recipe.model)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -23,12 +26,14 @@ def prepare(model: Any, stage: Stage, family: ModuleType, trained_before: Iterab
 
     ``trained_before`` names the modules that earlier stages trained whole; with LoRA they go on
     training beside the adapter, so that the adapter carries every tensor that differs from the base.
-    What the architecture itself holds fixed, such as Whisper's sinusoidal positions, never trains.
+    What the architecture itself holds fixed, such as Whisper's sinusoidal positions, never trains, nor does what
+    the family knows to be unread, such as the layers of a vision tower behind the one that LLaVA takes features from.
     Raises UserError for a module name that the model does not have; ``where`` is its recipe key.
     """
     if stage.train == "lora":
         return _with_lora(model, stage, family, trained_before)
-    free = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    unread = family.unread(model) if hasattr(family, "unread") else set()
+    free = {id(one) for name, one in model.named_parameters() if one.requires_grad and name not in unread}
     for parameter in model.parameters():
         parameter.requires_grad = stage.train == "all" and id(parameter) in free
     for name in stage.train if isinstance(stage.train, list) else ():
@@ -55,6 +60,21 @@ def _with_lora(model: Any, stage: Stage, family: ModuleType, trained_before: Ite
         return get_peft_model(model, config)
     except ValueError as error:
         raise UserError(f"stages.{stage.name}.lora.targets: {error}") from error
+
+
+def adapted(model: Any, folder: Path) -> Any:
+    """Return the model with the adapter that was saved in a folder."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, folder)
+
+
+def copy_adapter(folder: Path, out: Path, base: str) -> None:
+    """Copy a saved adapter, whose config then names the checkpoint it belongs on in place of a folder of the run."""
+    shutil.copytree(folder, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("README.md"))  # peft's, unfilled
+    config = out / "adapter_config.json"
+    values = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+    config.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def table(model: Any) -> list[ModuleRow]:
@@ -90,7 +110,7 @@ def merge(model: Any, batch: Any) -> tuple[Any, float]:
         before = _logits(model(**batch))
         merged = model.merge_and_unload()
         after = _logits(merged(**batch))
-    return merged, float((before - after).abs().max())
+    return merged, float(before.sub_(after).abs_().max())  # in place: a batch's logits can outweigh the model
 
 
 def _logits(output: Any) -> Any:

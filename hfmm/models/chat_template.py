@@ -52,3 +52,8 @@ def written(tokenizer: Any) -> str:
     """Return a template for a language model that has none, begun as the tokenizer begins a text."""
     begins = tokenizer.bos_token is not None and tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
     return ("{{- bos_token -}}\n" if begins else "") + TURNS
+
+
+def is_written(template: str) -> bool:
+    """Tell whether a template is one that was written because the language model has none."""
+    return template.endswith(TURNS)

@@ -39,6 +39,11 @@ def supported(auto_class: str) -> set[str]:
     return ready | towers | {ASSEMBLED}
 
 
+def is_the_checkpoint(options: Options) -> bool:
+    """Tell whether the model that is loaded is the checkpoint itself, so that an adapter can be put on that."""
+    return options.text is None
+
+
 def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
     """Return the config of both towers and the processor; raises UserError for a checkpoint without a text tower."""
     import transformers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from hfmm.errors import UserError
@@ -17,7 +16,7 @@ IMAGE_TOKEN = "<image>"  # what LlavaProcessor looks for
 def config_and_tokenizer(spec: Model) -> tuple[Any, Any]:
     """Return the config of a causal language model, and its tokenizer with an image token and a chat template for it.
 
-    Warns where the chat template is not the model's own. Raises UserError for a checkpoint that is no language model,
+    A model without a template gets a written one. Raises UserError for a checkpoint that is no language model,
     and for one that was given pictures already.
     """
     from transformers import AddedToken, AutoTokenizer
@@ -48,7 +47,8 @@ def config_and_tokenizer(spec: Model) -> tuple[Any, Any]:
         raise UserError(f"{KEY}: the tokenizer of {spec.checkpoint} has no end token, so no answer would ever end.")
     tokenizer.add_tokens([AddedToken(IMAGE_TOKEN, special=True, normalized=False)], special_tokens=True)
     pad_left(tokenizer)
-    tokenizer.chat_template = chat_template.with_pictures(_template(tokenizer, spec), IMAGE_TOKEN)
+    own = tokenizer.get_chat_template() if tokenizer.chat_template else chat_template.written(tokenizer)
+    tokenizer.chat_template = chat_template.with_pictures(own, IMAGE_TOKEN)
     return config, tokenizer
 
 
@@ -58,17 +58,6 @@ def pad_left(tokenizer: Any) -> None:
     tokenizer.padding_side = "left"
     # Read when a saved tokenizer is loaded again, which else pads on the side where the last batch was padded.
     tokenizer.init_kwargs["padding_side"] = "left"
-
-
-def _template(tokenizer: Any, spec: Model) -> str:
-    if tokenizer.chat_template:
-        return str(tokenizer.get_chat_template())
-    warnings.warn(
-        f"{KEY}: {spec.checkpoint} has no chat template, so one is written: a line `USER: ...` and a line "
-        f"`ASSISTANT: ...{tokenizer.eos_token}` by turns.",
-        stacklevel=2,
-    )
-    return chat_template.written(tokenizer)
 
 
 def load(spec: Model) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models import language_model
+from hfmm.models import chat_template, language_model, tower_features
 from hfmm.models.assembly import POOL, assemble, check_pictures, native_config
 from hfmm.models.checkpoint import KEY, refuse_missing, unavailable, weights
 from hfmm.models.vision_features import vision_features
@@ -52,6 +53,11 @@ def supported(auto_class: str) -> set[str]:
     return _ready() | towers | pairs
 
 
+def is_the_checkpoint(options: Options) -> bool:
+    """Tell whether the model that is loaded is the checkpoint itself, so that an adapter can be put on that."""
+    return options.language is None
+
+
 def _ready() -> set[str]:
     from transformers.models.auto import modeling_auto
 
@@ -59,10 +65,23 @@ def _ready() -> set[str]:
 
 
 def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
-    """Return the config of the whole model and its processor; no weights are read for it.
+    """Return the config of the whole model, which knows how long answers may get, and its processor; reads no weights.
 
     Warns where a chat template is written. Raises UserError for two checkpoints that do not make one model.
     """
+    whole, both = _whole(source, spec, config, options)
+    if options.language is not None and chat_template.is_written(both.chat_template):
+        warnings.warn(
+            f"{language_model.KEY}: {options.language} has no chat template, so one is written: a line `USER: ...` and "
+            f"a line `ASSISTANT: ...{both.tokenizer.eos_token}` by turns.",
+            stacklevel=2,
+        )
+    whole.max_new_tokens = options.max_new_tokens
+    return whole, both
+
+
+def _whole(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
+    """Return the config of the whole model and its processor."""
     import transformers
 
     ready = config.model_type in _ready()
@@ -106,7 +125,7 @@ def load(
     import transformers
 
     fused = options.language is not None
-    config, both = processor(source, spec, config, options)
+    config, both = _whole(source, spec, config, options)
     if spec.init == "random":
         model = getattr(transformers, auto_class).from_config(config, dtype="float32").eval()
     elif fused:
@@ -132,6 +151,11 @@ def _read(kind: Any, source: str, spec: Model) -> Any:
 
 def _language(spec: Model, options: Options) -> Model:
     return spec.model_copy(update={"checkpoint": options.language, "revision": None})
+
+
+def unread(model: Any) -> set[str]:
+    """Return the names of the parameters that no feature of a picture depends on, so that they cannot train."""
+    return tower_features.unread(model)
 
 
 def head(model: Any) -> list[str]:

@@ -31,6 +31,11 @@ def supported(auto_class: str) -> set[str]:
     return {"whisper"} if auto_class == AUTO_CLASS else set()
 
 
+def is_the_checkpoint(options: Options) -> bool:
+    """Tell whether the model that is loaded is the checkpoint itself, so that an adapter can be put on that."""
+    return options.window_seconds is None
+
+
 def untouched(options: Options) -> Options:
     """Return the options that leave a checkpoint on its own window: one cut to a new window has to be trained on it."""
     return options.model_copy(update={"window_seconds": None})

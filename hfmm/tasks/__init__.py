@@ -36,6 +36,7 @@ class TaskProtocol(Protocol):
     answers: ClassVar[tuple[str, ...]]  # the columns that `reference` reads, as far as the data has them
     draws: ClassVar[bool]  # what a batch makes of a row is drawn anew in each epoch
     joint: ClassVar[bool]  # the loss compares the rows of a step, so that accumulated batches are one batch
+    takes_features: ClassVar[bool]  # `collate` takes a row's ``features`` in the place of its pictures
     texts: ClassVar[tuple[str, ...]]  # what somebody might say beside a file, to choose from or to ask; else nothing
     options: Any  # as it was made with
     passes: int  # in how many forward passes such a batch goes through the model

@@ -35,6 +35,7 @@ class Task:
     answers = ("label",)
     draws = False
     joint = False
+    takes_features = False
     texts: tuple[str, ...] = ()
     passes = 1
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Features
+from PIL import Image
 
 from hfmm.data.images import decode, decode_rows, encode
-from hfmm.data.messages import answers, conversation
+from hfmm.data.messages import conversation
 from hfmm.errors import UserError
 from hfmm.strict import Strict
+from hfmm.tasks import conversation_check
 from hfmm.tasks.answering import answered, ends_answered, loss, num_items, questions, reference, surprise, wrong
 from hfmm.tasks.answers import labels, shown, spans
 from hfmm.tasks.speaker import Chat, Speaker
@@ -22,6 +24,7 @@ from hfmm.tasks.speaker import Chat, Speaker
 Row = Mapping[str, Any]
 
 PNG = "data:image/png;base64,"
+BLANK = Image.new("RGB", (1, 1))
 
 
 class Task:
@@ -38,6 +41,7 @@ class Task:
     answers = ("messages", "images", "kinds", "text", "verb", "error")
     draws = False
     joint = False
+    takes_features = True
     texts = ("What is this?",)
     passes = 1
 
@@ -53,35 +57,7 @@ class Task:
 
         Raises UserError itself for a model without a chat template.
         """
-        if not processor.chat_template:
-            raise UserError(
-                "model.checkpoint: the model has no chat template, so nothing says how a question is put to it. Choose "
-                "a checkpoint that was tuned to conversations, or put a chat_template.jinja into its folder."
-            )
-        speaker = Speaker(processor)
-        longest = getattr(config.get_text_config(), "max_position_embeddings", None)
-
-        def check(row: Row) -> None:
-            messages, images = conversation(row), row["images"]
-            count = len(answers(messages))
-            if not ends_answered(messages):
-                raise UserError(f"message {len(messages)}, its last, is a question without an answer")
-            kinds = row.get("kinds")
-            if kinds is not None and len(kinds) != count:
-                raise UserError(f"it names {len(kinds)} kinds of questions and has {count} answers")
-            if not images:
-                raise UserError("it has no image, and this task is about images")
-            text, _ = spans(processor, messages)
-            if text.count(processor.image_token) != len(images):
-                raise UserError(f"one of its texts holds {processor.image_token}, which stands for an image")
-            words, pictures = speaker.lengths(text, [decode(image) for image in images])
-            if longest and (tokens := words + sum(pictures)) > longest:
-                raise UserError(
-                    f"it has {tokens} tokens, {' + '.join(map(str, pictures))} of images and {words} of text, and the "
-                    f"model reads {longest}: shorten it, or choose a model that reads more or makes less of an image"
-                )
-
-        return check
+        return conversation_check.checker(config, processor)
 
     @staticmethod
     def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
@@ -96,11 +72,13 @@ class Task:
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return ``input_ids`` and what else the model reads, and ``labels`` (rows, length): the tokens of answers."""
-        chats = [_chat(row) for row in rows]
+        chats = [_chat(row) for row in rows]  # of blank pictures where their features are known
         more = {"return_offsets_mapping": True, "return_text_replacement_offsets": True}
         batch = self.speaker.read(chats, "right", **more)
         offsets, grown = batch.pop("offset_mapping"), batch.pop("text_replacement_offsets")
         places = [spans(self.processor, chat)[1] for chat in chats]
+        if known := [row["features"] for row in rows if "features" in row]:
+            batch["pixel_values"] = _instead(batch["pixel_values"], known)
         return {**batch, "labels": labels(batch["input_ids"], offsets, places, grown)}
 
     def taught(self, row: Row) -> str:
@@ -212,11 +190,27 @@ class Task:
 
 def _chat(row: Row) -> Chat:
     """Return the messages of a row with its pictures in their places; raises UserError like `decode`, naming it."""
-    pictures = iter(decode_rows({"id": row["id"], "image": image} for image in row["images"]))
+    if "features" in row:
+        pictures = iter([BLANK] * len(row["images"]))
+    else:
+        pictures = iter(decode_rows({"id": row["id"], "image": image} for image in row["images"]))
     messages = conversation(row)
     for part in (part for message in messages for part in message["content"] if part["type"] == "image"):
         part["image"] = next(pictures)
     return messages
+
+
+def _instead(pixels: Any, features: Sequence[Any]) -> Any:
+    """Return features (pictures, tokens, width) for the pixels of as many; raises UserError where these are tiles."""
+    import torch
+
+    seen = torch.cat(list(features))
+    if len(seen) != len(pixels):
+        raise UserError(
+            "data.cache_features: the processor cuts a picture into tiles, as many as its size asks for, so features "
+            "cannot take its place. Set it to false."
+        )
+    return seen
 
 
 def _numbered(name: str, number: int) -> str:

@@ -282,6 +282,15 @@ def test_a_base_model_gets_a_chat_template_and_that_is_said(
     assert ids.count(IDS["bos_token_id"]) == 1 and ids[0] == IDS["bos_token_id"]
 
 
+def test_it_is_said_once_that_a_template_is_written_and_not_again_with_the_weights(
+    tower_at: Callable[[str], Path], language_at: Callable[[str], Path]
+) -> None:
+    spec = recipe(tower_at("clip"), f"language={language_at('llama')}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        models.load(spec, Features(), llava.AUTO_CLASS)
+
+
 def test_a_written_chat_template_begins_as_the_tokenizer_does(tower_at: Callable[[str], Path], tmp_path: Path) -> None:
     folder = _language(tmp_path, LANGUAGES["llama"](), tokenizer(begins=False))
     _, processor = load(tower_at("clip"), f"language={folder}")
@@ -547,6 +556,23 @@ def test_lora_adapts_the_language_model_and_trains_the_projector_along(
     adapted = adapt.prepare(model, stage, llava, [], "here")
     trained = {row.module for row in adapt.table(adapted) if row.trainable}
     assert trained == {"model.language_model", "model.multi_modal_projector"}
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+@pytest.mark.parametrize("connector", ["mlp", "pooled"])
+def test_all_that_a_picture_passes_through_trains_and_the_rest_is_frozen(
+    tower_at: Callable[[str], Path], language_at: Callable[[str], Path], tower: str, connector: str
+) -> None:
+    if (tower, connector) == ("dinov2_with_registers", "pooled"):
+        return  # refused
+    model, processor = load(tower_at(tower), f"language={language_at('llama')}", f"connector={connector}")
+    stage = recipe(tower_at(tower)).stages[0].model_copy(update={"train": "all"})
+    adapt.prepare(model, stage, llava, [], "here")
+    model(**inputs(processor)).logits.sum().backward()
+    assert adapt.unreached(model) == []
+    assert {name for name, one in model.named_parameters() if one.requires_grad and one.grad is None} == set()
+    frozen = {name for name, one in model.named_parameters() if not one.requires_grad}
+    assert frozen and all(name.startswith("model.vision_tower.") for name in frozen)
 
 
 def test_a_stage_trains_the_projector_alone(

@@ -18,7 +18,7 @@ from hfmm import recipe as recipes
 from hfmm.data.images import decode, encode
 from hfmm.errors import UserError
 from hfmm.metrics import exact_match
-from hfmm.models import llava
+from hfmm.models import llava, tower_features
 from hfmm.tasks.answers import UNLABELLED
 from hfmm.tasks.image_text_to_text import Task
 
@@ -73,6 +73,11 @@ def load(tiny_vit: Path, tiny_llama: Path, idefics3: Path) -> Callable[..., tupl
 @pytest.fixture(scope="module", params=KINDS)
 def loaded(request: pytest.FixtureRequest, load: Callable[..., tuple[Any, Any]]) -> tuple[Any, Any]:
     return load(request.param, max_new_tokens=12)
+
+
+@pytest.fixture
+def kind(loaded: tuple[Any, Any]) -> str:
+    return str(loaded[0].config.model_type)
 
 
 @pytest.fixture
@@ -318,6 +323,39 @@ def test_a_row_that_is_longer_than_the_model_reads_is_refused_with_the_arithmeti
         check(longer)
     numbers = [int(word) for word in str(error.value).replace(",", "").split() if word.isdigit()]
     assert numbers[0] == sum(numbers[1:4])
+
+
+def test_a_question_whose_answer_may_go_past_what_the_model_reads_is_refused_with_the_arithmetic(
+    model: Any, processor: Any, task: Task
+) -> None:
+    config = copy.deepcopy(model.config)
+    asked = task.speaker.read(chats([row(0, TALK)]), "left", answer=True)["input_ids"].shape[1]
+    config.max_new_tokens = 256 - asked
+    Task.checker(config, processor, None)(row(0, TALK))  # type: ignore[arg-type]
+    config.max_new_tokens += 1
+    with pytest.raises(UserError, match=rf"is asked with {asked} tokens, .* may take {257 - asked} \(model\.max_new"):
+        Task.checker(config, processor, None)(row(0, TALK))  # type: ignore[arg-type]
+
+
+def test_features_take_the_place_of_pictures_which_are_not_decoded(task: Task, model: Any, kind: str) -> None:
+    if kind == "idefics3":
+        with pytest.raises(UserError, match=r"data\.cache_features: this 'idefics3' model reads its vision tower"):
+            tower_features.tower(model)
+        return
+    rows = [row(0), row(1, TALK, 3)]
+    pictures = task.collate(rows)
+    model = copy.deepcopy(model)
+    tower_features.replay(model)
+    features = tower_features.features(model, pictures["pixel_values"])
+    known = [one | {"features": seen} for one, seen in zip(rows, features.split([1, 3]), strict=True)]
+    for one in known:
+        one["images"] = [{"bytes": b"no picture", "path": None} for _ in one["images"]]
+    batch = task.collate(known)
+    assert batch["input_ids"].equal(pictures["input_ids"]) and batch["labels"].equal(pictures["labels"])
+    assert batch["pixel_values"].equal(features) and features.ndim == 3
+    assert task.loss(model, batch, 1).equal(task.loss(model, pictures, 1))
+    with pytest.raises(UserError, match=r"data\.cache_features: the processor cuts a picture into tiles"):
+        task.collate([known[0] | {"features": features}])
 
 
 def test_a_model_without_a_chat_template_is_refused(model: Any, processor: Any) -> None:
