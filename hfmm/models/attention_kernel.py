@@ -26,6 +26,9 @@ def _positions(config: Any) -> Iterator[int]:
 
     if frames := getattr(config, "max_source_positions", None):
         yield frames
+    if tokens := getattr(config, "image_seq_length", None):
+        yield tokens  # of a LLaVA, whose tower may have been made for larger pictures than it is given
+        return
     size, patch = (getattr(config, name, None) for name in ("image_size", "patch_size"))
     if isinstance(size, int) and isinstance(patch, int):
         yield (size // patch) ** 2

@@ -5,6 +5,8 @@ import torch
 from transformers import (
     CLIPConfig,
     CLIPModel,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
     PreTrainedModel,
     ViTConfig,
     ViTForImageClassification,
@@ -25,6 +27,14 @@ def clip(image_size: int) -> PreTrainedModel:
     return CLIPModel(CLIPConfig(text_config=SMALL, vision_config=SMALL | {"image_size": image_size, "patch_size": 8}))
 
 
+def llava(tokens: int) -> PreTrainedModel:
+    vision = SMALL | {"model_type": "clip_vision_model", "image_size": 256, "patch_size": 8}
+    text = SMALL | {"model_type": "llama", "vocab_size": 16}
+    return LlavaForConditionalGeneration(
+        LlavaConfig(vision_config=vision, text_config=text, image_seq_length=tokens, image_token_index=1)
+    )
+
+
 def whisper(positions: int) -> PreTrainedModel:
     sizes = {
         "d_model": 16,
@@ -40,7 +50,9 @@ def whisper(positions: int) -> PreTrainedModel:
     )
 
 
-@pytest.mark.parametrize(("build", "short", "long"), [(vit, 64, 256), (clip, 64, 256), (whisper, 250, 1500)])
+@pytest.mark.parametrize(
+    ("build", "short", "long"), [(vit, 64, 256), (clip, 64, 256), (llava, 256, 576), (whisper, 250, 1500)]
+)
 def test_short_sequences_are_written_out_and_long_ones_go_in_blocks(build, short: int, long: int) -> None:
     for size, wanted in ((short, "eager"), (long, "sdpa")):
         model = build(size)
