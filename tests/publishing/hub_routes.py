@@ -6,8 +6,9 @@ import base64
 import hashlib
 import json
 import time
+from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
@@ -162,21 +163,39 @@ def application(hub: Hub) -> FastAPI:
         both = {"id": found.id, "sha": oid, "private": found.private, "siblings": siblings, "tags": []}
         return both | known | {"cardData": card}
 
+    def row(path: str, one: Entry | None) -> dict[str, Any]:
+        if one is None:
+            return {"type": "directory", "path": path, "oid": hashlib.sha1(path.encode()).hexdigest(), "size": 0}
+        found: dict[str, Any] = {"type": "file", "path": path, "oid": one.sha1, "size": one.size}
+        if one.sha256:
+            found |= {"lfs": {"oid": one.sha256, "size": one.size, "pointerSize": 130}}
+            found |= {"xetHash": hub.xet_hash(one.sha256)} if hub.xet else {}
+        return found
+
+    def with_folders(files: dict[str, Entry]) -> dict[str, Entry | None]:
+        folders = {str(parent): None for path in files for parent in PurePosixPath(path).parents if parent.name}
+        return {**folders, **files}
+
     @app.get("/api/{kind}/{owner}/{name}/tree/{revision}")
     @app.get("/api/{kind}/{owner}/{name}/tree/{revision}/{folder:path}")
-    def tree(kind: str, owner: str, name: str, revision: str, request: Request, folder: str = "") -> Any:
+    def tree(
+        kind: str, owner: str, name: str, revision: str, request: Request, folder: str = "", recursive: bool = False
+    ) -> Any:
         found = repository(kind, f"{owner}/{name}", request)
-        inside = {path: one for path, one in found.commits[at(found, revision)].items() if path.startswith(folder)}
-        if not inside:
+        everything = with_folders(found.commits[at(found, revision)])
+        top = PurePosixPath(unquote(folder))
+        inside = [path for path in everything if top in PurePosixPath(path).parents]
+        if folder and not inside:
             raise Refused(404, "EntryNotFound")
-        rows = []
-        for path, one in inside.items():
-            row: dict[str, Any] = {"type": "file", "path": path, "oid": one.sha1, "size": one.size}
-            if one.sha256:
-                row |= {"lfs": {"oid": one.sha256, "size": one.size, "pointerSize": 130}}
-                row |= {"xetHash": hub.xet_hash(one.sha256)} if hub.xet else {}
-            rows.append(row)
-        return rows
+        return [row(path, everything[path]) for path in inside if recursive or PurePosixPath(path).parent == top]
+
+    @app.post("/api/{kind}/{owner}/{name}/paths-info/{revision}")
+    async def paths_info(kind: str, owner: str, name: str, revision: str, request: Request) -> Any:
+        found = repository(kind, f"{owner}/{name}", request)
+        everything = with_folders(found.commits[at(found, revision)])
+        form = parse_qs((await request.body()).decode())
+        asked = form.get("paths") or json.loads(await request.body() or b"{}").get("paths", [])
+        return [row(path, everything[path]) for path in asked if path in everything]
 
     @app.get("/api/{kind}/{owner}/{name}/refs")
     def refs(kind: str, owner: str, name: str, request: Request) -> Any:
