@@ -105,7 +105,9 @@ def application(hub: Hub) -> FastAPI:
         objects: list[dict[str, Any]] = []
         for one in (await request.json())["objects"]:
             href = f"{hub.origin}/upload/{one['oid']}"
-            objects.append(one if hub.has(one["oid"]) else one | {"actions": {"upload": {"href": href}}})
+            known = hub.has(one["oid"])
+            hub.told |= {one["oid"]} if known else set()
+            objects.append(one if known else one | {"actions": {"upload": {"href": href}}})
         return {"transfer": "basic", "objects": objects}
 
     @app.put("/upload/{oid}")
@@ -119,6 +121,7 @@ def application(hub: Hub) -> FastAPI:
             part.unlink()
             raise Refused(400, message="not the bytes that were announced")
         hub.uploads[oid] += 1
+        hub.needless += oid in hub.told
         part.replace(hub.folder / "blobs" / oid)
         return {}
 
