@@ -80,6 +80,13 @@ def dataset_card(data: DatasetDict, name: str, command: str, description: str) -
         task_categories=[next(task for task, fits in tasks.items() if fits)],
         size_categories=[_size_category(sum(len(rows) for rows in data.values()))],
         tags=["synthetic", "grammar", "hfmm"],
+        # Said, because readers that guess take any JSON file beside the data for rows.
+        configs=[
+            {
+                "config_name": "default",
+                "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in data],
+            }
+        ],
     )
     columns = "\n".join(f"| `{column}` | {_describe(feature)} |" for column, feature in train.features.items())
     about_pictures = CONVERSATIONS_SNIPPET if chats else PICTURES_SNIPPET

@@ -34,7 +34,8 @@ class Outcome(NamedTuple):
     told: int  # pushes that ended in a paragraph
     half_published: int
     lost_files: int
-    sent_twice: int
+    sent_needlessly: int  # blobs that the Hub had said it has
+    sent_twice: int  # blobs whose upload arrived and whose answer did not, so that the client repeated it at once
 
 
 def run(hub: Hub, child: Client, folder: Path, pushes: int, seed: int) -> Outcome:
@@ -60,7 +61,7 @@ def run(hub: Hub, child: Client, folder: Path, pushes: int, seed: int) -> Outcom
         hub.faults.clear()
         lost += "error" in child("push", folder=folder, repo=REPO) or not _whole(hub, folder)
     twice = sum(count > 1 for count in hub.uploads.values())
-    return Outcome(pushes, met, waited_out, told, half, lost, twice)
+    return Outcome(pushes, met, waited_out, told, half, lost, hub.needless, twice)
 
 
 def _files(hub: Hub) -> dict[str, str]:

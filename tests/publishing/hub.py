@@ -64,6 +64,8 @@ class Hub:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.uploads: Counter[str] = Counter()  # how often each blob was received whole
+        self.told: set[str] = set()  # blobs that a client was told are here
+        self.needless = 0  # uploads of such a blob all the same
         (folder / "blobs").mkdir(parents=True)
 
     def environment(self) -> dict[str, str]:

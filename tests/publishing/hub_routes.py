@@ -6,8 +6,9 @@ import base64
 import hashlib
 import json
 import time
+from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
@@ -104,7 +105,9 @@ def application(hub: Hub) -> FastAPI:
         objects: list[dict[str, Any]] = []
         for one in (await request.json())["objects"]:
             href = f"{hub.origin}/upload/{one['oid']}"
-            objects.append(one if hub.has(one["oid"]) else one | {"actions": {"upload": {"href": href}}})
+            known = hub.has(one["oid"])
+            hub.told |= {one["oid"]} if known else set()
+            objects.append(one if known else one | {"actions": {"upload": {"href": href}}})
         return {"transfer": "basic", "objects": objects}
 
     @app.put("/upload/{oid}")
@@ -118,6 +121,7 @@ def application(hub: Hub) -> FastAPI:
             part.unlink()
             raise Refused(400, message="not the bytes that were announced")
         hub.uploads[oid] += 1
+        hub.needless += oid in hub.told
         part.replace(hub.folder / "blobs" / oid)
         return {}
 
@@ -162,21 +166,39 @@ def application(hub: Hub) -> FastAPI:
         both = {"id": found.id, "sha": oid, "private": found.private, "siblings": siblings, "tags": []}
         return both | known | {"cardData": card}
 
+    def row(path: str, one: Entry | None) -> dict[str, Any]:
+        if one is None:
+            return {"type": "directory", "path": path, "oid": hashlib.sha1(path.encode()).hexdigest(), "size": 0}
+        found: dict[str, Any] = {"type": "file", "path": path, "oid": one.sha1, "size": one.size}
+        if one.sha256:
+            found |= {"lfs": {"oid": one.sha256, "size": one.size, "pointerSize": 130}}
+            found |= {"xetHash": hub.xet_hash(one.sha256)} if hub.xet else {}
+        return found
+
+    def with_folders(files: dict[str, Entry]) -> dict[str, Entry | None]:
+        folders = {str(parent): None for path in files for parent in PurePosixPath(path).parents if parent.name}
+        return {**folders, **files}
+
     @app.get("/api/{kind}/{owner}/{name}/tree/{revision}")
     @app.get("/api/{kind}/{owner}/{name}/tree/{revision}/{folder:path}")
-    def tree(kind: str, owner: str, name: str, revision: str, request: Request, folder: str = "") -> Any:
+    def tree(
+        kind: str, owner: str, name: str, revision: str, request: Request, folder: str = "", recursive: bool = False
+    ) -> Any:
         found = repository(kind, f"{owner}/{name}", request)
-        inside = {path: one for path, one in found.commits[at(found, revision)].items() if path.startswith(folder)}
-        if not inside:
+        everything = with_folders(found.commits[at(found, revision)])
+        top = PurePosixPath(unquote(folder))
+        inside = [path for path in everything if top in PurePosixPath(path).parents]
+        if folder and not inside:
             raise Refused(404, "EntryNotFound")
-        rows = []
-        for path, one in inside.items():
-            row: dict[str, Any] = {"type": "file", "path": path, "oid": one.sha1, "size": one.size}
-            if one.sha256:
-                row |= {"lfs": {"oid": one.sha256, "size": one.size, "pointerSize": 130}}
-                row |= {"xetHash": hub.xet_hash(one.sha256)} if hub.xet else {}
-            rows.append(row)
-        return rows
+        return [row(path, everything[path]) for path in inside if recursive or PurePosixPath(path).parent == top]
+
+    @app.post("/api/{kind}/{owner}/{name}/paths-info/{revision}")
+    async def paths_info(kind: str, owner: str, name: str, revision: str, request: Request) -> Any:
+        found = repository(kind, f"{owner}/{name}", request)
+        everything = with_folders(found.commits[at(found, revision)])
+        form = parse_qs((await request.body()).decode())
+        asked = form.get("paths") or json.loads(await request.body() or b"{}").get("paths", [])
+        return [row(path, everything[path]) for path in asked if path in everything]
 
     @app.get("/api/{kind}/{owner}/{name}/refs")
     def refs(kind: str, owner: str, name: str, request: Request) -> Any:

@@ -55,7 +55,6 @@ def published(tmp_path_factory: pytest.TempPathFactory, finished_run: Path, tiny
             command = [sys.executable, "-m", "hfmm.cli", *map(str, arguments)]
             return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
-        assert call("card", "run").returncode == 0
         done = call("publish", "run", "--repo", REPO, "--adapter-repo", ADAPTER)
         assert done.returncode == 0, done.stdout + done.stderr
         yield Published(hub, folder / "run", call, done.stdout)
@@ -140,7 +139,6 @@ def test_a_dry_run_sends_nothing_and_an_embedded_checkpoint_goes_first(published
     recipe = tmp_path / "run/recipe.yaml"
     text = re.sub("revision: .*", "revision: null", recipe.read_text())
     recipe.write_text(text.replace(f"checkpoint: {BASE}", "checkpoint: builtin:tiny-vit"))
-    assert published.call("card", tmp_path / "run").returncode == 0
     before = {*published.hub.repositories}
     done = published.call("publish", tmp_path / "run", "--repo", "me/other", "--dry-run")
     assert done.returncode == 0, done.stderr
@@ -149,29 +147,6 @@ def test_a_dry_run_sends_nothing_and_an_embedded_checkpoint_goes_first(published
     assert "me/other (public model, licence apache-2.0, base model me/tiny-vit)" in done.stdout
     assert "Nothing was sent: this was a dry run." in done.stdout
     assert {*published.hub.repositories} == before
-
-
-def test_a_dataset_is_pushed_and_read_by_its_id(published: Published) -> None:
-    small = [word for pair in ("train=20", "validation=5", "test=6", "size=32") for word in ("--set", pair)]
-    command = ["data", "icons", "--out", "icons", *small, "--push", "me/icons"]
-    for _ in range(2):  # the second time it finds what the first left
-        done = published.call(*command)
-        assert done.returncode == 0, done.stderr
-    assert "was there already" in done.stdout
-    files = published.hub.repositories["datasets", "me/icons"]
-    assert len(files.commits) == 2
-    code = 'from datasets import load_dataset; print({k: len(v) for k, v in load_dataset("me/icons").items()})'
-    environment = {**os.environ, **published.hub.environment(), "HF_HOME": str(published.run.parent / "reader")}
-    read = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert read.stdout.strip() == "{'train': 20, 'validation': 5, 'test': 6}", read.stderr
-
-
-def test_a_metric_is_a_space_that_evaluate_loads(published: Published) -> None:
-    done = published.call("publish", "metric:wer", "--repo", "me/word_errors")
-    assert done.returncode == 0, done.stderr
-    files = published.hub.files("me/word_errors", kind="spaces")
-    assert {"word_errors.py", "quotients.py", "transcripts.py", "app.py", "requirements.txt"} <= {*files}
-    assert b"rapidfuzz" in files["requirements.txt"]
 
 
 @pytest.mark.parametrize("name", ["tiny", "me/tiny/v1", "../tiny", "me/../x"])

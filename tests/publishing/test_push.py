@@ -207,4 +207,4 @@ def test_other_bytes_than_were_sent_are_noticed(hub: Hub, child: Client, folder:
 def test_pushes_under_random_faults_leave_the_old_files_or_the_new(hub: Hub, child: Client, folder: Path) -> None:
     outcome = push_faults.run(hub, child, folder, pushes=8, seed=1)
     assert outcome.faults > 0
-    assert (outcome.half_published, outcome.lost_files, outcome.sent_twice) == (0, 0, 0)
+    assert (outcome.half_published, outcome.lost_files, outcome.sent_needlessly) == (0, 0, 0)
