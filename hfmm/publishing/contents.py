@@ -13,6 +13,7 @@ from hfmm.errors import UserError
 PIECE = 1 << 20  # bytes read at a time, so that a large file never lies in memory
 WEIGHTS = ".safetensors"
 SUFFIXES = {WEIGHTS, ".json", ".md", ".txt", ".yaml", ".jinja", ".png", ".wav", ".parquet", ".py"}
+SUFFIXES |= {".model", ".tiktoken"}  # vocabularies of tokenizers
 PICKLE = b"\x80"  # how every pickle of the last 15 years begins; no text and no safetensors file does
 
 

@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.publishing.hub import Hub, serve
 
 
@@ -42,7 +44,9 @@ def _published(hub: Hub, run: Path, folder: Path) -> str:
             raise SystemExit(f"{run}: {done.stdout}{done.stderr}")
 
     hfmm("card", copy)
-    adapter = ["--adapter-repo", f"me/{run.name}-lora"] if (copy / "adapter").is_dir() else []
+    checkpoint = yaml.safe_load((copy / "recipe.yaml").read_text(encoding="utf-8"))["model"]["checkpoint"]
+    has_adapter = (copy / "adapter").is_dir() and not Path(checkpoint).exists()  # it needs its base on the Hub
+    adapter = ["--adapter-repo", f"me/{run.name}-lora"] if has_adapter else []
     hfmm("publish", copy, "--repo", f"me/{run.name}", *adapter)
     recorded = _records(copy)
     place = json.loads((copy / "published.json").read_text(encoding="utf-8"))

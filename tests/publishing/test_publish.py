@@ -15,6 +15,8 @@ from typing import NamedTuple
 import pytest
 from huggingface_hub import ModelCard
 
+from hfmm import publish_cli
+from hfmm.errors import UserError
 from tests.publishing.client import client
 from tests.publishing.hub import Hub, serve
 
@@ -150,5 +152,6 @@ def test_a_dry_run_sends_nothing_and_an_embedded_checkpoint_goes_first(published
 
 
 @pytest.mark.parametrize("name", ["tiny", "me/tiny/v1", "../tiny", "me/../x"])
-def test_a_name_that_is_none_is_refused(fails: Callable[..., str], name: str) -> None:
-    assert "owner/name" in fails("publish", "run", "--repo", name)
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="owner/name"):
+        publish_cli.target(name, "model", private=False)
