@@ -53,9 +53,7 @@ def summary(runs: Sequence[Mapping[str, Any]], peak_gflops: Mapping[str, float],
     values = [run["value"] for run in runs]
     record: Record = {"status": "measured", "values": values, **spread(values)}
     record["memory_mib"] = round(max(run["memory_mib"] for run in runs))
-    record["details"] = {
-        name: statistics.median(run["details"][name] for run in runs) for name in runs[0]["details"]
-    }
+    record["details"] = {name: statistics.median(run["details"][name] for run in runs) for name in runs[0]["details"]}
     if (flops := runs[0]["flops"]) is not None:
         record["gflop_a_row"] = flops / 1e9
         record["utilisation"] = utilisation(record["median"], flops, peak_gflops, is_rate)

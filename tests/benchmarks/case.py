@@ -58,7 +58,7 @@ class Case:
     prepare: Callable[[Job], None] | None = None
     family: str | None = None  # the config's model_type of the checkpoints that can be given by hand
     tolerance: float = 0.02  # largest relative difference of outputs; bf16 keeps three digits of a loss
-    limits: Mapping[str, float] = field(default_factory=dict)  # at most: of "value" or a detail, at the large size
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by size: of "value" or a detail, at most
 
     def side(self, name: str) -> Side:
         """Return a side by its name."""

@@ -24,7 +24,7 @@ def run_case(
         "date": datetime.now(UTC).date().isoformat(),
         "checkpoint": Path(checkpoint).name if checkpoint else None,
         "machine": machine,
-        "limits": dict(case.limits),
+        "limits": {size: dict(limits) for size, limits in case.limits.items()},
         "sizes": {size: _run_size(name, case, size, repeats, machine, checkpoint, say) for size in sizes},
     }
 
@@ -56,7 +56,9 @@ def _run_size(
     return {
         "options": dict(case.sizes[size]),  # type: ignore[index]
         "repeats": repeats,
-        "sides": {side.name: record(case, side, runs, lacking, failures, machine["peak_gflops"]) for side in case.sides},
+        "sides": {
+            side.name: record(case, side, runs, lacking, failures, machine["peak_gflops"]) for side in case.sides
+        },
     }
 
 

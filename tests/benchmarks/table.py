@@ -88,7 +88,7 @@ def _notes(one: dict[str, Any]) -> Iterator[str]:
                 continue
             values = {"value": side["median"]} | side["details"]
             noted = [f"{key} {value:.3g}" for key, value in side["details"].items()]
-            for key, limit in one["limits"].items() if size == "large" else ():
+            for key, limit in one["limits"].get(size, {}).items():
                 if key in values:
                     noted.append(f"{key} {'within' if values[key] <= limit else 'ABOVE'} the limit of {limit:g}")
             if noted:
