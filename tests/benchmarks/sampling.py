@@ -9,6 +9,7 @@ from types import FrameType
 
 PERIOD = 0.01  # seconds
 ARITHMETIC = ("/torch/nn/", "/torch/autograd/", "/torch/optim/")  # files that stand on the stack of it
+IMPORT = "<frozen importlib"
 
 
 class Sampler(threading.Thread):
@@ -40,9 +41,12 @@ class Sampler(threading.Thread):
 
 
 def is_arithmetic(frame: FrameType | None) -> bool:
-    """Tell whether a frame, or one that called it, stands in a file of model arithmetic."""
+    """Tell whether a frame, or one that called it, stands in a file of model arithmetic and computes: loads nothing."""
+    found = False
     while frame is not None:
-        if any(part in frame.f_code.co_filename for part in ARITHMETIC):
-            return True
+        name = frame.f_code.co_filename
+        if name.startswith(IMPORT):
+            return False
+        found = found or any(part in name for part in ARITHMETIC)
         frame = frame.f_back
-    return False
+    return found

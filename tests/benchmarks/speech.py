@@ -32,35 +32,47 @@ def write_checkpoint(job: Job, folder: Path) -> None:
     from transformers import (
         GenerationConfig,
         WhisperConfig,
+        WhisperFeatureExtractor,
         WhisperForConditionalGeneration,
         WhisperProcessor,
         set_seed,
     )
 
-    from hfmm.resources import CHECKPOINTS
-
     if job.checkpoint:
         shutil.copytree(job.checkpoint, folder)
         return
     set_seed(0)
-    tiny = CHECKPOINTS / "tiny-whisper"
-    processor = WhisperProcessor.from_pretrained(tiny)
-    extractor = processor.feature_extractor
-    extractor.chunk_length, extractor.n_samples, extractor.nb_max_frames = 30, 480_000, 3000
-    special = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-    known = json.loads((tiny / "config.json").read_text())
-    config = WhisperConfig(
-        **job.options["shape"], **{name: known[name] for name in special},
-        suppress_tokens=[], begin_suppress_tokens=[], max_source_positions=1500, max_target_positions=448,
+    tokenizer = _byte_tokenizer()
+    end, start, untimed = map(tokenizer.convert_tokens_to_ids, (END, START, UNTIMED))
+    special = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
+    silent = {"suppress_tokens": [], "begin_suppress_tokens": []}
+    model = WhisperForConditionalGeneration(WhisperConfig(**job.options["shape"], **special, **silent))
+    model.generation_config = GenerationConfig(
+        **special, **silent, is_multilingual=False, no_timestamps_token_id=untimed, return_timestamps=False,
+        max_new_tokens=TOKENS, min_new_tokens=TOKENS,
     )  # fmt: skip
-    model = WhisperForConditionalGeneration(config)
-    model.generation_config = GenerationConfig.from_pretrained(tiny)
-    model.generation_config.update(
-        max_length=None, num_beams=None, max_new_tokens=TOKENS, min_new_tokens=TOKENS, suppress_tokens=[],
-        begin_suppress_tokens=[],
-    )  # fmt: skip
+    # Else it writes tokens that no byte stands for, and all texts are empty and alike.
+    model.proj_out.weight.data[BYTES:] = 0
     model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    WhisperProcessor(WhisperFeatureExtractor(), tokenizer).save_pretrained(folder)
+
+
+BYTES = 256
+END, START, UNTIMED = "<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"
+
+
+def _byte_tokenizer() -> Any:
+    """Return an English Whisper's tokenizer without its merges, which do not travel with hfmm: a token is a byte."""
+    from tokenizers import pre_tokenizers
+    from transformers import WhisperTokenizer
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = WhisperTokenizer(vocab={one: index for index, one in enumerate(letters)}, merges=[], pad_token=END)
+    tasks = ["<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": [START, *tasks, UNTIMED]})
+    tokenizer.add_tokens([f"<|{0.02 * step:.2f}|>" for step in range(1501)])
+    tokenizer.set_prefix_tokens()
+    return tokenizer
 
 
 def write_clips(count: int, split: str, folder: Path, cache: Path) -> None:
@@ -153,8 +165,9 @@ def faster_whisper(job: Job, kind: str, beams: int) -> Hear:
     from faster_whisper import WhisperModel
 
     model = WhisperModel(str(job.prepared / kind), device="cpu", compute_type=kind)
-    # On random weights it would try each clip again at higher temperatures.
-    fixed = {} if job.checkpoint else {"max_new_tokens": TOKENS, "temperature": 0.0}
+    # On random weights it would try each clip again at higher temperatures, and cut it by times that mean nothing.
+    once = {"max_new_tokens": TOKENS, "temperature": 0.0, "without_timestamps": True}
+    fixed = {} if job.checkpoint else once
 
     def one(clip: np.ndarray) -> str:
         return "".join(part.text for part in model.transcribe(clip, beam_size=beams, language="en", **fixed)[0]).strip()

@@ -112,13 +112,14 @@ def script(job: Job, in_bf16: bool) -> Measured:
 def sentence_transformers(job: Job, in_bf16: bool) -> Measured:
     """Train as its documentation does: the symmetric loss over the batch's own negatives."""
     import sentence_transformers as library
+    from sentence_transformers.losses import MultipleNegativesSymmetricRankingLoss
     from transformers import set_seed
 
     set_seed(0)
     folder, batch_size = str(job.prepared / "checkpoint"), job.options["batch"]
     model = library.SentenceTransformer(folder, device="cpu", model_kwargs={"dtype": "float32"})
     factor = next(value for name, value in model.named_parameters() if name.endswith("logit_scale"))
-    loss = library.losses.MultipleNegativesSymmetricRankingLoss(model, scale=float(factor.exp()))
+    loss = MultipleNegativesSymmetricRankingLoss(model, scale=float(factor.exp()))
     steps = training.stopwatch()
     trainer = library.SentenceTransformerTrainer(
         model=model,

@@ -27,7 +27,7 @@ def hfmm(job: Job) -> Measured:
         from hfmm.run import run
 
         ends["start"] = time.perf_counter()
-        arithmetic = {"start": 0.0}
+        arithmetic = {"start": sampler.arithmetic}
 
         def report(step: str, text: str) -> None:
             if step in PHASES:
@@ -95,8 +95,10 @@ def bare(job: Job) -> Measured:
             save_total_limit=1, report_to="none", remove_unused_columns=False, label_names=["labels"],
             disable_tqdm=True, dataloader_pin_memory=False,
         )  # fmt: skip
-        trainer = Trainer(model=model, args=arguments, data_collator=collate, train_dataset=data["train"],
-                          eval_dataset=data["validation"], processing_class=processor, compute_metrics=right)  # fmt: skip
+        trainer = Trainer(
+            model=model, args=arguments, data_collator=collate, train_dataset=data["train"],
+            eval_dataset=data["validation"], processing_class=processor, compute_metrics=right,
+        )  # fmt: skip
         trainer.train()
     trainer.save_model(str(job.scratch / "model"))
     trainer.model = AutoModelForImageClassification.from_pretrained(job.scratch / "model")
