@@ -1,6 +1,7 @@
 """Measure hfmm and its peers side by side, in fresh processes and in turn.
 
     pip install -e ".[bench]" -c constraints.txt
+    pip install -e ".[bench-open-clip]" -c constraints.txt    # with open_clip, which brings torchvision
     python -m tests.benchmarks                         # every case at both sizes, three times
     python -m tests.benchmarks --quick                 # every case once, small: does all of it run?
     python -m tests.benchmarks vit_finetune --size large --checkpoint FOLDER

@@ -59,16 +59,24 @@ def _first_batch(recipe: Any, rows: Any, batch_size: int) -> tuple[float, float]
 def counted(compute: Callable[[], Any], in_bf16: bool) -> tuple[float, float]:
     """Return a loss and the floating-point operations of its forward pass."""
     import torch
+
+    with torch.autocast("cpu", torch.bfloat16, enabled=in_bf16):
+        loss, flops = operations(compute)
+    return float(loss), flops
+
+
+def operations(compute: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what ``compute`` returns, and how many floating-point operations its matrix products take."""
+    import torch
     from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
     def blockwise(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
         return int(sdpa_flop_count(query, key, value))
 
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    counter = FlopCounterMode(display=False, custom_mapping={kernel: blockwise})
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=in_bf16), counter:
-        loss = float(compute())
-    return loss, float(counter.get_total_flops())
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping={kernel: blockwise}) as counter:
+        found = compute()
+    return found, float(counter.get_total_flops())
 
 
 def plain(

@@ -138,7 +138,6 @@ def open_clip(job: Job, precision: str) -> Measured:
     import open_clip as library
     import torch
     from open_clip_train.main import main
-    from torch.utils.flop_counter import FlopCounterMode
 
     from hfmm.hardware import peak_memory_mb
 
@@ -177,10 +176,8 @@ def open_clip(job: Job, precision: str) -> Measured:
     memory = peak_memory_mb()
     model = library.create_model("shape")
     size = OPEN_CLIP[job.options["open_clip"]]["vision_cfg"]["image_size"]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 3, size, size), torch.zeros(1, 77, dtype=torch.long))
-    flops = training.FORWARD_AND_BACKWARD * float(counter.get_total_flops())
-    return Measured(training.rate(times, batch), flops=flops, memory_mib=memory)
+    _, flops = training.operations(lambda: model(torch.zeros(1, 3, size, size), torch.zeros(1, 77, dtype=torch.long)))
+    return Measured(training.rate(times, batch), flops=training.FORWARD_AND_BACKWARD * flops, memory_mib=memory)
 
 
 OWN = "weights and tokens of its own"

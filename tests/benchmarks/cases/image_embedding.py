@@ -6,7 +6,7 @@ import time
 from functools import partial
 
 from hfmm.hardware import peak_memory_mb
-from tests.benchmarks import rows
+from tests.benchmarks import rows, training
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.cases.clip_finetune import prepare
 
@@ -32,7 +32,10 @@ def hfmm(job: Job) -> Measured:
         for start in range(0, len(pictures), BATCH)
     ]
     seconds = time.perf_counter() - begun
-    return Measured(len(pictures) / seconds, np.concatenate(found)[:SHOWN].ravel().tolist())
+    memory = peak_memory_mb()
+    return Measured(
+        len(pictures) / seconds, np.concatenate(found)[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory
+    )
 
 
 def sentence_transformers(job: Job, dtype: str) -> Measured:
@@ -46,7 +49,17 @@ def sentence_transformers(job: Job, dtype: str) -> Measured:
     found = model.encode([row["image"].convert("RGB") for row in pictures], normalize_embeddings=True)
     seconds = time.perf_counter() - begun
     memory = peak_memory_mb()
-    return Measured(len(pictures) / seconds, found[:SHOWN].ravel().tolist(), memory_mib=memory)
+    return Measured(len(pictures) / seconds, found[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
+
+
+def _flops(job: Job) -> float:
+    """Return the operations that the model takes for one picture."""
+    import torch
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(job.prepared / "checkpoint", dtype="float32")
+    size = model.config.vision_config.image_size
+    return training.operations(lambda: model.get_image_features(pixel_values=torch.zeros(1, 3, size, size)))[1]
 
 
 ST = ("sentence_transformers",)

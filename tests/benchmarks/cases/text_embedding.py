@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from functools import partial
 
+from hfmm.hardware import peak_memory_mb
+from tests.benchmarks import training
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.cases.clip_finetune import write_checkpoint
 
@@ -33,7 +35,8 @@ def hfmm(job: Job) -> Measured:
     begun = time.perf_counter()
     found = [embedder.embed_texts(model, read[start : start + BATCH]) for start in range(0, len(read), BATCH)]
     seconds = time.perf_counter() - begun
-    return Measured(len(read) / seconds, np.concatenate(found)[:SHOWN].ravel().tolist())
+    memory = peak_memory_mb()
+    return Measured(len(read) / seconds, np.concatenate(found)[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
 
 
 def sentence_transformers(job: Job, dtype: str) -> Measured:
@@ -46,7 +49,19 @@ def sentence_transformers(job: Job, dtype: str) -> Measured:
     begun = time.perf_counter()
     found = model.encode(read, normalize_embeddings=True)
     seconds = time.perf_counter() - begun
-    return Measured(len(read) / seconds, found[:SHOWN].ravel().tolist())
+    memory = peak_memory_mb()
+    return Measured(len(read) / seconds, found[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
+
+
+def _flops(job: Job) -> float:
+    """Return the operations that the model takes for a text of middling length; padding is no work of the model."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    model = AutoModel.from_pretrained(job.prepared / "checkpoint", dtype="float32")
+    ids = AutoTokenizer.from_pretrained(job.prepared / "checkpoint")(texts(job.options["texts"]))["input_ids"]
+    length = round(sum(map(len, ids)) / len(ids))
+    return training.operations(lambda: model.get_text_features(torch.zeros(1, length, dtype=torch.long)))[1]
 
 
 ST = ("sentence_transformers",)
