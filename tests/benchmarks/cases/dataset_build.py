@@ -1,0 +1,35 @@
+"""Rows a second of hfmm's own builders, all processes at work; nothing else builds these rows."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from tests.benchmarks.case import Case, Job, Measured, Side
+
+
+def build(job: Job, builder: str, **options: int) -> Measured:
+    """Build a dataset as `hfmm data` does, without writing the Parquet files."""
+    from hfmm import data as builders
+    from hfmm.hardware import processes
+    from hfmm.progress import quiet_libraries
+    from hfmm.recipe import Data
+
+    quiet_libraries()
+    spec = Data(builder=builder, train=job.options["rows"], validation=8, test=8, seed=0, **options)
+    begun = time.perf_counter()
+    built = builders.build(spec, {}, job.scratch / "cache", processes())
+    seconds = time.perf_counter() - begun
+    return Measured(sum(map(len, built.values())) / seconds)
+
+
+CASE = Case(
+    title="Building a dataset",
+    unit="rows/s",
+    sizes={"small": {"rows": 100}, "large": {"rows": 2000}},
+    sides=(
+        Side("icons, 64 pixels", partial(build, builder="icons", size=64)),
+        Side("pages, 224 pixels", partial(build, builder="pages", size=224)),
+        Side("speech", partial(build, builder="speech"), needs=("hibari",)),
+    ),
+)

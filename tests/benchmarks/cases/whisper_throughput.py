@@ -1,0 +1,67 @@
+"""How many clips up to 5 s are heard a second when they come all at once, model loaded and warm."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from hfmm.hardware import peak_memory_mb
+from tests.benchmarks import speech
+from tests.benchmarks.case import Case, Job, Measured, Side
+
+
+def together(job: Job, way: Callable[..., speech.Hear], **settings: Any) -> Measured:
+    """Hear all clips in one call."""
+    clips, references = speech.clips(job.prepared)
+    hear = way(job, **settings)
+    hear(clips[:1])
+    begun = time.perf_counter()
+    texts = hear(clips)
+    seconds = time.perf_counter() - begun
+    memory = peak_memory_mb()
+    return Measured(len(clips) / seconds, texts, details=speech.errors(texts, references, job), memory_mib=memory)
+
+
+PREDICT = "hfmm predict"
+OTHER, FASTER = "another window", ("faster_whisper", "ctranslate2")
+standard = partial(together, way=speech.pipeline, model="checkpoint")
+fast = partial(together, way=speech.faster_whisper)
+CASE = Case(
+    title="Whisper, many clips",
+    unit="clips/s",
+    family="whisper",
+    sizes={
+        "small": {"clips": 16, "shape": speech.HALF},
+        "large": {"clips": 64, "shape": speech.WHISPER_TINY},
+    },
+    prepare=speech.prepare,
+    tolerance=0.05,  # of the texts: a batch rounds otherwise than one clip
+    sides=(
+        Side(PREDICT, partial(together, way=speech.predict)),
+        Side("hfmm's model in pipeline", partial(together, way=speech.pipeline, model="ours"), against=PREDICT),
+        Side("checkpoint in pipeline", standard, against=PREDICT, differs=OTHER),
+        Side(
+            "checkpoint in pipeline, bf16, greedy, batches of 16 by hand",
+            partial(standard, dtype="bfloat16", batch_size=16, generate_kwargs={"num_beams": 1}),
+            against=PREDICT,
+            differs=OTHER,
+        ),
+        Side("faster-whisper int8", partial(fast, kind="int8", beams=5), against=PREDICT, needs=FASTER, differs=OTHER),
+        Side(
+            "faster-whisper int8, greedy by hand",
+            partial(fast, kind="int8", beams=1),
+            against=PREDICT,
+            needs=FASTER,
+            differs=OTHER,
+        ),
+        Side(
+            "faster-whisper fp32, greedy by hand",
+            partial(fast, kind="float32", beams=1),
+            against=PREDICT,
+            needs=FASTER,
+            differs=OTHER,
+        ),
+    ),
+)

@@ -1,0 +1,121 @@
+"""All of `hfmm run vit_icons`, phase by phase, beside a bare Trainer script that does the same work.
+
+Both build the same icons, train the same stages, save, reload and score the same test rows; what is measured is the
+time until the scores stand. The script has no resume, screening, fingerprint, intervals, plots, card or verification:
+what hfmm takes for the last three stands in the details, and so does the share of all its time that is no arithmetic.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from hfmm.hardware import peak_memory_mb
+from tests.benchmarks.case import Case, Job, Measured, Side
+from tests.benchmarks.sampling import Sampler
+
+PHASES = ("data", "train", "evaluate", "card", "verify")
+SHARE = "share outside model arithmetic"
+
+
+def hfmm(job: Job) -> Measured:
+    """Run the recipe to its verified end."""
+    begun = time.perf_counter()
+    ends = {}
+    with Sampler() as sampler:
+        from hfmm import recipe
+        from hfmm.run import run
+
+        ends["start"] = time.perf_counter()
+        arithmetic = {"start": sampler.arithmetic}
+
+        def report(step: str, text: str) -> None:
+            if step in PHASES:
+                ends[step], arithmetic[step] = time.perf_counter(), sampler.arithmetic
+
+        run(recipe.load("vit_icons", job.options["overrides"]), job.scratch / "run", False, report)
+    whole = ends["verify"] - begun
+    details, last = {}, ("", begun, 0.0)
+    for phase, end in ends.items():
+        details[f"{phase}, s"] = end - last[1]
+        details[f"{phase}, arithmetic, s"] = arithmetic[phase] - last[2]
+        last = (phase, end, arithmetic[phase])
+    details |= {"verified, s": whole, SHARE: 1 - sampler.arithmetic / whole}
+    return Measured(ends["evaluate"] - begun, details=details)
+
+
+def bare(job: Job) -> Measured:
+    """Do the same work with a Trainer script."""
+    begun = time.perf_counter()
+    import torch
+    from transformers import (
+        AutoImageProcessor,
+        AutoModelForImageClassification,
+        Trainer,
+        TrainingArguments,
+        set_seed,
+    )
+
+    from hfmm import recipe
+    from hfmm.data import icons
+    from hfmm.resources import CHECKPOINTS
+
+    set_seed(0)
+    loaded = recipe.load("vit_icons", job.options["overrides"])
+    sizes = {name: value for name, value in loaded.data.options.items() if name in ("train", "validation", "test")}
+    data = icons.build(icons.Options(**sizes), job.scratch / "data", 2)
+    names = data["train"].features["label"].feature.names
+    source = str(CHECKPOINTS / "tiny-vit")
+    processor = AutoImageProcessor.from_pretrained(source)
+    model = AutoModelForImageClassification.from_pretrained(
+        source, id2label=dict(enumerate(names)), label2id={name: index for index, name in enumerate(names)},
+        problem_type="multi_label_classification", ignore_mismatched_sizes=True, dtype="float32",
+    )  # fmt: skip
+
+    def collate(rows: Any) -> dict[str, Any]:
+        labels = torch.zeros(len(rows), len(names))
+        for index, row in enumerate(rows):
+            labels[index, row["label"]] = 1
+        return {**processor([row["image"].convert("RGB") for row in rows], return_tensors="pt"), "labels": labels}
+
+    def right(prediction: Any) -> dict[str, float]:
+        scores, labels = map(torch.as_tensor, (prediction.predictions, prediction.label_ids))
+        parts = [slice(0, 20), slice(20, 25), slice(25, 28)]
+        hits = [scores[:, part].argmax(-1) == labels[:, part].argmax(-1) for part in parts]
+        return {"accuracy": float(torch.stack(hits).all(0).float().mean())}
+
+    for stage in loaded.stages:
+        for parameter in model.base_model.parameters():
+            parameter.requires_grad = stage.train == "all"
+        arguments = TrainingArguments(
+            output_dir=str(job.scratch / stage.name), num_train_epochs=stage.epochs,
+            learning_rate=stage.learning_rate, per_device_train_batch_size=stage.batch_size,
+            per_device_eval_batch_size=stage.batch_size, weight_decay=0.05, warmup_steps=0.1,
+            lr_scheduler_type="cosine", bf16=True, use_cpu=True, eval_strategy="epoch", save_strategy="epoch",
+            save_total_limit=1, report_to="none", remove_unused_columns=False, label_names=["labels"],
+            disable_tqdm=True, dataloader_pin_memory=False,
+        )  # fmt: skip
+        trainer = Trainer(
+            model=model, args=arguments, data_collator=collate, train_dataset=data["train"],
+            eval_dataset=data["validation"], processing_class=processor, compute_metrics=right,
+        )  # fmt: skip
+        trainer.train()
+    trainer.save_model(str(job.scratch / "model"))
+    trainer.model = AutoModelForImageClassification.from_pretrained(job.scratch / "model")
+    trainer.evaluate(data["test"])
+    return Measured(time.perf_counter() - begun, memory_mib=peak_memory_mb())
+
+
+SHORT = ["data.train=64", "data.validation=32", "data.test=40", "stages.head.epochs=1", "stages.full.epochs=2"]
+CASE = Case(
+    title="A whole run, to its scores",
+    unit="s",
+    sizes={"small": {"overrides": SHORT}, "large": {"overrides": []}},
+    limits={"large": {SHARE: 0.25}},
+    sides=(
+        Side("hfmm run vit_icons", hfmm),
+        Side(
+            "bare Trainer script, bf16 by hand", bare, against="hfmm run vit_icons", differs="the loss of transformers"
+        ),
+    ),
+)

@@ -1,0 +1,188 @@
+"""The runner: sides in turn, peers that are missing or fail, what is written and shown; no case is measured here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hfmm.errors import UserError
+from tests.benchmarks import __main__ as command
+from tests.benchmarks import case as cases
+from tests.benchmarks import plot, process, suite, table
+from tests.benchmarks.case import Case, Measured, Side
+
+MACHINE: dict[str, Any] = {
+    "hardware": "a processor", "threads": 2, "bf16_unit": "none", "peak_gflops": {"bf16": 400.0, "fp32": 200.0},
+    "packages": {"torch": "2"},
+}  # fmt: skip
+
+
+def nothing(job: Any) -> Measured:
+    raise AssertionError("a test measures nothing")
+
+
+CASE = Case(
+    title="Counting",
+    unit="rows/s",
+    sizes={"small": {"rows": 1}, "large": {"rows": 2}},
+    limits={"large": {"share": 0.25}},
+    sides=(
+        Side("hfmm", nothing),
+        Side("peer", nothing, against="hfmm", asked=3),
+        Side("absent", nothing, against="hfmm", needs=("no_such_package",)),
+        Side("odd", nothing, against="hfmm"),
+        Side("other", nothing, against="hfmm", differs="other weights"),
+    ),
+)
+SPEEDS = {"hfmm": 10.0, "peer": 4.0, "odd": 10.0, "other": 10.0}
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stand in for the processes; returns the sides in the order in which they ran."""
+    order: list[str] = []
+
+    def measure(case: str, size: str, side: str, *_: Any) -> dict[str, Any]:
+        order.append(side)
+        if side == process.PREPARE:
+            return {}
+        outputs = [2.0 if side == "odd" else 1.0]
+        found = {"value": SPEEDS[side], "outputs": outputs, "flops": 1e9, "memory_mib": 50.0}
+        return found | {"details": {"share": 0.5} if side == "hfmm" else {}}
+
+    monkeypatch.setattr(process, "measure", measure)
+    return order
+
+
+def run(sizes: tuple[str, ...] = ("small",), repeats: int = 2) -> dict[str, Any]:
+    return suite.run_case("counting", CASE, sizes, repeats, MACHINE, None, lambda line: None)
+
+
+def test_sides_run_in_turn_there_and_back_and_all_read_what_was_prepared_once(measured: list[str]) -> None:
+    run()
+    there = ["hfmm", "peer", "odd", "other"]
+    assert measured == [process.PREPARE, *there, *reversed(there)]
+
+
+def test_a_peer_that_is_not_installed_is_missing_and_has_no_figure(measured: list[str]) -> None:
+    side = run()["sizes"]["small"]["sides"]["absent"]
+    assert side["status"] == "missing" and "no_such_package" in side["because"]
+    assert not {"median", "times_faster"} & set(side)
+
+
+def test_a_difference_in_outputs_is_reported_and_does_not_hide_the_figure(measured: list[str]) -> None:
+    sides = run()["sizes"]["small"]["sides"]
+    assert sides["peer"]["agreement"]["same"] is True
+    assert sides["odd"]["agreement"]["same"] is False
+    assert sides["odd"]["times_faster"]["median"] == 1
+    assert sides["other"]["agreement"] == {"same": None, "because": "other weights"}
+
+
+def test_a_side_that_breaks_off_is_reported_and_the_others_go_on(
+    measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = process.measure
+
+    def measure(case: str, size: str, side: str, *others: Any) -> dict[str, Any]:
+        if side == "peer":
+            raise process.Failed("out of memory")
+        return whole(case, size, side, *others)
+
+    monkeypatch.setattr(process, "measure", measure)
+    sides = run()["sizes"]["small"]["sides"]
+    assert sides["peer"]["status"] == "failed" and sides["peer"]["because"] == "out of memory"
+    assert sides["other"]["times_faster"]["median"] == 1
+
+
+def test_without_our_own_figure_there_is_no_ratio(measured: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = process.measure
+
+    def measure(case: str, size: str, side: str, *others: Any) -> dict[str, Any]:
+        if side == "hfmm":
+            raise process.Failed("broken")
+        return whole(case, size, side, *others)
+
+    monkeypatch.setattr(process, "measure", measure)
+    peer = run()["sizes"]["small"]["sides"]["peer"]
+    assert peer["median"] == 4 and "times_faster" not in peer
+
+
+def test_the_table_shows_ratios_utilisation_missing_peers_and_what_was_asked(measured: list[str]) -> None:
+    shown = "\n".join(table.lines({"counting": run(("small", "large"))}))
+    assert "| Counting, large | hfmm | 10 rows/s |  |  | 2 % / 5 % | 50 |  |" in shown
+    assert "|  | peer | 4 rows/s | 2.5 x | 3 x, missed | 1 % / 2 % | 50 | yes, 0 apart |" in shown
+    assert "|  | absent | missing: no_such_package is not installed |" in shown
+    assert "NO, 0.5 apart" in shown and "other weights" in shown
+    assert "share 0.5, share ABOVE the limit of 0.25" in shown
+    assert "bf16 unit: none" in shown
+
+
+def test_the_readme_gets_the_table_between_its_marks_and_keeps_the_rest(
+    measured: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    figures, readme = tmp_path / "benchmarks.json", tmp_path / "README.md"
+    figures.write_text(json.dumps({"counting": run()}))
+    readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    monkeypatch.setattr(table, "BENCHMARKS", figures)
+    monkeypatch.setattr(table, "README", readme)
+    table.main()
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n")
+    assert "| Counting, small |" in text and "old" not in text
+
+
+def test_the_readme_has_the_marks() -> None:
+    text = table.README.read_text()
+    assert text.index(table.BEGIN) < text.index(table.END)
+
+
+def test_the_picture_is_drawn(measured: list[str], tmp_path: Path) -> None:
+    plot.draw({"counting": run()}, tmp_path / "figures.png")
+    assert (tmp_path / "figures.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_quick_is_the_small_size_once() -> None:
+    asked = command.arguments(["--quick"])
+    assert (asked.size, asked.repeats) == (["small"], 1)
+
+
+def test_a_checkpoint_goes_to_the_cases_of_its_model_type(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "whisper"}')
+    chosen = {name: cases.load(name) for name in ("whisper_latency", "retrieval")}
+    assert command.checkpoint_of(chosen, [tmp_path]) == {"whisper_latency": str(tmp_path)}
+    with pytest.raises(UserError, match="'whisper' model, which none of retrieval can use"):
+        command.checkpoint_of({"retrieval": chosen["retrieval"]}, [tmp_path])
+
+
+def test_an_unknown_case_names_the_choices() -> None:
+    with pytest.raises(UserError, match=r"no benchmark 'vit'.*vit_finetune"):
+        cases.load("vit")
+
+
+@pytest.mark.parametrize("name", cases.names())
+def test_a_case_has_two_sizes_of_the_same_options_and_ratios_against_its_own_sides(name: str) -> None:
+    case = cases.load(name)
+    assert list(case.sizes) == ["small", "large"]
+    assert case.sizes["small"].keys() == case.sizes["large"].keys()
+    names = [side.name for side in case.sides]
+    assert len(set(names)) == len(names)
+    assert case.sides[0].against is None
+    assert all(side.against is None or side.against in names for side in case.sides)
+
+
+def test_naming_the_cases_loads_nothing_heavy_so_that_a_child_inherits_no_memory() -> None:
+    code = (
+        "from tests.benchmarks import case; [case.load(name) for name in case.names()]; import sys; "
+        "print([name for name in ('torch', 'transformers', 'sentence_transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=process.ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_no_case_is_a_test() -> None:
+    assert not [name for name in cases.names() if name.startswith("test_") or name.endswith("_test")]
