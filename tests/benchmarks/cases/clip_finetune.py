@@ -181,7 +181,7 @@ def open_clip(job: Job, precision: str) -> Measured:
 
 
 OWN = "weights and tokens of its own"
-ST, OC = ("sentence_transformers",), ("open_clip", "torchvision")
+ST, OC = ("sentence_transformers",), ("open_clip", "torchvision", "webdataset")
 CASE = Case(
     title="CLIP fine-tuning",
     unit="rows/s",
