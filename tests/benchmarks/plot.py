@@ -13,7 +13,7 @@ def draw(known: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     bars = [
-        (f"{one['title']}, {size}: {name}", side)
+        (f"{one['title']}, {size}: {name}", side, side["asked"] if size == "large" else None)
         for one in known.values()
         for size, found in one["sizes"].items()
         for name, side in found["sides"].items()
@@ -21,14 +21,14 @@ def draw(known: dict[str, Any], path: Path) -> None:
     ]
     figure = Figure(figsize=(9, 1 + INCHES_A_BAR * max(1, len(bars))), layout="constrained")
     axis = figure.subplots()
-    for place, (_, side) in enumerate(bars):
+    for place, (_, side, asked) in enumerate(bars):
         found = side["times_faster"]
         around = [[found["median"] - found["low"]], [found["high"] - found["median"]]]
         axis.barh(place, found["median"], xerr=around, color="C0", height=0.7)
-        if side["asked"] is not None:
-            axis.plot([side["asked"]] * 2, [place - 0.4, place + 0.4], color="C3", linewidth=2)
+        if asked is not None:
+            axis.plot([asked] * 2, [place - 0.4, place + 0.4], color="C3", linewidth=2)
     axis.axvline(1, color="black", linewidth=0.8)
-    axis.set_yticks(range(len(bars)), [label for label, _ in bars], fontsize=8)
+    axis.set_yticks(range(len(bars)), [label for label, *_ in bars], fontsize=8)
     axis.invert_yaxis()
-    axis.set_xlabel("times faster than the peer, median with lowest and highest (red: asked for)")
+    figure.supxlabel("times faster than the peer, median with lowest and highest (red: asked for)", fontsize=9)
     figure.savefig(path, dpi=120)

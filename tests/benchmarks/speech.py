@@ -95,6 +95,7 @@ def clips(folder: Path) -> tuple[list[np.ndarray], list[str]]:
 def prepare(job: Job) -> None:
     """Write clips, the checkpoint, what hfmm makes of it for its window, and what faster-whisper reads."""
     import importlib.util
+    import shutil
 
     from tests.benchmarks import training
 
@@ -102,9 +103,8 @@ def prepare(job: Job) -> None:
     checkpoint = job.prepared / "checkpoint"
     write_checkpoint(job, checkpoint)
     if job.checkpoint:
-        recipe = tuned(str(checkpoint), {"builder": "clips"}, TUNED_ON / 2000)
-        training.own(job, recipe)
-        (job.scratch / "run/model").rename(job.prepared / "ours")
+        _, run, _ = training.run_recipe(job, tuned(str(checkpoint), {"builder": "clips"}, TUNED_ON / 2000))
+        shutil.copytree(run.model, job.prepared / "ours")
     else:
         from hfmm import models
         from hfmm.recipe import Recipe

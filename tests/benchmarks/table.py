@@ -81,14 +81,15 @@ def _machines(known: dict[str, Any]) -> Iterator[str]:
 
 
 def _notes(one: dict[str, Any]) -> Iterator[str]:
-    """Yield the details of hfmm's own sides, and how they stand to the limits of the case."""
+    """Yield the details of each side, and how hfmm's own stand to the limits of the case."""
     for size, found in one["sizes"].items():
         for name, side in found["sides"].items():
-            if side["status"] != "measured" or side["against"] is not None:
+            if side["status"] != "measured":
                 continue
+            limits = one["limits"].get(size, {}) if side["against"] is None else {}
             values = {"value": side["median"]} | side["details"]
             noted = [f"{key} {value:.3g}" for key, value in side["details"].items()]
-            for key, limit in one["limits"].get(size, {}).items():
+            for key, limit in limits.items():
                 if key in values:
                     noted.append(f"{key} {'within' if values[key] <= limit else 'ABOVE'} the limit of {limit:g}")
             if noted:

@@ -16,10 +16,23 @@ FORWARD_AND_BACKWARD = 3  # times the operations of a forward pass: the gradient
 
 def own(job: Job, recipe: dict[str, Any]) -> Measured:
     """Train a recipe of one stage as `hfmm run` does, and return rows a second, the first batch's loss and memory."""
+    from hfmm import training_log
+
+    loaded, run, data = run_recipe(job, recipe)
+    memory = peak_memory_mb()
+    logged = [line for line in training_log.read(run.log) if "loss" in line]
+    first, last = logged[0], logged[-1]
+    batch_size = loaded.stages[0].batch_size
+    value = batch_size * (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
+    loss, flops = _first_batch(loaded, data["train"], batch_size)
+    return Measured(value, [loss], flops, {"trained loss": last["loss"]}, memory)
+
+
+def run_recipe(job: Job, recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Prepare the data of a recipe and train it; returns the recipe as loaded, the run's folder and the data."""
     import yaml
 
     from hfmm import recipe as recipes
-    from hfmm import training_log
     from hfmm.progress import quiet_libraries
     from hfmm.run import prepare_data
     from hfmm.run_directory import RunDirectory
@@ -28,17 +41,10 @@ def own(job: Job, recipe: dict[str, Any]) -> Measured:
     quiet_libraries()
     path = job.scratch / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    loaded = recipes.load(str(path))
-    run = RunDirectory(job.scratch / "run")
+    loaded, run = recipes.load(str(path)), RunDirectory(job.scratch / "run")
     data = prepare_data(loaded, run, lambda step, text: None)
     train(loaded, run, data, lambda step, text: None)
-    memory = peak_memory_mb()
-    logged = [line for line in training_log.read(run.log) if "loss" in line]
-    first, last = logged[0], logged[-1]
-    batch_size = loaded.stages[0].batch_size
-    value = batch_size * (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
-    loss, flops = _first_batch(loaded, data["train"], batch_size)
-    return Measured(value, [loss], flops, {"trained loss": last["loss"]}, memory)
+    return loaded, run, data
 
 
 def _first_batch(recipe: Any, rows: Any, batch_size: int) -> tuple[float, float]:
