@@ -29,6 +29,7 @@ def test_every_place_is_there(finished_run: Path) -> None:
         "results.json",
         "predictions.parquet",
         "log.jsonl",
+        "samples.png",
         "model",
         "adapter",
         "plots",

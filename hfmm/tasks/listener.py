@@ -23,7 +23,11 @@ class Listener:
 
     def features(self, clips: Sequence[np.ndarray]) -> np.ndarray:
         """Return the log-mel features (clips, bands, frames) of clips that fit the window, silence added."""
-        found: np.ndarray = self.extractor(list(clips), sampling_rate=RATE, return_tensors="np")["input_features"]
+        import torch
+
+        # What a model hears is the same whatever it computes in.
+        with torch.autocast("cpu", enabled=False):
+            found: np.ndarray = self.extractor(list(clips), sampling_rate=RATE, return_tensors="np")["input_features"]
         return found
 
     def frames(self, clip: np.ndarray) -> int:
