@@ -8,7 +8,7 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.models import language_model
-from hfmm.models.checkpoint import KEY, refuse_missing, unavailable, weights
+from hfmm.models.checkpoint import KEY, read, refuse_missing, weights
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
@@ -36,10 +36,7 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
     """Return the config and the tokenizer of a checkpoint; raises UserError when it has none."""
     import transformers
 
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=spec.revision)
-    except (OSError, ValueError, ImportError) as error:
-        raise unavailable(spec, error) from error
+    tokenizer = read(transformers.AutoTokenizer, source, spec)
     language_model.pad_left(tokenizer)
     return config, tokenizer
 

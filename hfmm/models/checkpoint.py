@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,17 @@ def config(source: str, spec: Model, key: str = KEY) -> Any:
     """Return the transformers config at ``source``; raises UserError when it cannot be had or read."""
     from transformers import AutoConfig
 
+    return read(AutoConfig, source, spec, key)
+
+
+def read(kind: Any, source: str, spec: Model, key: str = KEY) -> Any:
+    """Return what ``kind``, an Auto class of configs, processors or tokenizers, finds at ``source``.
+
+    Raises UserError when it cannot be had or read.
+    """
     try:
-        return AutoConfig.from_pretrained(source, revision=spec.revision)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        return kind.from_pretrained(source, revision=spec.revision)
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise unavailable(spec, error, key) from error
 
 

@@ -10,7 +10,7 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models.checkpoint import locate, refuse_missing, unavailable, weights
+from hfmm.models.checkpoint import locate, read, refuse_missing, unavailable, weights
 from hfmm.models.warm_start import warm_start
 from hfmm.recipe import Model
 from hfmm.strict import Strict
@@ -57,18 +57,12 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
             "match images with texts. Pair it with a text checkpoint, for example --set "
             "model.text=sentence-transformers/all-MiniLM-L6-v2, or choose a CLIP or SigLIP checkpoint."
         )
-    try:
-        if whole:
-            return config, transformers.AutoProcessor.from_pretrained(source, revision=spec.revision)
-        image_processor = transformers.AutoImageProcessor.from_pretrained(source, revision=spec.revision)
-    except (OSError, ValueError, ImportError) as error:
-        raise unavailable(spec, error) from error
+    if whole:
+        return config, read(transformers.AutoProcessor, source, spec)
+    image_processor = read(transformers.AutoImageProcessor, source, spec)
     text = spec.model_copy(update={"checkpoint": options.text, "revision": None})
-    try:
-        text_config = transformers.AutoConfig.from_pretrained(options.text)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(options.text)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise unavailable(text, error, "model.text") from error
+    text_config = read(transformers.AutoConfig, text.checkpoint, text, "model.text")
+    tokenizer = read(transformers.AutoTokenizer, text.checkpoint, text, "model.text")
     both = transformers.VisionTextDualEncoderConfig.from_vision_text_configs(
         config, text_config, projection_dim=options.width
     )

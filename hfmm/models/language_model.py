@@ -34,10 +34,7 @@ def config_and_tokenizer(spec: Model) -> tuple[Any, Any]:
         raise UserError(
             f"{KEY}: {spec.checkpoint} is a {config.model_type!r} model, no causal language model to build on. {CHOOSE}"
         )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, ImportError) as error:
-        raise checkpoint.unavailable(spec, error, KEY) from error
+    tokenizer = checkpoint.read(AutoTokenizer, source, spec, KEY)
     if IMAGE_TOKEN in tokenizer.get_vocab():
         raise UserError(
             f"{KEY}: the tokenizer of {spec.checkpoint} already has a token {IMAGE_TOKEN}, so that it would stand for "

@@ -11,7 +11,7 @@ from pydantic import Field
 from hfmm.errors import UserError
 from hfmm.models import chat_template, language_model, tower_features
 from hfmm.models.assembly import POOL, assemble, check_pictures, native_config
-from hfmm.models.checkpoint import KEY, refuse_missing, unavailable, weights
+from hfmm.models.checkpoint import KEY, read, refuse_missing, weights
 from hfmm.models.vision_features import vision_features
 from hfmm.recipe import Model
 from hfmm.strict import Strict
@@ -93,14 +93,11 @@ def _whole(source: str, spec: Model, config: Any, options: Options) -> tuple[Any
             "cannot speak of what it sees. Fuse it with one, for example --set "
             f"{language_model.KEY}=HuggingFaceTB/SmolLM2-135M-Instruct, or choose an image-text checkpoint."
         )
-    try:
-        if ready:
-            both = transformers.AutoProcessor.from_pretrained(source, revision=spec.revision)
-            language_model.pad_left(both.tokenizer)
-            return config, both
-        image_processor = transformers.AutoImageProcessor.from_pretrained(source, revision=spec.revision)
-    except (OSError, ValueError, ImportError) as error:
-        raise unavailable(spec, error) from error
+    if ready:
+        both = read(transformers.AutoProcessor, source, spec)
+        language_model.pad_left(both.tokenizer)
+        return config, both
+    image_processor = read(transformers.AutoImageProcessor, source, spec)
     vision, pooled = getattr(config, "vision_config", config), options.connector == "pooled"
     seen = vision_features(vision, image_processor, options.feature_layer, spec.checkpoint)
     text, tokenizer = language_model.config_and_tokenizer(_language(spec, options))
@@ -129,12 +126,12 @@ def load(
     if spec.init == "random":
         model = getattr(transformers, auto_class).from_config(config, dtype="float32").eval()
     elif fused:
-        vision = _read(transformers.AutoModel, source, spec)
+        vision = _pretrained(transformers.AutoModel, source, spec)
         vision = getattr(vision, "vision_model", vision)
         speaker = language_model.load(_language(spec, options))
         model = assemble(config, vision, speaker, auto_class, str(options.language))
     else:
-        model = _read(getattr(transformers, auto_class), source, spec)
+        model = _pretrained(getattr(transformers, auto_class), source, spec)
     if fused:
         check_pictures(model, both, spec.checkpoint)
     speaks = (_language(spec, options), language_model.KEY) if fused else (spec, KEY)
@@ -142,7 +139,7 @@ def load(
     return model, both
 
 
-def _read(kind: Any, source: str, spec: Model) -> Any:
+def _pretrained(kind: Any, source: str, spec: Model) -> Any:
     """Return a model in fp32; a pooler, which no feature passes through, may be missing."""
     model, info = weights(kind, source, spec)
     refuse_missing((name for name in info["missing_keys"] if "pooler." not in name), model, spec)

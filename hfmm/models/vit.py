@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Features
 
 from hfmm.data.labels import is_multi_attribute, label_names, positions_by_attribute
-from hfmm.models.checkpoint import refuse_missing, unavailable, weights
+from hfmm.models.checkpoint import read, refuse_missing, weights
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
@@ -30,10 +30,7 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
     """Return the checkpoint's config and image processor; raises UserError when it has none."""
     from transformers import AutoImageProcessor
 
-    try:
-        return config, AutoImageProcessor.from_pretrained(source, revision=spec.revision)
-    except (OSError, ValueError, ImportError) as error:
-        raise unavailable(spec, error) from error
+    return config, read(AutoImageProcessor, source, spec)
 
 
 def load(

@@ -8,7 +8,7 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models.checkpoint import refuse_missing, unavailable, weights
+from hfmm.models.checkpoint import read, refuse_missing, weights
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
@@ -45,10 +45,7 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
     """Return the config and the processor, both of the window; raises UserError for a language it does not know."""
     from transformers import AutoProcessor
 
-    try:
-        both = AutoProcessor.from_pretrained(source, revision=spec.revision)
-    except (OSError, ValueError, ImportError) as error:
-        raise unavailable(spec, error) from error
+    both = read(AutoProcessor, source, spec)
     extractor = both.feature_extractor
     if options.window_seconds is not None:
         config.max_source_positions = config.max_source_positions * options.window_seconds // extractor.chunk_length
