@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 from hfmm.data.messages import Message, answers, conversation
 from hfmm.metrics.answers import normal
 from hfmm.tasks import UNLABELLED
+
+Row = Mapping[str, Any]
 
 
 def num_items(batch: Mapping[str, Any]) -> int:
@@ -15,8 +18,8 @@ def num_items(batch: Mapping[str, Any]) -> int:
     return int((batch["labels"][:, 1:] != UNLABELLED).sum())
 
 
-def loss(model: Any, batch: Mapping[str, Any], items: Any) -> Any:
-    """Return the cross-entropy of a batch in nats, summed over its answers' tokens and divided by ``items``.
+def loss(model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
+    """Return the cross-entropy of a batch in nats, summed over its answers' tokens and divided by ``num_items``.
 
     Logits are computed nowhere else: with a large vocabulary all of them cost more than the model's layers.
     """
@@ -26,7 +29,7 @@ def loss(model: Any, batch: Mapping[str, Any], items: Any) -> Any:
     following = batch["labels"][:, 1:]
     learnt = following != UNLABELLED
     logits = model(**inputs, logits_to_keep=functional.pad(learnt, (0, 1)), use_cache=False).logits
-    return functional.cross_entropy(logits.float(), following[learnt], reduction="sum") / items
+    return functional.cross_entropy(logits.float(), following[learnt], reduction="sum") / num_items
 
 
 def surprise(model: Any, batch: Mapping[str, Any]) -> list[dict[str, list[float]]]:
@@ -77,13 +80,49 @@ def answered(
     return [{"prediction": texts} for texts in said]
 
 
-def reference(row: Mapping[str, Any]) -> dict[str, Any]:
+def predicted(
+    rows: Iterable[Row],
+    batch_size: int,
+    chat: Callable[[Row], list[Message]],
+    answer: Callable[[list[list[Message]]], list[str]],
+    surprised: Callable[[list[Row]], list[dict[str, list[float]]]],
+) -> Iterator[dict[str, Any]]:
+    """Yield the answers to the questions of each row's ``chat``, or to its last, where that has no answer yet.
+
+    Where the data has the answers, with the ``nats`` by which they surprise the model and their ``tokens``, which
+    ``surprised`` tells of a batch of rows.
+    """
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, batch_size)):
+        chats = [chat(row) for row in chunk]
+        said = answered(chats, answer)
+        known = surprised(chunk) if all(map(ends_answered, chats)) else [{}] * len(chunk)
+        yield from ({**one, **more} for one, more in zip(said, known, strict=True))
+
+
+def from_pipeline(output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the text in the pipeline's answer."""
+    return {"prediction": output[0]["generated_text"].strip()}
+
+
+def expected(model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the recorded answer to each row's last question."""
+    return [{"prediction": row["prediction"][-1]} for row in recorded]
+
+
+def with_questions(model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Return each question with its answer."""
+    pairs = zip(cycle(texts), predictions, strict=False)
+    return [{"question": text, "answer": one["prediction"][-1]} for text, one in pairs]
+
+
+def reference(row: Row) -> dict[str, Any]:
     """Return a row's answers, and what the data tells of the questions: their kinds, and the sentence at issue."""
     told = ("kinds", "text", "verb", "error")
     return {"answers": answers(conversation(row)), **{name: row[name] for name in told if name in row}}
 
 
-def wrong(predictions: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]]) -> list[bool]:
+def wrong(predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
     """Tell of each row whether an answer is wrong, case and final punctuation aside."""
     pairs = zip(predictions, references, strict=True)
     return [list(map(normal, one["prediction"])) != list(map(normal, true["answers"])) for one, true in pairs]

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hfmm.data.images import decode
-from hfmm.data.messages import answers, conversation
+from hfmm.data.messages import Message, answers, conversation
 from hfmm.errors import UserError
+from hfmm.tasks.answering import ends_answered
 from hfmm.tasks.answers import spans
 from hfmm.tasks.speaker import Speaker
 
@@ -17,20 +18,14 @@ def checker(config: Any, processor: Any) -> Callable[[Mapping[str, Any]], None]:
 
     Raises UserError itself for a model without a chat template.
     """
-    if not processor.chat_template:
-        raise UserError(
-            "model.checkpoint: the model has no chat template, so nothing says how a question is put to it. Choose "
-            "a checkpoint that was tuned to conversations, or put a chat_template.jinja into its folder."
-        )
+    refuse_without_template(processor)
     speaker = Speaker(processor)
     longest = getattr(config.get_text_config(), "max_position_embeddings", None)
     answer = getattr(config, "max_new_tokens", 0)
 
     def check(row: Mapping[str, Any]) -> None:
         messages, images = conversation(row), row["images"]
-        count = len(answers(messages))
-        if messages[-1]["role"] != "assistant":
-            raise UserError(f"message {len(messages)}, its last, is a question without an answer")
+        count = count_answers(messages)
         kinds = row.get("kinds")
         if kinds is not None and len(kinds) != count:
             raise UserError(f"it names {len(kinds)} kinds of questions and has {count} answers")
@@ -52,3 +47,20 @@ def checker(config: Any, processor: Any) -> Callable[[Mapping[str, Any]], None]:
             )
 
     return check
+
+
+def refuse_without_template(processor: Any) -> None:
+    """Raise UserError for a processor, or a tokenizer, without a chat template."""
+    if not processor.chat_template:
+        raise UserError(
+            "model.checkpoint: the model has no chat template, so nothing says how a question is put to it. Choose "
+            "a checkpoint that was tuned to conversations, or put a chat_template.jinja into its folder."
+        )
+
+
+def count_answers(messages: list[Message]) -> int:
+    """Return how many answers there are; raises UserError for an empty one, and for a last question without one."""
+    count = len(answers(messages))
+    if not ends_answered(messages):
+        raise UserError(f"message {len(messages)}, its last, is a question without an answer")
+    return count

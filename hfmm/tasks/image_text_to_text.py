@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from hfmm.data.images import decode, decode_rows, encode
 from hfmm.data.messages import conversation
 from hfmm.errors import UserError
 from hfmm.strict import Strict
-from hfmm.tasks import conversation_check
-from hfmm.tasks.answering import answered, ends_answered, loss, num_items, questions, reference, surprise, wrong
+from hfmm.tasks import answering, conversation_check
 from hfmm.tasks.answers import labels, shown, spans
 from hfmm.tasks.speaker import Chat, Speaker
 
@@ -45,6 +43,14 @@ class Task:
     texts = ("What is this?",)
     passes = 1
 
+    reference = staticmethod(answering.reference)
+    num_items = staticmethod(answering.num_items)
+    loss = staticmethod(answering.loss)
+    wrong = staticmethod(answering.wrong)
+    from_pipeline = staticmethod(answering.from_pipeline)
+    expected = staticmethod(answering.expected)
+    answer = staticmethod(answering.with_questions)
+
     class Options(Strict):
         """This task has no options of its own."""
 
@@ -66,10 +72,6 @@ class Task:
         chats = [[{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}] for text in texts]
         return [{"id": path, "messages": chat, "images": [image], "group": path} for chat in chats]
 
-    def reference(self, row: Row) -> dict[str, Any]:
-        """Return the answers, and what the data tells of the questions: their kinds, and the sentence at issue."""
-        return reference(row)
-
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return ``input_ids`` and what else the model reads, and ``labels`` (rows, length): the tokens of answers."""
         chats = [_chat(row) for row in rows]  # of blank pictures where their features are known
@@ -85,29 +87,22 @@ class Task:
         """Return the row as the model reads it, what it learns of that in «»."""
         return shown(self.processor.tokenizer, self.collate([row]), self.processor.image_token)
 
-    def num_items(self, batch: Mapping[str, Any]) -> int:
-        """Return the number of tokens that have a label."""
-        return num_items(batch)
-
-    def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
-        """Return the cross-entropy of the batch's answers, divided by ``num_items``."""
-        return loss(model, batch, num_items)
-
     def after_step(self, model: Any) -> dict[str, float]:
         """Do nothing: any weights will do."""
         return {}
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
-        """Yield the answers to the questions of each row, or to its last, where that has no answer yet.
+        """Return the answers to the questions of each row, or to its last, where that has no answer yet.
 
         Where the data has the answers, with the ``nats`` by which they surprise the model and their ``tokens``.
         """
-        iterator = iter(rows)
-        while chunk := list(islice(iterator, batch_size)):
-            chats = [_chat(row) for row in chunk]
-            said = answered(chats, lambda asked: self.speaker.answer(model, asked))
-            known = surprise(model, self.collate(chunk)) if all(map(ends_answered, chats)) else [{}] * len(chunk)
-            yield from ({**one, **more} for one, more in zip(said, known, strict=True))
+        return answering.predicted(
+            rows,
+            batch_size,
+            _chat,
+            lambda asked: self.speaker.answer(model, asked),
+            lambda some: answering.surprise(model, self.collate(some)),
+        )
 
     def for_metrics(self, predictions: Sequence[Row]) -> Sequence[Row]:
         """Return the answers with what was noted beside them."""
@@ -117,15 +112,11 @@ class Task:
         """Note nothing."""
         return {}
 
-    def wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
-        """Tell of each row whether an answer is wrong, case and final punctuation aside."""
-        return wrong(predictions, references)
-
     @staticmethod
     def to_stored(row: Row) -> bytes:
         """Return the chat up to its last question as the pipeline takes it: JSON, pictures as PNG inside."""
         images = iter(row["images"])
-        messages = questions(conversation(row))[-1]
+        messages = answering.questions(conversation(row))[-1]
         for part in (part for message in messages for part in message["content"] if part["type"] == "image"):
             part["url"] = PNG + base64.b64encode(encode(decode(next(images)))["bytes"]).decode()
         return json.dumps(messages, ensure_ascii=False).encode()
@@ -173,19 +164,6 @@ class Task:
     def pipeline_arguments(self, recorded: Sequence[Row]) -> dict[str, Any]:
         """Ask for the answer alone; where it ends the saved generation settings say."""
         return {"return_full_text": False}
-
-    def from_pipeline(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the text in the pipeline's answer."""
-        return {"prediction": output[0]["generated_text"].strip()}
-
-    def expected(self, model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
-        """Return the recorded answer to each row's last question."""
-        return [{"prediction": row["prediction"][-1]} for row in recorded]
-
-    def answer(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Return each question with its answer."""
-        pairs = zip(cycle(texts), predictions, strict=False)
-        return [{"question": text, "answer": one["prediction"][-1]} for text, one in pairs]
 
 
 def _chat(row: Row) -> Chat:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from datasets import Features
 
-from hfmm.data.messages import Message, answers, conversation, words
+from hfmm.data.messages import Message, conversation, words
 from hfmm.errors import UserError
 from hfmm.strict import Strict
-from hfmm.tasks.answering import answered, ends_answered, loss, num_items, questions, reference, surprise, wrong
+from hfmm.tasks import answering, conversation_check
 from hfmm.tasks.answers import labels, shown, spans
 
 Row = Mapping[str, Any]
@@ -39,6 +38,14 @@ class Task:
     texts = ("What is the base form of the verb?",)
     passes = 1
 
+    reference = staticmethod(answering.reference)
+    num_items = staticmethod(answering.num_items)
+    loss = staticmethod(answering.loss)
+    wrong = staticmethod(answering.wrong)
+    from_pipeline = staticmethod(answering.from_pipeline)
+    expected = staticmethod(answering.expected)
+    answer = staticmethod(answering.with_questions)
+
     class Options(Strict):
         """This task has no options of its own."""
 
@@ -51,18 +58,12 @@ class Task:
 
         Raises UserError itself for a model without a chat template.
         """
-        if not processor.chat_template:
-            raise UserError(
-                "model.checkpoint: the model has no chat template, so nothing says how a question is put to it. Choose "
-                "a checkpoint that was tuned to conversations, or put a chat_template.jinja into its folder."
-            )
+        conversation_check.refuse_without_template(processor)
         longest = getattr(config, "max_position_embeddings", None)
 
         def check(row: Row) -> None:
             messages = _chat(row)
-            answers(messages)
-            if not ends_answered(messages):
-                raise UserError(f"message {len(messages)}, its last, is a question without an answer")
+            conversation_check.count_answers(messages)
             text, _ = spans(processor, messages)
             tokens = len(processor(text, add_special_tokens=False)["input_ids"])
             if longest and tokens > longest:
@@ -76,10 +77,6 @@ class Task:
         about = Path(path).read_text(encoding="utf-8").strip()
         chats = [[{"role": "user", "content": f"{about}\n{text}"}] for text in texts]
         return [{"id": path, "messages": chat, "group": path} for chat in chats]
-
-    def reference(self, row: Row) -> dict[str, Any]:
-        """Return the answers, and what the data tells of the questions: their kinds, and the sentence at issue."""
-        return reference(row)
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return ``input_ids``, ``attention_mask`` and ``labels`` (rows, length): the tokens of the answers."""
@@ -100,29 +97,22 @@ class Task:
         """Return the row as the model reads it, what it learns of that in «»."""
         return shown(self.tokenizer, self.collate([row]))
 
-    def num_items(self, batch: Mapping[str, Any]) -> int:
-        """Return the number of tokens that have a label."""
-        return num_items(batch)
-
-    def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
-        """Return the cross-entropy of the batch's answers, divided by ``num_items``."""
-        return loss(model, batch, num_items)
-
     def after_step(self, model: Any) -> dict[str, float]:
         """Do nothing: any weights will do."""
         return {}
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
-        """Yield the answers to the questions of each row, or to its last, where that has no answer yet.
+        """Return the answers to the questions of each row, or to its last, where that has no answer yet.
 
         Where the data has the answers, with the ``nats`` by which they surprise the model and their ``tokens``.
         """
-        iterator = iter(rows)
-        while chunk := list(islice(iterator, batch_size)):
-            chats = [_chat(row) for row in chunk]
-            said = answered(chats, lambda asked: self._say(model, asked))
-            known = surprise(model, self.collate(chunk)) if all(map(ends_answered, chats)) else [{}] * len(chunk)
-            yield from ({**one, **more} for one, more in zip(said, known, strict=True))
+        return answering.predicted(
+            rows,
+            batch_size,
+            _chat,
+            lambda asked: self._say(model, asked),
+            lambda some: answering.surprise(model, self.collate(some)),
+        )
 
     def _say(self, model: Any, chats: list[list[Message]]) -> list[str]:
         import torch
@@ -142,14 +132,10 @@ class Task:
         """Note nothing."""
         return {}
 
-    def wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
-        """Tell of each row whether an answer is wrong, case and final punctuation aside."""
-        return wrong(predictions, references)
-
     @staticmethod
     def to_stored(row: Row) -> bytes:
         """Return the chat up to its last question as the pipeline takes it, in JSON."""
-        return json.dumps(questions(_chat(row))[-1], ensure_ascii=False).encode()
+        return json.dumps(answering.questions(_chat(row))[-1], ensure_ascii=False).encode()
 
     @staticmethod
     def from_stored(stored: bytes) -> Row:
@@ -183,19 +169,6 @@ class Task:
     def pipeline_arguments(self, recorded: Sequence[Row]) -> dict[str, Any]:
         """Ask for the likeliest answer, alone."""
         return {"return_full_text": False, "do_sample": False}
-
-    def from_pipeline(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the text in the pipeline's answer."""
-        return {"prediction": output[0]["generated_text"].strip()}
-
-    def expected(self, model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
-        """Return the recorded answer to each row's last question."""
-        return [{"prediction": row["prediction"][-1]} for row in recorded]
-
-    def answer(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Return each question with its answer."""
-        pairs = zip(cycle(texts), predictions, strict=False)
-        return [{"question": text, "answer": one["prediction"][-1]} for text, one in pairs]
 
 
 def _chat(row: Row) -> list[Message]:
