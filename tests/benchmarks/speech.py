@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.case import Job
+from tests.benchmarks.case import Job, Measured, Side
 
 WINDOW = 5  # seconds
 TOKENS = 10  # that random weights write for a clip, since they never come to an end by themselves
@@ -22,6 +23,8 @@ HALF = {
     "d_model": 192, "encoder_layers": 4, "decoder_layers": 2, "encoder_attention_heads": 3,
     "decoder_attention_heads": 3, "encoder_ffn_dim": 768, "decoder_ffn_dim": 768, "vocab_size": 51864,
 }  # fmt: skip
+PREDICT = "hfmm predict"
+OTHER, FASTER = "another window", ("faster_whisper", "ctranslate2")  # why outputs differ; what a peer needs
 Hear = Callable[[Sequence[np.ndarray]], list[str]]
 
 
@@ -138,7 +141,7 @@ def tuned(checkpoint: str, data: dict[str, Any], epochs: float) -> dict[str, Any
 def predict(job: Job) -> Hear:
     """Hear as `hfmm predict` does."""
     from hfmm import models
-    from hfmm.evaluation import BATCH_SIZE
+    from hfmm.tasks import BATCH_SIZE
     from hfmm.tasks.listener import Listener
 
     model, processor = models.reload(str(job.prepared / "ours"))
@@ -183,3 +186,23 @@ def errors(texts: list[str], references: list[str], job: Job) -> dict[str, float
 
     edits, words = wer.statistics(texts, [{"text": text} for text in references])[""]
     return {"word error rate, %": 100 * float(edits.sum() / words.sum())}
+
+
+def faster_whisper_sides(measured: Callable[..., Measured], asked: float | None = None) -> tuple[Side, ...]:
+    """Return faster-whisper as it comes and greedily, in int8 and fp32; ``asked`` is of int8, greedy."""
+    ways = (
+        ("int8", "int8", 5, None),
+        ("int8, greedy by hand", "int8", 1, asked),
+        ("fp32, greedy by hand", "float32", 1, None),
+    )
+    return tuple(
+        Side(
+            f"faster-whisper {name}",
+            partial(measured, way=faster_whisper, kind=kind, beams=beams),
+            against=PREDICT,
+            needs=FASTER,
+            asked=wanted,
+            differs=OTHER,
+        )
+        for name, kind, beams, wanted in ways
+    )

@@ -63,6 +63,17 @@ def run(sizes: tuple[str, ...] = ("small",), repeats: int = 2) -> dict[str, Any]
     return suite.run_case("counting", CASE, sizes, repeats, MACHINE, None, lambda line: None)
 
 
+def break_off(monkeypatch: pytest.MonkeyPatch, broken: str, why: str) -> None:
+    whole = process.measure
+
+    def measure(case: str, size: str, side: str, *others: Any) -> dict[str, Any]:
+        if side == broken:
+            raise process.Failed(why)
+        return whole(case, size, side, *others)
+
+    monkeypatch.setattr(process, "measure", measure)
+
+
 def test_sides_run_in_turn_there_and_back_and_all_read_what_was_prepared_once(measured: list[str]) -> None:
     run()
     there = ["hfmm", "peer", "odd", "other"]
@@ -86,28 +97,14 @@ def test_a_difference_in_outputs_is_reported_and_does_not_hide_the_figure(measur
 def test_a_side_that_breaks_off_is_reported_and_the_others_go_on(
     measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = process.measure
-
-    def measure(case: str, size: str, side: str, *others: Any) -> dict[str, Any]:
-        if side == "peer":
-            raise process.Failed("out of memory")
-        return whole(case, size, side, *others)
-
-    monkeypatch.setattr(process, "measure", measure)
+    break_off(monkeypatch, "peer", "out of memory")
     sides = run()["sizes"]["small"]["sides"]
     assert sides["peer"]["status"] == "failed" and sides["peer"]["because"] == "out of memory"
     assert sides["other"]["times_faster"]["median"] == 1
 
 
 def test_without_our_own_figure_there_is_no_ratio(measured: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = process.measure
-
-    def measure(case: str, size: str, side: str, *others: Any) -> dict[str, Any]:
-        if side == "hfmm":
-            raise process.Failed("broken")
-        return whole(case, size, side, *others)
-
-    monkeypatch.setattr(process, "measure", measure)
+    break_off(monkeypatch, "hfmm", "broken")
     peer = run()["sizes"]["small"]["sides"]["peer"]
     assert peer["median"] == 4 and "times_faster" not in peer
 

@@ -15,6 +15,7 @@ from typing import Any
 from hfmm.hardware import peak_memory_mb
 from tests.benchmarks import speech
 from tests.benchmarks.case import Case, Job, Measured, Side
+from tests.benchmarks.speech import OTHER, PREDICT
 
 
 def one_by_one(job: Job, way: Callable[..., speech.Hear], **settings: Any) -> Measured:
@@ -32,10 +33,8 @@ def one_by_one(job: Job, way: Callable[..., speech.Hear], **settings: Any) -> Me
     return Measured(statistics.median(seconds), texts, details=details, memory_mib=memory)
 
 
-PREDICT, PUBLISHED = "hfmm predict", "hfmm's model in pipeline"
-OTHER, FASTER = "another window", ("faster_whisper", "ctranslate2")
+PUBLISHED = "hfmm's model in pipeline"
 standard = partial(one_by_one, way=speech.pipeline, model="checkpoint")
-fast = partial(one_by_one, way=speech.faster_whisper)
 CASE = Case(
     title="Whisper, one clip",
     unit="s",
@@ -57,21 +56,6 @@ CASE = Case(
             against=PREDICT,
             differs=OTHER,
         ),
-        Side("faster-whisper int8", partial(fast, kind="int8", beams=5), against=PREDICT, needs=FASTER, differs=OTHER),
-        Side(
-            "faster-whisper int8, greedy by hand",
-            partial(fast, kind="int8", beams=1),
-            against=PREDICT,
-            needs=FASTER,
-            asked=3.5,
-            differs=OTHER,
-        ),
-        Side(
-            "faster-whisper fp32, greedy by hand",
-            partial(fast, kind="float32", beams=1),
-            against=PREDICT,
-            needs=FASTER,
-            differs=OTHER,
-        ),
+        *speech.faster_whisper_sides(one_by_one, asked=3.5),
     ),
 )

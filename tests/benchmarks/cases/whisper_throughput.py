@@ -10,6 +10,7 @@ from typing import Any
 from hfmm.hardware import peak_memory_mb
 from tests.benchmarks import speech
 from tests.benchmarks.case import Case, Job, Measured, Side
+from tests.benchmarks.speech import OTHER, PREDICT
 
 
 def together(job: Job, way: Callable[..., speech.Hear], **settings: Any) -> Measured:
@@ -24,10 +25,7 @@ def together(job: Job, way: Callable[..., speech.Hear], **settings: Any) -> Meas
     return Measured(len(clips) / seconds, texts, details=speech.errors(texts, references, job), memory_mib=memory)
 
 
-PREDICT = "hfmm predict"
-OTHER, FASTER = "another window", ("faster_whisper", "ctranslate2")
 standard = partial(together, way=speech.pipeline, model="checkpoint")
-fast = partial(together, way=speech.faster_whisper)
 CASE = Case(
     title="Whisper, many clips",
     unit="clips/s",
@@ -48,20 +46,6 @@ CASE = Case(
             against=PREDICT,
             differs=OTHER,
         ),
-        Side("faster-whisper int8", partial(fast, kind="int8", beams=5), against=PREDICT, needs=FASTER, differs=OTHER),
-        Side(
-            "faster-whisper int8, greedy by hand",
-            partial(fast, kind="int8", beams=1),
-            against=PREDICT,
-            needs=FASTER,
-            differs=OTHER,
-        ),
-        Side(
-            "faster-whisper fp32, greedy by hand",
-            partial(fast, kind="float32", beams=1),
-            against=PREDICT,
-            needs=FASTER,
-            differs=OTHER,
-        ),
+        *speech.faster_whisper_sides(together),
     ),
 )
