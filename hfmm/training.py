@@ -91,9 +91,9 @@ def _train_stage(
     where = f"{recipe.origins.get(f'stages.{index}.train', 'recipe')}: stages.{stage.name}.train"
     model = adapt.prepare(model, stage, family, whole, where)
     modules = adapt.table(model)
-    if _precision(run) == "bf16":
+    if bf16 := _computes_in_bf16(run):
         frozen_weights.hold(model)
-    report(f"stage {stage.name}", _what_trains(modules))
+    report(f"stage {stage.name}", adapt.described(modules))
     task = task_class(model.config, processor, options)
     if previous is None:
         report("labels", task.taught(data["train"][0]))
@@ -101,7 +101,7 @@ def _train_stage(
         task.passes = stage.gradient_accumulation
     rows, order = data["train"], None
     if recipe.data.cache_features:
-        rows = cached_features.seen(model, task, rows, run.checkpoints / FEATURES, _precision(run) == "bf16", report)
+        rows = cached_features.seen(model, task, rows, run.checkpoints / FEATURES, bf16, report)
     if task.draws:
         rows = Draws(rows, recipe.seed + index)
         kept_apart = rows.rows["group" if task.joint else "id"][:]
@@ -115,7 +115,7 @@ def _train_stage(
         metric=recipe.metrics[0],
         model=model,
         order=order,
-        args=_arguments(recipe, index, folder, len(rows), metric.GREATER_IS_BETTER, run, task.passes),
+        args=_arguments(recipe, index, folder, len(rows), metric.GREATER_IS_BETTER, bf16, task.passes),
         train_dataset=rows,
         eval_dataset=data["validation"],
         processing_class=processor,
@@ -138,22 +138,12 @@ def _begin(recipe: Recipe, index: int, previous: Path | None, data: DatasetDict,
     return models.reload(str(previous / "model"))
 
 
-def _precision(run: RunDirectory) -> str:
-    return str(json.loads((run.checkpoints / "environment.json").read_text())["precision"])
-
-
-def _what_trains(modules: list[adapt.ModuleRow]) -> str:
-    """Return the table of a stage's modules, one a line."""
-    total, trainable = sum(row.parameters for row in modules), sum(row.trainable for row in modules)
-    lines = [f"{trainable:,} of {total:,} parameters train"]
-    for name, parameters, trained in modules:
-        state = "frozen" if not trained else "trains" if trained == parameters else f"{trained:,} train"
-        lines.append(f"  {name:<32} {parameters:>12,}  {state}")
-    return "\n".join(lines)
+def _computes_in_bf16(run: RunDirectory) -> bool:
+    return bool(json.loads((run.checkpoints / "environment.json").read_text())["precision"] == "bf16")
 
 
 def _arguments(
-    recipe: Recipe, index: int, folder: Path, rows: int, greater_is_better: bool, run: RunDirectory, passes: int
+    recipe: Recipe, index: int, folder: Path, rows: int, greater_is_better: bool, bf16: bool, passes: int
 ) -> Any:
     from accelerate import PartialState
     from transformers import TrainingArguments
@@ -172,7 +162,7 @@ def _arguments(
         lr_scheduler_type="constant_with_warmup" if stage.schedule == "constant" else stage.schedule,
         optim="adamw_torch_fused",
         use_cpu=PartialState().device.type == "cpu",  # else bf16 is refused there
-        bf16=_precision(run) == "bf16",
+        bf16=bf16,
         torch_compile=recipe.compile,
         seed=recipe.seed + index,
         eval_strategy="epoch",

@@ -91,6 +91,16 @@ def table(model: Any) -> list[ModuleRow]:
     return [ModuleRow(name, total, trainable) for name, (total, trainable) in rows.items()]
 
 
+def described(modules: Sequence[ModuleRow]) -> str:
+    """Return the table of a stage's modules, one a line."""
+    total, trainable = sum(row.parameters for row in modules), sum(row.trainable for row in modules)
+    lines = [f"{trainable:,} of {total:,} parameters train"]
+    for name, parameters, trained in modules:
+        state = "frozen" if not trained else "trains" if trained == parameters else f"{trained:,} train"
+        lines.append(f"  {name:<32} {parameters:>12,}  {state}")
+    return "\n".join(lines)
+
+
 def unreached(model: Any) -> list[str]:
     """Return the modules that own trainable parameters of which none has got a gradient."""
     found = []
