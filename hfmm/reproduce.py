@@ -14,11 +14,11 @@ from hfmm.errors import UserError
 from hfmm.progress import Report
 from hfmm.publishing.hub_errors import reason
 from hfmm.publishing.patience import patiently
+from hfmm.publishing.publication import LOCAL
 from hfmm.publishing.push import MANIFEST
 from hfmm.run import run
 
 FILES = [MANIFEST, "recipe.yaml", "results.json"]
-LOCAL = "# a local folder"
 
 
 def reproduce(repo: str, revision: str | None, out: Path, report: Report) -> Iterator[str]:

@@ -14,6 +14,7 @@ from hfmm.provenance import KEYS
 from hfmm.publishing.lineage import last_part
 
 CHECKPOINTS = ("checkpoint", "text", "language")  # where a recipe's model names what it starts from
+LOCAL = "# a local folder"  # marks what nobody else can load
 MODEL_LINE = r'^model = ".*$'  # in every snippet
 PIPELINE_IMPORT = "from transformers import pipeline\n"
 
@@ -59,12 +60,12 @@ def recipe_text(text: str, recipe: dict[str, Any], publication: Publication | No
             if key == "checkpoint" and base.revision:
                 after = _replaced(after, "revision", recipe["model"]["revision"], base.revision)
         elif source and is_folder(source):
-            after = _replaced(after, key, source, f"{last_part(source)}  # a local folder")
+            after = _replaced(after, key, source, f"{last_part(source)}  {LOCAL}")
     text = before + model + after
     for data in (recipe["data"], *recipe["elsewhere"]):
         source = data.get("path")
         if source and is_folder(source):
-            text = _replaced(text, "path", source, f"{last_part(source)}  # a local folder")
+            text = _replaced(text, "path", source, f"{last_part(source)}  {LOCAL}")
     return text
 
 

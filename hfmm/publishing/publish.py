@@ -43,8 +43,8 @@ def publish(recipe: Recipe, run: RunDirectory, target: Target, wishes: Wishes, a
     known = bases.known(recipe, run)
     places = known | {name: Base(parcel.target.id, None) for name, parcel in base_parcels.items()}
     place = Publication(target.id, target.branch, places, bases.licence(recipe, known, wishes.license), unverified)
-    parcels = [*base_parcels.values(), *_own_parcels(recipe, run, target, wishes, place)]
-    for parcel in parcels:
+    parcels = _own_parcels(recipe, run, target, wishes, place)
+    for parcel in [*base_parcels.values(), *parcels]:
         refuse_private(parcel.contents, run.root)
         report("publish", describe(parcel))
     if not ask():
@@ -52,8 +52,9 @@ def publish(recipe: Recipe, run: RunDirectory, target: Target, wishes: Wishes, a
     for parcel in base_parcels.values():
         bases.refuse_foreign(parcel)
     pinned = {name: Base(parcel.target.id, _send(parcel, report).commit) for name, parcel in base_parcels.items()}
-    place = replace(place, bases=places | pinned)
-    parcels = _own_parcels(recipe, run, target, wishes, place)
+    if pinned:
+        place = replace(place, bases=places | pinned)
+        parcels = _own_parcels(recipe, run, target, wishes, place)
     pushed = [_send(parcel, report) for parcel in parcels]
     write_json(run.published, {"repo": target.id, "commit": pushed[0].commit, "tag": pushed[0].tag})
     _prove(recipe, run, parcels, pushed, place, report)

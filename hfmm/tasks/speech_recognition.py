@@ -220,10 +220,10 @@ class Task:
 
     def _partly_replaced(self, row: Row, ids: list[int]) -> list[int]:
         """Return the tokens of a row that is drawn for training with some of them replaced; others as they are."""
-        end: int = self.config.eos_token_id  # the ids of text lie below it
-        rng = np.random.default_rng(key(row, "replace"))
         if "draw" not in row or not self.options.replace:
             return ids
+        end: int = self.config.eos_token_id  # the ids of text lie below it
+        rng = np.random.default_rng(key(row, "replace"))
         others, chance = rng.integers(end, size=len(ids)), rng.random(len(ids))
         return [
             int(other) if one < end and dice < self.options.replace else one
