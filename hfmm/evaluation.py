@@ -19,9 +19,8 @@ from hfmm.metrics.bootstrap import interval, interval_of
 from hfmm.progress import track
 from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory, atomic_file
-from hfmm.tasks import TaskProtocol, for_pipeline_tag, resolve
+from hfmm.tasks import BATCH_SIZE, TaskProtocol, for_pipeline_tag, resolve
 
-BATCH_SIZE = 32  # verify and predict use the same, because logits change a little with the batch
 EXAMPLES = 32  # rows whose input is stored for verify
 MISTAKES = 24  # misclassified rows whose input is stored for the card
 

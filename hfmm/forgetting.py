@@ -11,10 +11,8 @@ from datasets import Dataset, DatasetDict
 from hfmm import data, models
 from hfmm.progress import track
 from hfmm.recipe import Recipe
-from hfmm.tasks import TaskProtocol
+from hfmm.tasks import BATCH_SIZE, TaskProtocol
 from hfmm.tasks.preflight import BadRow, require_columns, screen
-
-BATCH_SIZE = 32
 
 
 class Elsewhere(NamedTuple):

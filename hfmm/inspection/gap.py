@@ -15,6 +15,7 @@ from hfmm.models import checkpoint
 from hfmm.progress import track
 from hfmm.publishing.embedding_plots import projection
 from hfmm.recipe import Data, Model
+from hfmm.tasks import BATCH_SIZE
 from hfmm.tasks.contrastive import Task
 from hfmm.tasks.preflight import require_columns, screen
 
@@ -22,7 +23,6 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 AMOUNTS = tuple(np.arange(-1, 2.01, 0.25).round(2).tolist())  # in gaps: 0 leaves it, 1 closes it
-BATCH_SIZE = 32
 
 
 class Clouds(NamedTuple):

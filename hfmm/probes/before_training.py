@@ -9,12 +9,10 @@ from datasets import DatasetDict
 from hfmm import models
 from hfmm.progress import track
 from hfmm.recipe import Recipe
-from hfmm.tasks import TaskProtocol
+from hfmm.tasks import BATCH_SIZE, TaskProtocol
 
 CONDITION = "before training"
 WEIGHTS = "base"
-
-BATCH_SIZE = 32
 
 
 def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, data: DatasetDict) -> list[dict[str, Any]]:

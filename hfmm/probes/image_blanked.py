@@ -11,12 +11,11 @@ from PIL import Image
 from hfmm.data.images import decode, encode
 from hfmm.progress import track
 from hfmm.recipe import Recipe
-from hfmm.tasks import TaskProtocol
+from hfmm.tasks import BATCH_SIZE, TaskProtocol
 
 CONDITION = "image blanked"
 WEIGHTS = "tuned"
 
-BATCH_SIZE = 32
 GREY = (128, 128, 128)
 
 

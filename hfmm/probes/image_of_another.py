@@ -10,12 +10,10 @@ from datasets import Dataset, DatasetDict
 
 from hfmm.progress import track
 from hfmm.recipe import Recipe
-from hfmm.tasks import TaskProtocol
+from hfmm.tasks import BATCH_SIZE, TaskProtocol
 
 CONDITION = "another row's image"
 WEIGHTS = "tuned"
-
-BATCH_SIZE = 32
 
 
 def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, data: DatasetDict) -> list[dict[str, Any]]:

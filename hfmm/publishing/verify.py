@@ -15,10 +15,10 @@ from typing import Any
 from huggingface_hub import get_token
 
 from hfmm.errors import UserError
-from hfmm.evaluation import BATCH_SIZE, EXAMPLES, load_task, read_predictions
+from hfmm.evaluation import EXAMPLES, load_task, read_predictions
 from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory
-from hfmm.tasks import resolve
+from hfmm.tasks import BATCH_SIZE, resolve
 
 SCORE_TOLERANCE = 1e-3
 # The snippet prints two decimals and predicts one example alone, so its last digit may differ by one.

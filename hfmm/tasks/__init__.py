@@ -19,6 +19,7 @@ from hfmm.recipe import Recipe
 from hfmm.strict import validate
 
 UNLABELLED = -100  # the label of a position at which nothing is to be learnt, as torch and transformers have it
+BATCH_SIZE = 32  # of all that is scored, proved or predicted: logits change a little with the batch
 
 Row = Mapping[str, Any]
 Prediction = dict[str, Any]  # what a task says of a row: columns of predictions.parquet

@@ -24,9 +24,8 @@ from hfmm.grammar.questions import PERSON_NAMES
 from hfmm.metrics.answers import normal
 from hfmm.models import reload
 from hfmm.run import open_run, prepare_data
+from hfmm.tasks import BATCH_SIZE
 from hfmm.tasks.embedder import Embedder
-
-BATCH_SIZE = 32
 
 
 def answer(cell: Cell, kind: str, question: str) -> str:
