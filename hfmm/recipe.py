@@ -47,6 +47,12 @@ class Stage(Strict):
     patience: int | None = Field(
         None, ge=1, description="stop after so many epochs without a better validation score, and keep the best"
     )
+    interpolate: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="end so far on the way from the weights before the stage to those after it, and forget less",
+    )
     lora: Lora = Field(Lora(), description="only read where train is lora")
 
     @model_validator(mode="before")
@@ -55,6 +61,12 @@ class Stage(Strict):
         if isinstance(values, dict) and isinstance(values.get("train"), str) and values["train"] not in ("all", "lora"):
             return {**values, "train": [values["train"]]}
         return values
+
+    @model_validator(mode="after")
+    def _an_adapter_has_its_own_scale(self) -> Stage:
+        if self.interpolate is not None and self.train == "lora":
+            raise ValueError("interpolate does not go with train: lora; there lora.alpha says how far")
+        return self
 
 
 class _Part(Strict):

@@ -13,7 +13,7 @@ from datasets import DatasetDict
 
 from hfmm import models, parts
 from hfmm.hardware import environment, is_main_process, main_process_first, peak_memory_mb
-from hfmm.models import adapt, attention_kernel, frozen_weights
+from hfmm.models import adapt, attention_kernel, frozen_weights, interpolation
 from hfmm.progress import Report, watched
 from hfmm.recipe import Recipe, Stage
 from hfmm.run_directory import COMPLETE, RunDirectory, atomic_directory, write_json
@@ -209,6 +209,8 @@ def _finish_stage(
         batch = task.collate([data["train"][row] for row in range(min(4, len(data["train"])))])
         batch = {key: value.to(model.device) for key, value in batch.items() if key != "labels"}
         model, record["merge_difference"] = adapt.merge(model, batch)
+    if stage.interpolate is not None:
+        model = interpolation.interpolate(begin()[0], model, stage.interpolate)
     with atomic_directory(folder / "model") as temporary:
         model.save_pretrained(temporary)
         trainer.processing_class.save_pretrained(temporary)

@@ -97,3 +97,9 @@ def test_two_stages_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_recipe_lists_the_known_and_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'vit_icons'"):
         recipe.load("vit_icon")
+
+
+def test_a_stage_with_lora_refuses_to_interpolate_because_alpha_says_how_far(tmp_path: Path) -> None:
+    said = message(tmp_path, GOOD, "stages.head.train=lora", "stages.head.interpolate=0.5")
+    assert "interpolate does not go with train: lora; there lora.alpha says how far" in said
+    assert load(tmp_path, GOOD, "stages.head.interpolate=0.5").stages[0].interpolate == 0.5

@@ -187,6 +187,16 @@ def test_an_assembled_model_has_no_adapter_because_no_checkpoint_is_its_base(tra
     assert not (folder / "adapter").exists()
 
 
+def test_a_stage_that_interpolates_ends_between_what_it_began_with_and_what_it_trained(trains: Trains) -> None:
+    whole, _ = trains("whole", *ALIGN)
+    half, _ = trains("half", *ALIGN, "stages.align.interpolate=0.5")
+    before, after, between = source(whole), weights(whole), weights(half)
+    moved = {name for name in between if not torch.equal(between[name], before[name])}
+    assert moved == {f"{PROJECTOR}.linear_{one}.{kind}" for one in (1, 2) for kind in ("weight", "bias")}
+    for name in moved:
+        torch.testing.assert_close(between[name], (before[name] + after[name]) / 2)
+
+
 CLEAN = """
 import json, sys, torch
 from peft import PeftModel

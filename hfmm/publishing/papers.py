@@ -11,10 +11,11 @@ BIBLIOGRAPHY = Path(__file__).parent / "templates" / "papers.bib"
 
 
 def of(config: Any, recipe: Recipe) -> str:
-    """Return the entries of the model's architecture, of its towers, and of LoRA where a stage used it."""
+    """Return the entries of the model's architecture, of its towers, and of how it was tuned: LoRA, interpolation."""
     parts: list[Any] = [getattr(config, name, None) for name in ("vision_config", "text_config")]
     keys = [config.model_type, *(part.model_type for part in parts if part is not None)]
     keys += ["lora"] if any(stage.train == "lora" for stage in recipe.stages) else []
+    keys += ["wiseft"] if any(stage.interpolate is not None for stage in recipe.stages) else []
     entries = {text.partition("{")[2].partition(",")[0]: text for text in _entries()}
     return "\n\n".join(entries[key] for key in dict.fromkeys(keys) if key in entries)
 
