@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -191,6 +191,9 @@ def predict_command(
         list[str] | None,
         typer.Option("--text", help="A text to choose from, or a question, for a model that takes one."),
     ] = None,
+    precision: Annotated[
+        Literal["auto", "bf16", "fp32"], typer.Option(help="auto: bf16 where the hardware is fast at it.")
+    ] = "auto",
 ) -> None:
     """Print a model's prediction for each input file, one JSON line a file, or for each question about it."""
     from hfmm.evaluation import predict_files
@@ -198,7 +201,7 @@ def predict_command(
     from hfmm.publishing.pull import model_folder
 
     quiet_libraries()
-    for line in predict_files(model_folder(model), inputs, texts or ()):
+    for line in predict_files(model_folder(model), inputs, texts or (), precision):
         typer.echo(line)
 
 

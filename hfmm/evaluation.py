@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from datasets import DatasetDict
 from huggingface_hub import ModelCard
 
-from hfmm import forgetting, metrics, models, parts, tasks
+from hfmm import forgetting, hardware, metrics, models, parts, tasks
 from hfmm.errors import UserError
 from hfmm.metrics.bootstrap import interval, interval_of
 from hfmm.progress import track
@@ -26,10 +26,11 @@ MISTAKES = 24  # misclassified rows whose input is stored for the card
 
 
 def load_task(
-    directory: Path, task_class: type[TaskProtocol] | None = None, options: Any = None
+    directory: Path, task_class: type[TaskProtocol] | None = None, options: Any = None, dtype: str = "auto"
 ) -> tuple[Any, TaskProtocol]:
     """Return (model, task) for a saved model; the task is found by the card's pipeline tag unless given.
 
+    ``auto`` is the dtype it was saved in.
     Raises UserError when the folder holds no model or no card that names its task.
     """
     if not (directory / "config.json").is_file():
@@ -40,17 +41,23 @@ def load_task(
         if not tag:
             raise UserError(f"{directory} has no README.md with a pipeline_tag, so its task is unknown.")
         task_class = for_pipeline_tag(tag)
-    model, processor = models.reload(str(directory))
+    model, processor = models.reload(str(directory), dtype)
     model.eval()
     return model, task_class(model.config, processor, options or task_class.Options())
 
 
-def predict_files(directory: Path, paths: Sequence[str], texts: Sequence[str] = ()) -> list[str]:
+def predict_files(
+    directory: Path,
+    paths: Sequence[str],
+    texts: Sequence[str] = (),
+    precision: Literal["auto", "bf16", "fp32"] = "auto",
+) -> list[str]:
     """Return a JSON line with the prediction for each file, or for each text asked about it.
 
+    It computes in bf16 where the hardware is fast at it, or in the precision given.
     Raises UserError for a file that cannot be read, and for texts that are missing or that nobody reads.
     """
-    model, task = load_task(directory)
+    model, task = load_task(directory, dtype=hardware.inference_dtype(precision))
     if task.texts and not texts:
         example = " ".join(f'--text "{text}"' for text in task.texts)
         raise UserError(f"This model is given texts beside each file, for example {example}.")

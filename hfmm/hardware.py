@@ -43,6 +43,11 @@ def precision(wanted: Literal["auto", "bf16", "fp32"]) -> Precision:
     return Precision("fp32", "the processor has no bf16 matrix unit (AMX or AVX512-BF16)")
 
 
+def inference_dtype(wanted: Literal["auto", "bf16", "fp32"]) -> str:
+    """Return the name of torch's dtype for the weights of a model that only predicts."""
+    return {"bf16": "bfloat16", "fp32": "float32"}[precision(wanted).name]
+
+
 def environment(wanted: Literal["auto", "bf16", "fp32"]) -> dict[str, Any]:
     """Return hardware, threads, precision and versions for the run record; no host or user name."""
     import torch

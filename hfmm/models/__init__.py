@@ -80,8 +80,8 @@ def family_of(model_type: str, auto_class: str, name: str) -> ModuleType:
     return fitting[0]
 
 
-def reload(directory: str) -> tuple[Any, Any]:
-    """Return (model, processor) from a folder that a run wrote, in the dtype it was saved in.
+def reload(directory: str, dtype: str = "auto") -> tuple[Any, Any]:
+    """Return (model, processor) from a folder that a run wrote; ``auto`` is the dtype it was saved in.
 
     Raises UserError when the folder does not hold both whole.
     """
@@ -90,7 +90,7 @@ def reload(directory: str) -> tuple[Any, Any]:
 
     try:
         config = transformers.AutoConfig.from_pretrained(directory)
-        model = getattr(transformers, config.architectures[0]).from_pretrained(directory, dtype="auto")
+        model = getattr(transformers, config.architectures[0]).from_pretrained(directory, dtype=dtype)
         return model, transformers.AutoProcessor.from_pretrained(directory)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"The model in {directory} does not load: {str(error).strip().splitlines()[0]}") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from hfmm.data.messages import Message, answers, conversation
 from hfmm.metrics.answers import normal
+from hfmm.models.placement import placed
 from hfmm.tasks import UNLABELLED
 
 Row = Mapping[str, Any]
@@ -41,7 +42,7 @@ def surprise(model: Any, batch: Mapping[str, Any]) -> list[dict[str, list[float]
     learnt = following != UNLABELLED
     begins = learnt & ~functional.pad(learnt, (1, 0))[:, :-1]
     places = torch.stack([learnt.nonzero()[:, 0], begins.cumsum(1)[learnt] - 1], 1).tolist()
-    inputs = {name: value.to(model.device) for name, value in batch.items() if name != "labels"}
+    inputs = placed({name: value for name, value in batch.items() if name != "labels"}, model)
     with torch.inference_mode():
         keep = functional.pad(learnt, (0, 1)).to(model.device)
         logits = model(**inputs, logits_to_keep=keep, use_cache=False).logits.float().cpu()

@@ -9,6 +9,8 @@ import numpy as np
 
 from hfmm.data.images import decode_rows
 from hfmm.models import dual_encoder
+from hfmm.models.placement import placed
+from hfmm.tasks import BATCH_SIZE
 
 
 class Embedder:
@@ -28,8 +30,12 @@ class Embedder:
         return dict(self.processor.image_processor(images=decode_rows(rows), return_tensors="pt"))
 
     def embed_texts(self, model: Any, texts: Sequence[str]) -> np.ndarray:
-        """Return normalised embeddings (texts, width) in fp32."""
-        return _embed(model, dual_encoder.embed_texts, self.tokens(texts))
+        """Return normalised embeddings (texts, width) in fp32; texts of like length share a batch and its padding."""
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        chunks = [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
+        batches = [self.tokens([texts[index] for index in chunk]) for chunk in chunks]
+        found = np.concatenate([_embed(model, dual_encoder.embed_texts, batch) for batch in batches])
+        return found[np.argsort(order)]
 
     def embed_images(self, model: Any, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Return normalised embeddings (rows, width) in fp32."""
@@ -41,6 +47,5 @@ def _embed(model: Any, embed: Callable[[Any, dict[str, Any]], Any], inputs: dict
     from torch.nn import functional
 
     with torch.inference_mode():
-        inputs = {key: value.to(model.device) for key, value in inputs.items()}
-        vectors: np.ndarray = functional.normalize(embed(model, inputs).float(), dim=-1).cpu().numpy()
+        vectors: np.ndarray = functional.normalize(embed(model, placed(inputs, model)).float(), dim=-1).cpu().numpy()
     return vectors

@@ -13,6 +13,7 @@ from hfmm.data.images import decode, decode_rows
 from hfmm.data.labels import label_names, positions_by_attribute
 from hfmm.data.stored import read_bytes
 from hfmm.errors import UserError
+from hfmm.models.placement import placed
 from hfmm.strict import Strict
 
 Row = Mapping[str, Any]
@@ -197,7 +198,7 @@ class Task:
         import torch
 
         with torch.inference_mode():
-            logits = model(pixel_values=self._pixels(rows).to(model.device)).logits.float()
+            logits = model(**placed({"pixel_values": self._pixels(rows)}, model)).logits.float()
         scores: list[list[float]] = (logits.sigmoid() if self.multi_label else logits.softmax(-1)).tolist()
         return scores
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hfmm.data.audio import RATE
+from hfmm.models.placement import placed
 
 SEARCHED = 0.25  # the last share of a window in which a pause is looked for
 PAUSE = RATE // 20  # samples over which loudness is averaged
@@ -47,7 +48,7 @@ class Listener:
         for start in range(0, len(clips), batch_size):
             features = torch.from_numpy(self.features(clips[start : start + batch_size]))
             with torch.inference_mode():
-                ids = model.generate(input_features=features.to(model.device, model.dtype))
+                ids = model.generate(**placed({"input_features": features}, model))
             for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True):
                 yield text.strip()
 

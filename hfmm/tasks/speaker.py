@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from hfmm.data.messages import Message
+from hfmm.models.placement import placed
 
 Chat = list[Message]  # its pictures in their places: {"type": "image", "image": picture}
 
@@ -38,9 +39,7 @@ class Speaker:
         """Return what the model says next in each chat, by its own generation settings."""
         import torch
 
-        inputs = self.read(chats, "left", answer=True)
-        for name, value in inputs.items():
-            inputs[name] = value.to(model.device, model.dtype if value.is_floating_point() else None)
+        inputs = placed(self.read(chats, "left", answer=True), model)
         with torch.inference_mode():
             ids = model.generate(**inputs)
         said = self.processor.tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)

@@ -11,6 +11,7 @@ from datasets import Features
 
 from hfmm.data.messages import Message, conversation, words
 from hfmm.errors import UserError
+from hfmm.models.placement import placed
 from hfmm.strict import Strict
 from hfmm.tasks import answering, conversation_check
 from hfmm.tasks.answers import labels, shown, spans
@@ -118,7 +119,7 @@ class Task:
         import torch
 
         texts = [self.tokenizer.apply_chat_template(one, add_generation_prompt=True, tokenize=False) for one in chats]
-        inputs = {name: value.to(model.device) for name, value in self._read(texts, "left").items()}
+        inputs = placed(self._read(texts, "left"), model)
         with torch.inference_mode():
             ids = model.generate(**inputs)
         said = self.tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)

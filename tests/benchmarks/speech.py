@@ -141,10 +141,11 @@ def tuned(checkpoint: str, data: dict[str, Any], epochs: float) -> dict[str, Any
 def predict(job: Job) -> Hear:
     """Hear as `hfmm predict` does."""
     from hfmm import models
+    from hfmm.hardware import inference_dtype
     from hfmm.tasks import BATCH_SIZE
     from hfmm.tasks.listener import Listener
 
-    model, processor = models.reload(str(job.prepared / "ours"))
+    model, processor = models.reload(str(job.prepared / "ours"), inference_dtype("auto"))
     listener = Listener(processor)
     model.eval()
     return lambda heard: list(listener.transcribe(model, heard, BATCH_SIZE))

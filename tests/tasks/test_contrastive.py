@@ -2,6 +2,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -9,6 +10,7 @@ from transformers import AutoModelForZeroShotImageClassification, AutoProcessor
 
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
+from hfmm.tasks import embedder
 from hfmm.tasks.contrastive import Task
 from hfmm.tasks.contrastive_loss import by_length, sigmoid_loss, softmax_loss
 
@@ -95,6 +97,18 @@ def test_texts_in_pieces_of_like_length_are_embedded_as_in_one_piece(task: Task,
         del tokens["attention_mask"]
         by_length(embed, tokens, 3)
     assert widths[-1] == tokens["input_ids"].shape
+
+
+def test_texts_share_a_batch_with_those_of_like_length_and_come_back_in_their_own_order(
+    task: Task, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedder, "BATCH_SIZE", 2)
+    texts = ["works", "he works and works and works", "he", "she has worked", "I", "you will have to work tomorrow"]
+    one_by_one = np.concatenate([task.embedder.embed_texts(model, [text]) for text in texts])
+    read, padded = task.embedder.tokens, []
+    monkeypatch.setattr(task.embedder, "tokens", lambda some: padded.append(some) or read(some))
+    np.testing.assert_allclose(task.embedder.embed_texts(model, texts), one_by_one, atol=1e-6)
+    assert padded == [["I", "he"], ["works", "she has worked"], [texts[1], texts[5]]]
 
 
 def test_every_caption_in_the_batch_that_is_right_for_a_row_is_a_positive(task: Task) -> None:

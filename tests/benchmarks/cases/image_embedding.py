@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from hfmm.hardware import peak_memory_mb
+from hfmm.hardware import inference_dtype, peak_memory_mb
 from tests.benchmarks import rows, training
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.cases.clip_finetune import prepare
@@ -15,14 +15,14 @@ SHOWN = 8  # rows whose embeddings are compared
 
 
 def hfmm(job: Job) -> Measured:
-    """Embed as `hfmm evaluate` and `predict` do."""
+    """Embed as `hfmm predict` does."""
     import numpy as np
     from datasets import Image
 
     from hfmm import models
     from hfmm.tasks.embedder import Embedder
 
-    model, processor = models.reload(str(job.prepared / "checkpoint"))
+    model, processor = models.reload(str(job.prepared / "checkpoint"), inference_dtype("auto"))
     embedder = Embedder(model.eval().config, processor)
     pictures = rows.decoded(job.prepared).cast_column("image", Image(decode=False)).select_columns(["image"])
     embedder.embed_images(model, pictures.select(range(BATCH)).to_list())

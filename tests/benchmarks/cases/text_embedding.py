@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from hfmm.hardware import peak_memory_mb
+from hfmm.hardware import inference_dtype, peak_memory_mb
 from tests.benchmarks import training
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.cases.clip_finetune import write_checkpoint
@@ -23,20 +23,18 @@ def texts(count: int) -> list[str]:
 
 
 def hfmm(job: Job) -> Measured:
-    """Embed as `hfmm evaluate` and `predict` do."""
-    import numpy as np
-
+    """Embed as `hfmm predict` does."""
     from hfmm import models
     from hfmm.tasks.embedder import Embedder
 
-    model, processor = models.reload(str(job.prepared / "checkpoint"))
+    model, processor = models.reload(str(job.prepared / "checkpoint"), inference_dtype("auto"))
     embedder, read = Embedder(model.eval().config, processor), texts(job.options["texts"])
     embedder.embed_texts(model, read[:BATCH])
     begun = time.perf_counter()
-    found = [embedder.embed_texts(model, read[start : start + BATCH]) for start in range(0, len(read), BATCH)]
+    found = embedder.embed_texts(model, read)
     seconds = time.perf_counter() - begun
     memory = peak_memory_mb()
-    return Measured(len(read) / seconds, np.concatenate(found)[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
+    return Measured(len(read) / seconds, found[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
 
 
 def sentence_transformers(job: Job, dtype: str) -> Measured:
