@@ -1,0 +1,72 @@
+"""LLaVA's first stage: a projector learns from captions, between an encoder and a language model that are frozen."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from tests.benchmarks import llava, training
+from tests.benchmarks.case import Case, Job, Measured, Side
+
+
+def script(job: Job, in_bf16: bool) -> Measured:
+    """Train as a plain Trainer script does: features anew in each step, logits at all positions."""
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments, set_seed
+
+    set_seed(0)
+    processor = AutoProcessor.from_pretrained(job.prepared / "checkpoint")
+    model = AutoModelForImageTextToText.from_pretrained(job.prepared / "checkpoint", dtype="float32")
+    model.requires_grad_(False).get_submodule(llava.PROJECTOR).requires_grad_(True)
+
+    def read(chats: Any) -> Any:
+        padded = {"padding": True, "padding_side": "right"}
+        return processor.apply_chat_template(
+            chats, tokenize=True, return_dict=True, return_tensors="pt", processor_kwargs=padded
+        )
+
+    def turn(role: str, *content: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"role": role, "content": list(content)}]
+
+    def collate(batch: Any) -> dict[str, Any]:
+        asked = [
+            turn("user", {"type": "image", "image": row["images"][0]},
+                 {"type": "text", "text": row["prompt"][0]["content"]})
+            for row in batch
+        ]  # fmt: skip
+        said = [turn("assistant", {"type": "text", "text": row["completion"][0]["content"]}) for row in batch]
+        whole = read([question + answer for question, answer in zip(asked, said, strict=True)])
+        labels = whole["input_ids"].masked_fill(whole["attention_mask"] == 0, -100)
+        for place, one in enumerate(asked):
+            labels[place, : read([one])["input_ids"].shape[1]] = -100
+        return {**whole, "labels": labels}
+
+    rows, steps = llava.spoken(job), training.stopwatch()
+    settings = TrainingArguments(
+        **llava.arguments(job, in_bf16) | {"learning_rate": 1e-3}, remove_unused_columns=False, weight_decay=0.05,
+        lr_scheduler_type="cosine", warmup_steps=0.1,
+    )  # fmt: skip
+    trainer = Trainer(model=model, args=settings, data_collator=collate, train_dataset=rows, callbacks=[steps])
+    batch = collate([rows[index] for index in range(llava.BATCH)])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=in_bf16):
+        loss = float(model(**batch).loss)
+    return llava.peer(job, trainer, steps, loss)
+
+
+KEPT = "hfmm, features from disk"
+CASE = Case(
+    title="LLaVA align",
+    unit="rows/s",
+    family="llava",
+    sizes={
+        "small": {"rows": 20, "content": "captions", "shape": llava.SMALL},
+        "large": {"rows": 100, "content": "captions", "shape": llava.LARGE},
+    },
+    prepare=llava.prepare,
+    sides=(
+        Side(KEPT, partial(llava.hfmm, kept=True)),
+        Side("hfmm, features in each step", partial(llava.hfmm, kept=False), against=KEPT),
+        Side("Trainer script", partial(script, in_bf16=False), against=KEPT, asked=6),
+        Side("Trainer script, bf16 by hand", partial(script, in_bf16=True), against=KEPT),
+    ),
+)

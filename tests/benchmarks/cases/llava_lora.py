@@ -1,0 +1,69 @@
+"""LLaVA's second stage: LoRA on the language model, the projector trained along, beside TRL's SFTTrainer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from tests.benchmarks import llava, training
+from tests.benchmarks.case import Case, Job, Measured, Side
+
+RATE = 2e-4
+LINEAR = r".*language_model\..*(proj|c_attn|c_fc)"
+
+
+def trl(job: Job, checkpointing: bool, weights: str) -> Measured:
+    """Train as TRL's documentation sets prompts, completions and images up; bf16 autocast is its default."""
+    import torch
+    from peft import LoraConfig
+    from transformers import set_seed
+    from trl import SFTConfig, SFTTrainer
+
+    set_seed(0)
+    rows, steps = llava.spoken(job), training.stopwatch()
+    settings = SFTConfig(
+        **llava.arguments(job, True) | {"learning_rate": RATE}, max_length=None, gradient_checkpointing=checkpointing,
+        model_init_kwargs={"dtype": weights}, weight_decay=0.05, lr_scheduler_type="cosine", warmup_steps=0.1,
+    )  # fmt: skip
+    trainer = SFTTrainer(
+        model=str(job.prepared / "checkpoint"), args=settings, train_dataset=rows, callbacks=[steps],
+        peft_config=LoraConfig(
+            r=16, lora_alpha=32, target_modules=LINEAR, modules_to_save=["multi_modal_projector"],
+            task_type="CAUSAL_LM",
+        ),
+    )  # fmt: skip
+    batch: dict[str, Any] = trainer.data_collator([rows[index] for index in range(llava.BATCH)])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        loss = float(trainer.model(**batch).loss)
+    return llava.peer(job, trainer, steps, loss)
+
+
+NEEDS = ("trl",)
+own = partial(llava.hfmm, train="lora", learning_rate=RATE)
+CASE = Case(
+    title="LLaVA LoRA",
+    unit="rows/s",
+    family="llava",
+    sizes={
+        "small": {"rows": 20, "content": "questions", "shape": llava.SMALL},
+        "large": {"rows": 30, "content": "questions", "shape": llava.LARGE},
+    },
+    prepare=llava.prepare,
+    sides=(
+        Side("hfmm", partial(own, kept=False)),
+        Side("hfmm, features from disk", partial(own, kept=True), against="hfmm"),
+        Side("TRL", partial(trl, checkpointing=True, weights="float32"), against="hfmm", needs=NEEDS, asked=2.5),
+        Side(
+            "TRL, no checkpointing by hand",
+            partial(trl, checkpointing=False, weights="float32"),
+            against="hfmm",
+            needs=NEEDS,
+        ),
+        Side(
+            "TRL, bf16 weights too",
+            partial(trl, checkpointing=False, weights="bfloat16"),
+            against="hfmm",
+            needs=NEEDS,
+        ),
+    ),
+)

@@ -1,0 +1,143 @@
+"""What the LLaVA cases share: a fused checkpoint, its conversations, our way to train on them, a peer's arguments.
+
+python -m tests.benchmarks.llava VISION LANGUAGE OUT    # fuses two folders for --checkpoint OUT, once
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import rows, training
+from tests.benchmarks.case import Job, Measured
+
+BATCH = 2
+PROJECTOR = "model.multi_modal_projector"
+AUTO_CLASS = "AutoModelForImageTextToText"
+PIXELS = 224
+SMALL = {
+    "vision": {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 3},
+    "language": {"hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 768, "vocab_size": 32_768},
+}
+LARGE = {  # of DINOv2 ViT-S and Gemma 3 270M
+    "vision": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6},
+    "language": {"hidden_size": 640, "num_hidden_layers": 18, "intermediate_size": 2048, "vocab_size": 262_144},
+}
+
+
+def prepare(job: Job) -> None:
+    """Write the conversations and a fused checkpoint, so that all sides begin with the same weights."""
+    import shutil
+
+    options = {"content": job.options["content"], "turns": 1, "size": PIXELS, "validation": 1, "test": 1}
+    rows.write("conversations", job.prepared, train=job.options["rows"], **options)
+    if job.checkpoint:
+        shutil.copytree(job.checkpoint, job.prepared / "checkpoint")
+        return
+    vision, language = (job.prepared / name for name in ("vision", "language"))
+    _write_vision(job.options["shape"]["vision"], vision)
+    _write_language(job.options["shape"]["language"], language)
+    fuse(vision, language, job.prepared / "checkpoint")
+
+
+def _write_vision(shape: Mapping[str, int], folder: Path) -> None:
+    """Write a DINOv2 of a shape with random weights."""
+    from transformers import Dinov2Config, Dinov2Model, ViTImageProcessor, set_seed
+
+    set_seed(0)
+    Dinov2Model(Dinov2Config(**shape, image_size=PIXELS, patch_size=14)).save_pretrained(folder)
+    ViTImageProcessor(size={"height": PIXELS, "width": PIXELS}).save_pretrained(folder)
+
+
+def _write_language(shape: Mapping[str, int], folder: Path) -> None:
+    """Write a Gemma 3 of a shape with random weights, which reads by the embedded language model's tokenizer."""
+    from transformers import AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig, set_seed
+
+    from hfmm.resources import CHECKPOINTS
+
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINTS / "tiny-llm")
+    special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    set_seed(0)
+    config = Gemma3TextConfig(
+        **shape, **special, num_attention_heads=4, num_key_value_heads=1, head_dim=shape["hidden_size"] // 4
+    )
+    Gemma3ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def fuse(vision: Path, language: Path, out: Path) -> None:
+    """Write two checkpoints fused, the projector between them untrained."""
+    from datasets import Features
+    from transformers import set_seed
+
+    from hfmm import models
+    from hfmm.recipe import Recipe
+
+    set_seed(0)
+    spec = recipe(str(vision), {"builder": "conversations"}, {}, language=str(language))
+    model, processor = models.load(Recipe.model_validate(spec), Features(), AUTO_CLASS)
+    model.save_pretrained(out)
+    processor.save_pretrained(out)
+
+
+def recipe(checkpoint: str, data: dict[str, Any], stage: Mapping[str, Any], **model: Any) -> dict[str, Any]:
+    """Return the recipe of one epoch of a stage."""
+    one = {"name": "only", "train": PROJECTOR, "epochs": 1, "learning_rate": 1e-3, "batch_size": BATCH, **stage}
+    return {
+        "name": "speed",
+        "task": "image_text_to_text",
+        "data": data,
+        "model": {"checkpoint": checkpoint, "max_new_tokens": 1, **model},
+        "stages": [one],
+        "metrics": ["exact_match"],
+    }
+
+
+def hfmm(job: Job, kept: bool, **stage: Any) -> Measured:
+    """Train as `hfmm run` does; ``kept`` reads the tower's features from disk. Puts out the losses of its log."""
+    from hfmm import training_log
+    from hfmm.run_directory import RunDirectory
+
+    data = rows.recipe_data(job.prepared) | {"cache_features": kept}
+    measured = training.own(job, recipe(str(job.prepared / "checkpoint"), data, stage))
+    logged = [line["loss"] for line in training_log.read(RunDirectory(job.scratch / "run").log) if "loss" in line]
+    # Three times the forward pass, as of a model that trains whole, would be too much where most of it is frozen.
+    return replace(measured, outputs=measured.outputs + logged, flops=None)
+
+
+def peer(job: Job, trainer: Any, steps: Any, loss: float) -> Measured:
+    """Train a peer's Trainer that carries ``steps``; ``loss`` is that of the first rows before training."""
+    measured = training.watched(trainer, steps, BATCH, (loss, 0.0))
+    logged = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    return replace(measured, outputs=measured.outputs + logged, flops=None)
+
+
+def arguments(job: Job, in_bf16: bool) -> dict[str, Any]:
+    """Return the arguments of a peer's Trainer: the order of rows and the lines of the log are those of hfmm."""
+    logged = max(1, job.options["rows"] // BATCH // training.FIRST)
+    return training.common(job.scratch, BATCH, in_bf16) | {"seed": 0, "logging_steps": logged}
+
+
+def spoken(job: Job) -> Any:
+    """Return the rows as peers read them: pictures, a prompt and its completion."""
+    from datasets import Image, List, load_from_disk
+
+    built = load_from_disk(str(job.prepared / "rows"))["train"]
+
+    def split(row: dict[str, Any]) -> dict[str, Any]:
+        asked, said = (message["content"][-1]["text"] for message in row["messages"])
+        return {
+            "prompt": [{"role": "user", "content": asked}],
+            "completion": [{"role": "assistant", "content": said}],
+        }
+
+    return built.map(split, remove_columns=[name for name in built.column_names if name != "images"]).cast_column(
+        "images", List(Image())
+    )
+
+
+if __name__ == "__main__":
+    fuse(*map(Path, sys.argv[1:]))
