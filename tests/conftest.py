@@ -1,4 +1,4 @@
-"""Tiny checkpoints and recipes made on the spot; nothing here needs a network or a download."""
+"""Tiny checkpoints and recipes made on the spot, and the command line; nothing here needs a network or a download."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,21 +16,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # more threads only get in the way of models this small, and of other workers
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_fixture_setup() -> None:
-    _seed()
+Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call() -> None:
-    _seed()
-
-
-def _seed() -> None:
-    """Begin every fixture and test with the random weights of a new process, whatever ran before in this one."""
+    """Begin a test, and each of its fixtures, with the random weights of a new process, whatever ran before in this."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(67_280_421_310_721)  # torch's own at its import
+
+
+pytest_fixture_setup = pytest_runtest_call
 
 
 @pytest.fixture(scope="session")
@@ -218,20 +215,15 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, tiny_vit: Path) -> Pa
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def process(tmp_path: Path) -> Call:
     """Run the command line in a process of its own, as a user does, in an empty folder."""
-
-    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hfmm.cli", *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-
-    return call
+    command = [sys.executable, "-m", "hfmm.cli"]
+    options: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True}
+    return lambda *arguments: subprocess.run([*command, *map(str, arguments)], **options)
 
 
 @pytest.fixture
-def hfmm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., subprocess.CompletedProcess[str]]:
+def hfmm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """Run the command line in this process, which has its seconds of imports behind it, in an empty folder."""
     from hfmm.cli import main
 
@@ -252,7 +244,7 @@ def hfmm(
 
 
 @pytest.fixture
-def fails(hfmm: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., str]:
+def fails(hfmm: Call) -> Callable[..., str]:
     """Run the command line, expect a paragraph and status 2, and return the paragraph."""
     return lambda *arguments: paragraph(hfmm(*arguments))
 

@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import paragraph
-
-Call = Callable[..., subprocess.CompletedProcess[str]]
+from tests.conftest import Call, paragraph
 
 
 def test_help_answers_quickly(process: Call) -> None:
