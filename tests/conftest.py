@@ -1,26 +1,40 @@
-"""Tiny checkpoints and recipes made on the spot; nothing here needs a network or a download."""
+"""Tiny checkpoints and recipes made on the spot, and the command line; nothing here needs a network or a download."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # more threads only get in the way of models this small, and of other workers
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    """Begin a test, and each of its fixtures, with the random weights of a new process, whatever ran before in this."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(67_280_421_310_721)  # torch's own at its import
+
+
+pytest_fixture_setup = pytest_runtest_call
 
 
 @pytest.fixture(scope="session")
 def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ViT of 16-pixel patches on 32-pixel pictures, random weights, without a head."""
-    from transformers import ViTConfig, ViTModel, set_seed
+    from transformers import ViTConfig, ViTModel
 
     folder = tmp_path_factory.mktemp("tiny-vit")
-    set_seed(0)  # else another order of the tests gives other weights
     config = ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=16
     )
@@ -138,10 +152,9 @@ def _whisper(folder: Path, languages: list[str]) -> Path:
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of the same size that writes byte by byte; it has no chat template, and pads with its end token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("tiny-llama")
-    set_seed(0)  # else another order of the tests gives other weights
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     bare = Tokenizer(models.BPE({name: index for index, name in enumerate(letters)}, []))
     bare.pre_tokenizer, bare.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
@@ -202,25 +215,43 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, tiny_vit: Path) -> Pa
 
 
 @pytest.fixture
-def hfmm(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command line as a user does, in an empty folder."""
+def process(tmp_path: Path) -> Call:
+    """Run the command line in a process of its own, as a user does, in an empty folder."""
+    command = [sys.executable, "-m", "hfmm.cli"]
+    options: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True}
+    return lambda *arguments: subprocess.run([*command, *map(str, arguments)], **options)
 
-    def call(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hfmm.cli", *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, **options)  # type: ignore[call-overload, no-any-return]
+
+@pytest.fixture
+def hfmm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """Run the command line in this process, which has its seconds of imports behind it, in an empty folder."""
+    from hfmm.cli import main
+
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = ["hfmm", *map(str, arguments)]
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", command)
+        handler = signal.getsignal(signal.SIGINT)
+        capfd.readouterr()
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        return subprocess.CompletedProcess(command, ended.value.code or 0, *capfd.readouterr())
 
     return call
 
 
 @pytest.fixture
-def fails(hfmm: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., str]:
-    """Run the command line, expect a paragraph and status 2 without a traceback, and return the paragraph."""
+def fails(hfmm: Call) -> Callable[..., str]:
+    """Run the command line, expect a paragraph and status 2, and return the paragraph."""
+    return lambda *arguments: paragraph(hfmm(*arguments))
 
-    def call(*arguments: object) -> str:
-        done = hfmm(*arguments)
-        assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr
-        assert done.stderr.startswith("hfmm: ")
-        return done.stderr
 
-    return call
+def paragraph(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a command that could not be carried out says: one paragraph, with status 2, without a traceback."""
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("hfmm: ")
+    return done.stderr

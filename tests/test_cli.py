@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-Call = Callable[..., subprocess.CompletedProcess[str]]
+from tests.conftest import Call, paragraph
 
 
-def test_help_answers_quickly(hfmm: Call) -> None:
-    hfmm("--help")
+def test_help_answers_quickly(process: Call) -> None:
+    process("--help")
     times = []
     for _ in range(3):
-        begun = time.monotonic()
-        assert hfmm("--help").returncode == 0
-        times.append(time.monotonic() - begun)
+        begun = sum(os.times()[2:4])  # the processor's, since another worker may have it in between
+        assert process("--help").returncode == 0
+        times.append(sum(os.times()[2:4]) - begun)
     assert min(times) < 0.4
 
 
@@ -53,9 +53,9 @@ def test_columns_that_say_nothing_are_refused(fails: Callable[..., str], argumen
 
 
 def test_a_run_ends_with_the_lines_that_come_next(
-    hfmm: Call, write_recipe: Callable[..., Path], tmp_path: Path
+    process: Call, hfmm: Call, write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
-    done = hfmm("run", write_recipe(), "--out", "out")
+    done = process("run", write_recipe(), "--out", "out")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     look, predict, load = done.stdout.strip().splitlines()[-3:]
@@ -136,12 +136,13 @@ class TestBadInput:
         assert "'bert' model, which does not fit this task" in said
 
     def test_damaged_weights(
-        self, fails: Callable[..., str], write_recipe: Callable[..., Path], tmp_path: Path, tiny_vit: Path
+        self, process: Call, write_recipe: Callable[..., Path], tmp_path: Path, tiny_vit: Path
     ) -> None:
         shutil.copytree(tiny_vit, tmp_path / "damaged")
         weights = tmp_path / "damaged" / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:500])
-        assert "does not load" in fails("run", write_recipe(checkpoint=tmp_path / "damaged"), "--out", "out")
+        said = paragraph(process("run", write_recipe(checkpoint=tmp_path / "damaged"), "--out", "out"))
+        assert "does not load" in said
 
     def test_bad_pictures_are_named_and_may_be_skipped(
         self, hfmm: Call, fails: Callable[..., str], write_recipe: Callable[..., Path], tmp_path: Path

@@ -1,8 +1,5 @@
 import random
-import subprocess
-import sys
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,31 +110,11 @@ def test_missing_answers_are_named_with_their_row() -> None:
         correction.statistics([["a", "b"]], [row("a", "a", "a")])
 
 
-OFFLINE = """
-import socket, sys
-socket.socket.connect = socket.getaddrinfo = None
-import evaluate
-rows = [("He goed.", "He went.", "went", "inflection"), ("He ate.", "He ate.", "ate", "")]
-references = [
-    {"text": text, "verb": verb, "answers": [true], "kinds": ["correct"], "error": error}
-    for text, true, verb, error in rows
-]
-scores = evaluate.load(sys.argv[1]).compute(predictions=[["he went"], ["he eats"]], references=references)
-assert not any(name.split(".")[0] == "hfmm" for name in sys.modules)
-print(scores)
-"""
-
-
-def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path))
-    command = [sys.executable, "-c", OFFLINE, str(correction.__file__)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    expected = {
+def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) -> None:
+    references = [row("He goed.", "He went.", "went", "inflection"), row("He ate.", "He ate.", "ate")]
+    assert alone(correction, [["he went"], ["he eats"]], references) == {
         "correction": 0.5,
         "correction error: inflection": 1.0,
         "correction right sentences": 0.0,
         "correction wrong sentences": 1.0,
     }
-    assert result.stdout.strip() == str(expected), result.stderr

@@ -1,13 +1,10 @@
 import random
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hfmm.metrics import exact_match
+from hfmm.metrics import exact_match, token_f1
 
 KINDS = ("tense", "judge", "correct")
 ANSWERS = ("yes", "Yes.", " yes", "no", "past simple", "Past simple!", "She goes.", "she goes", "she  goes", "")
@@ -79,31 +76,21 @@ def test_missing_answers_are_named_with_their_row(given: Any, true: Any, message
         exact_match.statistics(given, true)
 
 
-OFFLINE = """
-import socket, sys
-socket.socket.connect = socket.getaddrinfo = None
-import evaluate
-references = [{"answers": ["yes", "past simple"], "kinds": ["judge", "tense"]}, {"answers": ["no"], "kinds": ["judge"]}]
-scores = evaluate.load(sys.argv[1]).compute(predictions=[["Yes.", "past"], ["no"]], references=references)
-assert not any(name.split(".")[0] == "hfmm" for name in sys.modules)
-print(*(f"{name}={value:.4f}" for name, value in scores.items()))
-"""
-
-
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("metric", "expected"),
     [
-        ("exact_match", "exact_match=0.6667 exact_match_judge=1.0000 exact_match_tense=0.0000"),
-        ("token_f1", "token_f1=0.8889 token_f1_judge=1.0000 token_f1_tense=0.6667"),
+        (exact_match, {"exact_match": 2 / 3, "exact_match_judge": 1, "exact_match_tense": 0}),
+        (token_f1, {"token_f1": 8 / 9, "token_f1_judge": 1, "token_f1_tense": 2 / 3}),
     ],
 )
 def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(
-    name: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    metric: Any, expected: dict[str, float], alone: Any
 ) -> None:
-    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path))
-    command = [sys.executable, "-c", OFFLINE, str(Path(exact_match.__file__).with_name(f"{name}.py"))]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert result.stdout.strip() == expected, result.stderr
+    references = [
+        {"answers": ["yes", "past simple"], "kinds": ["judge", "tense"]},
+        {"answers": ["no"], "kinds": ["judge"]},
+    ]
+    assert alone(metric, [["Yes.", "past"], ["no"]], references) == pytest.approx(expected)
 
 
 def test_intervals_can_be_drawn_for_every_kind() -> None:

@@ -1,7 +1,3 @@
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,28 +121,9 @@ def test_lengths_must_agree() -> None:
         verb_form.statistics(["a"], [row("a"), row("b")])
 
 
-OFFLINE = """
-import json, socket, sys
-socket.socket.connect = socket.getaddrinfo = None
-import evaluate
-references = json.loads(sys.argv[2])
-scores = evaluate.load(sys.argv[1]).compute(
-    predictions=["table", "she worked", "you have gone"], references=references
-)
-assert not any(name.split(".")[0] == "hfmm" for name in sys.modules)
-print(json.dumps(scores))
-"""
-
-
-def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path))
-    references = json.dumps([row("The table."), row("She works."), row("You have gone.")])
-    command = [sys.executable, "-c", OFFLINE, str(verb_form.__file__), references]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == {
+def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) -> None:
+    references = [row("The table."), row("She works."), row("You have gone.")]
+    assert alone(verb_form, ["table", "she worked", "you have gone"], references) == {
         "verb_form": 0.5,
         "verb_form person: 2sg": 1,
         "verb_form person: 3sg": 0,

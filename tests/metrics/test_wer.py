@@ -1,8 +1,6 @@
 import random
-import subprocess
-import sys
 from functools import cache
-from pathlib import Path
+from typing import Any
 
 import jiwer
 import numpy as np
@@ -131,24 +129,9 @@ def test_an_alignment_marks_as_many_words_as_there_are_edits(seed: int) -> None:
         assert len("".join(marks).split()) == count
 
 
-OFFLINE = """
-import socket, sys
-socket.socket.connect = socket.getaddrinfo = None
-import evaluate
-scores = evaluate.load(sys.argv[1]).compute(predictions=["He is walked", ""], references=["He's walked.", "go"])
-assert not any(name.split(".")[0] == "hfmm" for name in sys.modules)
-print(*scores, *scores.values())
-"""
-
-
-def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path))
-    command = [sys.executable, "-c", OFFLINE, str(wer.__file__)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    expected = ["wer", "wer_raw", "wer_Whisper-normalised", "1.0", str(4 / 3), "0.25"]
-    assert result.stdout.split() == expected, result.stderr
+def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) -> None:
+    scores = alone(wer, ["He is walked", ""], ["He's walked.", "go"])
+    assert scores == {"wer": 1.0, "wer_raw": 4 / 3, "wer_Whisper-normalised": 0.25}
 
 
 def test_intervals_can_be_drawn_from_its_statistics() -> None:
