@@ -1,4 +1,4 @@
-"""Where a run's weights come from: the commit of each Hub checkpoint, pinned when the run begins."""
+"""Where a run's weights come from: the commit of every Hub checkpoint, pinned when the run begins."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from hfmm.recipe import Recipe
 KEYS = ("checkpoint", "text", "language", "vision")  # where a recipe's model names what it takes weights from
 
 
+def revision_key(key: str) -> str:
+    """Return where a recipe's model has the commit of the checkpoint that it names under ``key``."""
+    return "revision" if key == "checkpoint" else f"{key}_revision"
+
+
 def pinned(recipe: Recipe, saved: Recipe | None) -> Recipe:
-    """Return the recipe with the commit of its Hub checkpoint: the one the run was begun with, else the newest."""
-    model = recipe.model
-    if model.revision is not None:
-        return recipe
-    same = saved is not None and saved.model.checkpoint == model.checkpoint
-    commit = saved.model.revision if saved is not None and same else _commit(model.checkpoint)
-    return recipe.model_copy(update={"model": model.model_copy(update={"revision": commit})}) if commit else recipe
+    """Return the recipe with the commits of its Hub checkpoints: those the run was begun with, else the newest."""
+    model, old = recipe.model.model_dump(), saved.model.model_dump() if saved is not None else {}
+    found = {}
+    for key in KEYS:
+        name, where = model.get(key), revision_key(key)
+        if name and model.get(where) is None:
+            found[where] = old.get(where) if old.get(key) == name else _commit(name)
+    found = {where: commit for where, commit in found.items() if commit}
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update=found)}) if found else recipe
 
 
 def commits(recipe: Recipe) -> dict[str, str]:
-    """Return the commit of every Hub checkpoint that the recipe's model names, for the run record."""
-    named = {key: value for key, value in recipe.model.model_dump().items() if key in KEYS and value}
-    found = {value: recipe.model.revision if key == "checkpoint" else None for key, value in named.items()}
-    found = {value: commit or _commit(value) for value, commit in found.items()}
-    return {value: commit for value, commit in found.items() if commit}
+    """Return the commit of every checkpoint that a `pinned` recipe takes from the Hub, for the run record."""
+    model = recipe.model.model_dump()
+    named = {model[key]: model.get(revision_key(key)) for key in KEYS if model.get(key)}
+    return {name: commit for name, commit in named.items() if commit}
 
 
 def _commit(checkpoint: str) -> str | None:

@@ -24,8 +24,10 @@ class Options(Strict):
     """What `model` takes for this family."""
 
     text: str | None = Field(None, description="a text checkpoint, for a vision checkpoint that has none of its own")
+    text_revision: str | None = None
     width: int = Field(256, ge=1, description="of the shared space; only read with `text`")
     vision: str | None = Field(None, description="a ViT that the vision tower begins with; only read with init: random")
+    vision_revision: str | None = None
 
 
 def supported(auto_class: str) -> set[str]:
@@ -60,7 +62,7 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
     if whole:
         return config, read(transformers.AutoProcessor, source, spec)
     image_processor = read(transformers.AutoImageProcessor, source, spec)
-    text = spec.model_copy(update={"checkpoint": options.text, "revision": None})
+    text = _text(spec, options)
     text_config = read(transformers.AutoConfig, text.checkpoint, text, "model.text")
     tokenizer = read(transformers.AutoTokenizer, text.checkpoint, text, "model.text")
     both = transformers.VisionTextDualEncoderConfig.from_vision_text_configs(
@@ -84,16 +86,20 @@ def load(
         model = kind(config) if config.model_type == ASSEMBLED else kind.from_config(config, dtype="float32")
         _begin_scale(model)
         if options.vision is not None:
-            _begin_with(model, spec.model_copy(update={"checkpoint": options.vision, "revision": None}))
+            vision = {"checkpoint": options.vision, "revision": options.vision_revision}
+            _begin_with(model, spec.model_copy(update=vision))
         return model, both
     if assembled:
         vision, _ = weights(transformers.AutoModel, source, spec)
-        words = spec.model_copy(update={"checkpoint": options.text, "revision": None})
-        text, _ = weights(transformers.AutoModel, str(options.text), words, "model.text")
+        text, _ = weights(transformers.AutoModel, str(options.text), _text(spec, options), "model.text")
         return kind(config=config, vision_model=getattr(vision, "vision_model", vision), text_model=text), both
     model, info = weights(kind, source, spec, config=config)
     refuse_missing(info["missing_keys"], model, spec)
     return model, both
+
+
+def _text(spec: Model, options: Options) -> Model:
+    return spec.model_copy(update={"checkpoint": options.text, "revision": options.text_revision})
 
 
 def _begin_scale(model: Any) -> None:
@@ -114,7 +120,9 @@ def _begin_with(model: Any, spec: Model) -> None:
     from transformers import ViTModel
 
     try:
-        vit = ViTModel.from_pretrained(locate(spec, "model.vision"), dtype="float32", add_pooling_layer=False)
+        vit = ViTModel.from_pretrained(
+            locate(spec, "model.vision"), revision=spec.revision, dtype="float32", add_pooling_layer=False
+        )
     except OSError as error:
         raise unavailable(spec, error, "model.vision") from error
     try:

@@ -26,6 +26,7 @@ class Options(Strict):
     language: str | None = Field(
         None, description="a causal language model, for a vision checkpoint that has none of its own"
     )
+    language_revision: str | None = None
     connector: Literal["mlp", "pooled"] = Field(
         "mlp",
         description="mlp: LLaVA's two layers; pooled: AyaVision's gated ones, 2 x 2 patches an image token; only read "
@@ -147,7 +148,7 @@ def _pretrained(kind: Any, source: str, spec: Model) -> Any:
 
 
 def _language(spec: Model, options: Options) -> Model:
-    return spec.model_copy(update={"checkpoint": options.language, "revision": None})
+    return spec.model_copy(update={"checkpoint": options.language, "revision": options.language_revision})
 
 
 def unread(model: Any) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from hfmm.models.checkpoint import BUILTIN
-from hfmm.provenance import KEYS
+from hfmm.provenance import KEYS, revision_key
 from hfmm.publishing.lineage import last_part
 
 CHECKPOINTS = ("checkpoint", "text", "language")  # where a recipe's model names what it starts from
@@ -56,9 +56,9 @@ def recipe_text(text: str, recipe: dict[str, Any], publication: Publication | No
     for key in KEYS:
         source = recipe["model"].get(key)
         if base := bases.get(source):
-            after = _replaced(after, key, source, base.id)
-            if key == "checkpoint" and base.revision:
-                after = _replaced(after, "revision", recipe["model"]["revision"], base.revision)
+            where = revision_key(key)
+            after = after.replace(f"  {_line(where, recipe['model'].get(where))}\n", "", 1)
+            after = _replaced(after, key, source, base.id + (f"\n  {where}: {base.revision}" if base.revision else ""))
         elif source and is_folder(source):
             after = _replaced(after, key, source, f"{last_part(source)}  {LOCAL}")
     text = before + model + after
@@ -86,5 +86,8 @@ def is_folder(source: str) -> bool:
 
 
 def _replaced(text: str, key: str, old: str | None, new: str) -> str:
-    line = yaml.safe_dump({key: old}, allow_unicode=True, width=10_000).strip()
-    return text.replace(f"  {line}\n", f"  {key}: {new}\n", 1)
+    return text.replace(f"  {_line(key, old)}\n", f"  {key}: {new}\n", 1)
+
+
+def _line(key: str, value: str | None) -> str:
+    return yaml.safe_dump({key: value}, allow_unicode=True, width=10_000).strip()

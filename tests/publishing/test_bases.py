@@ -9,7 +9,6 @@ import yaml
 
 from hfmm import recipe as recipes
 from hfmm.errors import UserError
-from hfmm.provenance import commits, pinned
 from hfmm.publishing import bases, lineage
 from hfmm.publishing.push import MANIFEST, Target
 from hfmm.recipe import Recipe
@@ -24,6 +23,8 @@ def test_an_embedded_checkpoint_goes_to_the_same_owner_first() -> None:
     card = parcel.contents["README.md"].source
     assert isinstance(card, bytes) and b'snapshot_download("me/tiny-vit")' in card
     assert json.loads(parcel.contents[MANIFEST].source)["checkpoint"] == "tiny-vit"  # type: ignore[arg-type]
+    recipe = parcel.contents["recipe.yaml"].source
+    assert isinstance(recipe, bytes) and yaml.safe_load(recipe)["name"] == "tiny-vit"
     assert "model.safetensors" in parcel.contents
 
 
@@ -66,33 +67,3 @@ def test_a_run_that_was_published_is_a_base_by_its_id(child_of_a_run: tuple[Reci
     assert bases.known(recipe, run) == {}
     run.published.write_text('{"repo": "me/first", "commit": "abc", "tag": "v1"}')
     assert bases.known(recipe, run) == {recipe.model.checkpoint: bases.Base("me/first", "abc")}
-
-
-@pytest.fixture
-def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A Hub id whose config lies in the cache, and the commit that it is of."""
-    commit = "a" * 40
-    snapshot = tmp_path / "models--you--base" / "snapshots" / commit
-    snapshot.mkdir(parents=True)
-    (snapshot / "config.json").write_text("{}")
-    monkeypatch.setattr("hfmm.provenance.hf_hub_download", lambda name, file: str(snapshot / file))
-    return commit
-
-
-def test_a_hub_checkpoint_is_pinned_to_the_commit_the_run_begins_with(cached: str) -> None:
-    recipe = recipes.load("vit_icons", ["model.checkpoint=you/base"])
-    begun = pinned(recipe, None)
-    assert begun.model.revision == cached
-    assert commits(begun) == {"you/base": cached}
-
-
-def test_resuming_keeps_the_commit_that_the_run_was_begun_with(cached: str) -> None:
-    recipe = recipes.load("vit_icons", ["model.checkpoint=you/base"])
-    old = recipes.load("vit_icons", ["model.checkpoint=you/base", f"model.revision={'b' * 40}"])
-    assert pinned(recipe, old).model_dump() == old.model_dump()
-
-
-def test_an_embedded_checkpoint_has_no_commit() -> None:
-    recipe = recipes.load("vit_icons")
-    assert pinned(recipe, None) == recipe
-    assert commits(recipe) == {}
