@@ -85,8 +85,8 @@ def _verified(recipe: Recipe, run: RunDirectory, allow_unverified: bool, report:
             raise UserError(
                 f"{error} Nothing was sent; --allow-unverified publishes it, and the card says so."
             ) from error
-        report("verify", f"failed, and published all the same: {error}")
-        return str(error)
+        report("verify", f"failed, which the card says: {error}")
+        return str(error).replace(str(run.model.resolve()), "this repository")
     return ""
 
 

@@ -33,6 +33,7 @@ def verify(recipe: Recipe, run: RunDirectory) -> int:
     """
     path = run.model / "README.md"
     card = path.read_text(encoding="utf-8") if path.is_file() else ""
+    run.update_results(verified=None)  # what held of an earlier state of the folder says nothing of this one
     count = _prove(recipe, run, card, {"model": str(run.model.resolve())}, {**os.environ, "HF_HUB_OFFLINE": "1"})
     run.update_results(verified={"predictions": count, "snippet": True})
     return count

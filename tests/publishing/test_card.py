@@ -119,9 +119,10 @@ def test_it_shows_the_data_and_names_the_papers(text: str) -> None:
 
 
 def test_one_that_failed_its_verification_says_so(finished_run: Path) -> None:
-    place = Publication("me/tiny", unverified="The folder is not what was scored.")
+    place = Publication("me/tiny", unverified="The snippet prints\n\n0.5 a\nbut the card says\n0.9 a")
     said = card.render(RunDirectory(finished_run), place)
-    assert "> **Not verified.**" in said and "The folder is not what was scored." in said
+    quoted = said[said.index("> **Not verified.**") :].split("\n\n")[0]
+    assert quoted.endswith("same:\n> The snippet prints\n> \n> 0.5 a\n> but the card says\n> 0.9 a")
 
 
 def test_on_a_branch_its_snippet_and_its_widget_name_the_branch(finished_run: Path) -> None:

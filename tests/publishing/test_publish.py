@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import pytest
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
 
 from hfmm import publish_cli
 from hfmm.errors import UserError
 from tests.publishing.client import client
-from tests.publishing.hub import Hub, serve
+from tests.publishing.hub import Entry, Hub, serve
 
 REPO, ADAPTER, BASE = "me/tiny", "me/tiny-adapter", "me/tiny-base"
 CANARIES = {"SOME_API_KEY": "sk-canary-0123456789abcdef", "HOSTNAME": "canary-host-42"}
@@ -65,9 +66,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, finished_run: Path, tiny
 @pytest.fixture(scope="module")
 def there(published: Published) -> dict[str, bytes]:
     """The files of the repository, but for the weights, which lie in the xet store."""
-    files = published.hub.repositories["models", REPO]
-    entries = files.commits[files.branches["main"]].items()
-    return {path: published.hub.read(entry) for path, entry in entries if entry.content is not None}
+    return {path: entry.content for path, entry in _entries(published.hub, REPO).items() if entry.content is not None}
 
 
 def test_it_shows_what_it_sends_and_proves_what_arrived(published: Published) -> None:
@@ -116,8 +115,7 @@ def test_nothing_of_this_machine_is_published(published: Published, there: dict[
 
 
 def test_the_adapter_names_its_base_by_its_id(published: Published) -> None:
-    repository = published.hub.repositories["models", ADAPTER]
-    files = repository.commits[repository.branches["main"]]
+    files = _entries(published.hub, ADAPTER)
     settings = json.loads(published.hub.read(files["adapter_config.json"]))
     assert settings["base_model_name_or_path"] == BASE
     data = ModelCard(published.hub.read(files["README.md"]).decode()).data.to_dict()
@@ -149,6 +147,36 @@ def test_a_dry_run_sends_nothing_and_an_embedded_checkpoint_goes_first(published
     assert "me/other (public model, licence apache-2.0, base model me/tiny-vit)" in done.stdout
     assert "Nothing was sent: this was a dry run." in done.stdout
     assert {*published.hub.repositories} == before
+
+
+def test_a_run_that_fails_its_verification_is_sent_only_where_that_is_allowed_and_its_card_says_so(
+    published: Published, tmp_path: Path
+) -> None:
+    run, repo = tmp_path / "run", "me/unproved"
+    shutil.copytree(published.run, run)
+    weights = run / "model/model.safetensors"
+    save_file({name: -value for name, value in load_file(weights).items()}, weights, metadata={"format": "pt"})
+    done = published.call("publish", run, "--repo", repo)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert "Verification failed: for row" in done.stderr
+    assert "Nothing was sent; --allow-unverified publishes it, and the card says so." in done.stderr
+    assert ("models", repo) not in published.hub.repositories
+    done = published.call("publish", run, "--repo", repo, "--allow-unverified")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "reproduced" not in done.stdout
+    files = {name: entry.content or b"" for name, entry in _entries(published.hub, repo).items()}
+    card = files["README.md"].decode()
+    assert card.index("> **Not verified.** The check that plain `transformers` says what this card says failed") < (
+        card.index("A 0.0 M parameter model")
+    )
+    assert re.search(r"> Verification failed: for row .* but transformers.pipeline on this repository gives", card)
+    assert json.loads(files["results.json"])["verified"] is None
+    assert str(tmp_path).encode() not in b"".join(files.values())
+
+
+def _entries(hub: Hub, repo: str) -> dict[str, Entry]:
+    repository = hub.repositories["models", repo]
+    return repository.commits[repository.branches["main"]]
 
 
 @pytest.mark.parametrize("name", ["tiny", "me/tiny/v1", "../tiny", "me/../x"])
