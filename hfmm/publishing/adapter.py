@@ -48,8 +48,9 @@ def adapter_contents(
     """
     if not run.adapter.is_dir():
         raise UserError(
-            f"{run.root} has no adapter: none was trained, or a stage before it changed more than an adapter "
-            "can carry. Publish without --adapter-repo."
+            f"{run.root} has no adapter: none was trained, or a stage before it changed more than an adapter can "
+            "carry, or the model was put together from two checkpoints, so that none is its base. Publish without "
+            "--adapter-repo, or tune the published model with LoRA in a run of its own."
         )
     model, adapter = ids
     files = contents.of_folder(run.adapter)

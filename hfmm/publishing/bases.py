@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from huggingface_hub import HfApi, ModelCard
 
@@ -60,6 +61,8 @@ def checkpoint_parcel(name: str, target: Target) -> Parcel:
     files = contents.of_folder(folder)
     card = publication.snippet((folder / "README.md").read_text(encoding="utf-8"), target.id, target.branch)
     files["README.md"] = contents.of_source("README.md", card.encode())
+    if recipe := re.search(r"```yaml\n(.*?)```", card, re.DOTALL):  # of which the card says that it lies beside it
+        files["recipe.yaml"] = contents.of_source("recipe.yaml", recipe[1].encode())
     return Parcel(target, with_manifest(files, {"checkpoint": short}), f"{short}, which comes with hfmm")
 
 

@@ -159,8 +159,8 @@ def application(hub: Hub) -> FastAPI:
         found = repository(kind, f"{owner}/{name}", request)
         oid = at(found, revision)
         files = found.commits[oid]
-        readme = files["README.md"].content if "README.md" in files else None
-        card = ModelCard((readme or b"").decode(), ignore_metadata_errors=True).data.to_dict()
+        readme = (files["README.md"].content or b"").decode() if "README.md" in files else ""
+        card = ModelCard(readme, ignore_metadata_errors=True).data.to_dict() if readme.startswith("---") else {}
         known = {key: card[key] for key in ("pipeline_tag", "library_name") if key in card}
         siblings = [{"rfilename": path} for path in files]
         both = {"id": found.id, "sha": oid, "private": found.private, "siblings": siblings, "tags": []}
