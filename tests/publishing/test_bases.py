@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hfmm.errors import UserError
 from hfmm.publishing import bases, lineage
 from hfmm.publishing.push import MANIFEST, Target
 from hfmm.recipe import Recipe
+from hfmm.resources import CHECKPOINTS
 from hfmm.run_directory import RunDirectory
 
 TARGET = Target("me/model")
@@ -67,3 +69,10 @@ def test_a_run_that_was_published_is_a_base_by_its_id(child_of_a_run: tuple[Reci
     assert bases.known(recipe, run) == {}
     run.published.write_text('{"repo": "me/first", "commit": "abc", "tag": "v1"}')
     assert bases.known(recipe, run) == {recipe.model.checkpoint: bases.Base("me/first", "abc")}
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent for path in CHECKPOINTS.glob("*/README.md")))
+def test_all_that_the_card_of_an_embedded_checkpoint_shows_lies_beside_it(folder: Path) -> None:
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)|src=\"([^\"]+)\"", (folder / "README.md").read_text())
+    names = {one or other for one, other in shown}
+    assert names and [name for name in sorted(names) if not (folder / name).is_file()] == []
