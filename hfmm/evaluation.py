@@ -160,7 +160,12 @@ def _write_predictions(
 
 
 def read_predictions(run: RunDirectory) -> list[dict[str, Any]]:
-    """Return the rows of predictions.parquet."""
+    """Return the rows of predictions.parquet; raises UserError for a run that did not get so far."""
+    if not run.predictions.is_file():
+        raise UserError(
+            f"{run.root} has no predictions.parquet, so its training was not finished. Go on with "
+            f"`hfmm run {run.recipe} --resume --out {run.root}`."
+        )
     rows: list[dict[str, Any]] = pq.read_table(run.predictions).to_pylist()
     return rows
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from hfmm.models import language_model
 from hfmm.models.checkpoint import KEY, read, refuse_missing, weights
+from hfmm.models.linear_modules import linear_modules
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
@@ -67,5 +68,5 @@ def head(model: Any) -> list[str]:
 
 
 def lora_targets(model: Any) -> list[str]:
-    """Return the names of all linear modules but the head (all-linear adapts best: arXiv:2305.14314)."""
-    return language_model.linear_modules(model, model.base_model)
+    """Return the names of all linear modules but the head."""
+    return linear_modules(model, model.base_model)

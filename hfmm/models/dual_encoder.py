@@ -11,6 +11,7 @@ from pydantic import Field
 
 from hfmm.errors import UserError
 from hfmm.models.checkpoint import locate, read, refuse_missing, unavailable, weights
+from hfmm.models.linear_modules import linear_modules
 from hfmm.models.warm_start import warm_start
 from hfmm.recipe import Model
 from hfmm.strict import Strict
@@ -18,6 +19,7 @@ from hfmm.strict import Strict
 AUTO_CLASS = "AutoModelForZeroShotImageClassification"
 ASSEMBLED = "vision-text-dual-encoder"
 HIGHEST_SCALE = 100.0  # above it training becomes unstable (Radford et al. 2021, arXiv:2103.00020, section 2.5)
+UNREAD = {"blip": ".crossattention.", "align": "text_model.pooler."}  # modules that no embedding depends on
 
 
 class Options(Strict):
@@ -140,11 +142,9 @@ def head(model: Any) -> list[str]:
 
 
 def lora_targets(model: Any) -> list[str]:
-    """Return the names of all linear modules of both towers (all-linear adapts best: arXiv:2305.14314)."""
-    from torch import nn
-
-    own = set(head(model))
-    return sorted(name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name not in own)
+    """Return the names of all linear modules of both towers."""
+    own, unread = set(head(model)), UNREAD.get(model.config.model_type, "no module")
+    return [name for name in linear_modules(model, model) if name not in own and unread not in name]
 
 
 def longest_text(config: Any, tokenizer: Any) -> int:

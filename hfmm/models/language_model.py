@@ -85,16 +85,3 @@ def generation(spec: Model, key: str, tokenizer: Any, longest: int) -> Any:
         pad_token_id=tokenizer.pad_token_id,
         max_new_tokens=longest,
     )
-
-
-def linear_modules(model: Any, decoder: Any) -> list[str]:
-    """Return the names, in ``model``, of all linear modules of its ``decoder``."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
-    inside = {id(module) for module in decoder.modules()}
-    return sorted(
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and id(module) in inside
-    )

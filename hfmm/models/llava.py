@@ -12,6 +12,7 @@ from hfmm.errors import UserError
 from hfmm.models import chat_template, language_model, tower_features
 from hfmm.models.assembly import POOL, assemble, check_pictures, native_config
 from hfmm.models.checkpoint import KEY, read, refuse_missing, weights
+from hfmm.models.linear_modules import linear_modules
 from hfmm.models.vision_features import vision_features
 from hfmm.recipe import Model
 from hfmm.strict import Strict
@@ -162,5 +163,5 @@ def head(model: Any) -> list[str]:
 
 
 def lora_targets(model: Any) -> list[str]:
-    """Return the names of all linear modules of the language model (all-linear adapts best: arXiv:2305.14314)."""
-    return language_model.linear_modules(model, model.get_decoder())
+    """Return the names of all linear modules of the language model."""
+    return linear_modules(model, model.get_decoder())

@@ -9,6 +9,7 @@ from datasets import Features
 
 from hfmm.data.labels import is_multi_attribute, label_names, positions_by_attribute
 from hfmm.models.checkpoint import read, refuse_missing, weights
+from hfmm.models.linear_modules import linear_modules
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
@@ -68,13 +69,8 @@ def head(model: Any) -> list[str]:
 
 
 def lora_targets(model: Any) -> list[str]:
-    """Return the names of all linear modules of the base model (all-linear adapts best: arXiv:2305.14314)."""
-    from torch import nn
-
-    base = model.base_model_prefix
-    return sorted(
-        name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name.startswith(f"{base}.")
-    )
+    """Return the names of all linear modules of the base model."""
+    return linear_modules(model, model.base_model)
 
 
 def _start_from_even_odds(model: Any, names: list[str]) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from hfmm.errors import UserError
 from hfmm.models.checkpoint import read, refuse_missing, weights
+from hfmm.models.linear_modules import linear_modules
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
@@ -123,14 +124,8 @@ def head(model: Any) -> list[str]:
 
 
 def lora_targets(model: Any) -> list[str]:
-    """Return the names of all linear modules of encoder and decoder (all-linear adapts best: arXiv:2305.14314)."""
-    from torch import nn
-
-    return sorted(
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and name.startswith(f"{model.base_model_prefix}.")
-    )
+    """Return the names of all linear modules of encoder and decoder."""
+    return linear_modules(model, model.base_model)
 
 
 def label_ids(config: Any, tokenizer: Any, text: str) -> list[int]:

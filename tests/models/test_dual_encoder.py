@@ -9,7 +9,8 @@ import transformers
 from hfmm import models
 from hfmm import recipe as recipes
 from hfmm.errors import UserError
-from hfmm.models import dual_encoder
+from hfmm.models import adapt, dual_encoder
+from hfmm.recipe import Stage
 from hfmm.tasks.contrastive import Task
 
 LAYERS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
@@ -84,6 +85,16 @@ def test_every_kin_learns_by_the_loss_that_it_can_carry(name: str) -> None:
         assert task.after_step(model)["logit_scale"] <= 100.01
         losses.append(loss.item())
     assert losses[-1] < 0.97 * losses[0]
+
+
+@pytest.mark.parametrize("name", KIN)
+def test_every_module_that_lora_adapts_by_default_gets_a_gradient(name: str) -> None:
+    model, pixels, tokens = made(name)
+    stage = Stage.model_validate({"name": "lora", "train": "lora", "epochs": 1, "learning_rate": 1e-3})
+    tuned = adapt.prepare(model, stage, dual_encoder, [], "stages.lora.train")
+    task = Task(model.config, None, Task.Options())
+    task.loss(tuned.get_base_model(), {**pixels, **tokens, "labels": torch.eye(3, dtype=torch.bool)}, 3).backward()
+    assert adapt.unreached(tuned) == []
 
 
 @pytest.mark.parametrize("name", ["clip", "align"])
