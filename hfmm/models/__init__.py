@@ -21,8 +21,11 @@ def load(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]
     cannot be had or that does not fit the task.
     """
     family, *found = _find(recipe, auto_class)
-    loaded: tuple[Any, Any] = family.load(*found, features, auto_class)
-    return loaded
+    model, processor = family.load(*found, features, auto_class)
+    for part in vars(model.config).values():
+        if hasattr(part, "_name_or_path"):
+            part._name_or_path = ""  # the config of a tower remembers its folder, which is nobody else's business
+    return model, processor
 
 
 def untouched(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]:
