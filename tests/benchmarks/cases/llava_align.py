@@ -19,10 +19,10 @@ def script(job: Job, in_bf16: bool) -> Measured:
     model = AutoModelForImageTextToText.from_pretrained(job.prepared / "checkpoint", dtype="float32")
     model.requires_grad_(False).get_submodule(llava.PROJECTOR).requires_grad_(True)
 
-    def read(chats: Any) -> Any:
+    def read(chats: Any, **more: Any) -> Any:
         padded = {"padding": True, "padding_side": "right"}
         return processor.apply_chat_template(
-            chats, tokenize=True, return_dict=True, return_tensors="pt", processor_kwargs=padded
+            chats, tokenize=True, return_dict=True, return_tensors="pt", processor_kwargs=padded, **more
         )
 
     def turn(role: str, *content: dict[str, Any]) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def script(job: Job, in_bf16: bool) -> Measured:
         whole = read([question + answer for question, answer in zip(asked, said, strict=True)])
         labels = whole["input_ids"].masked_fill(whole["attention_mask"] == 0, -100)
         for place, one in enumerate(asked):
-            labels[place, : read([one])["input_ids"].shape[1]] = -100
+            labels[place, : read([one], add_generation_prompt=True)["input_ids"].shape[1]] = -100
         return {**whole, "labels": labels}
 
     rows, steps = llava.spoken(job), training.stopwatch()
