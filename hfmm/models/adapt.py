@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -30,9 +30,9 @@ def prepare(model: Any, stage: Stage, family: ModuleType, trained_before: Iterab
     the family knows to be unread, such as the layers of a vision tower behind the one that LLaVA takes features from.
     Raises UserError for a module name that the model does not have; ``where`` is its recipe key.
     """
-    if stage.train == "lora":
-        return _with_lora(model, stage, family, trained_before)
     unread = family.unread(model) if hasattr(family, "unread") else set()
+    if stage.train == "lora":
+        return _with_lora(model, stage, family, trained_before, unread)
     free = {id(one) for name, one in model.named_parameters() if one.requires_grad and name not in unread}
     for parameter in model.parameters():
         parameter.requires_grad = stage.train == "all" and id(parameter) in free
@@ -46,14 +46,17 @@ def prepare(model: Any, stage: Stage, family: ModuleType, trained_before: Iterab
     return model
 
 
-def _with_lora(model: Any, stage: Stage, family: ModuleType, trained_before: Iterable[str]) -> Any:
+def _with_lora(
+    model: Any, stage: Stage, family: ModuleType, trained_before: Iterable[str], unread: Collection[str]
+) -> Any:
     from peft import LoraConfig, get_peft_model
 
+    linear = [name for name in family.lora_targets(model) if f"{name}.weight" not in unread]
     config = LoraConfig(
         r=stage.lora.rank,
         lora_alpha=stage.lora.alpha,
         lora_dropout=stage.lora.dropout,
-        target_modules=stage.lora.targets or family.lora_targets(model),
+        target_modules=stage.lora.targets or linear,
         modules_to_save=sorted({*family.head(model), *trained_before}),
     )
     try:

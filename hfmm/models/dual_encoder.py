@@ -143,8 +143,14 @@ def head(model: Any) -> list[str]:
 
 def lora_targets(model: Any) -> list[str]:
     """Return the names of all linear modules of both towers."""
-    own, unread = set(head(model)), UNREAD.get(model.config.model_type, "no module")
-    return [name for name in linear_modules(model, model) if name not in own and unread not in name]
+    own = set(head(model))
+    return [name for name in linear_modules(model, model) if name not in own]
+
+
+def unread(model: Any) -> set[str]:
+    """Return the names of the parameters that no embedding depends on, so that nothing would train them."""
+    part = UNREAD.get(model.config.model_type)
+    return {name for name, _ in model.named_parameters() if part and part in name}
 
 
 def longest_text(config: Any, tokenizer: Any) -> int:

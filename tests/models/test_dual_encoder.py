@@ -87,13 +87,15 @@ def test_every_kin_learns_by_the_loss_that_it_can_carry(name: str) -> None:
     assert losses[-1] < 0.97 * losses[0]
 
 
+@pytest.mark.parametrize("train", ["lora", "all"])
 @pytest.mark.parametrize("name", KIN)
-def test_every_module_that_lora_adapts_by_default_gets_a_gradient(name: str) -> None:
+def test_every_module_that_trains_by_default_gets_a_gradient(name: str, train: str) -> None:
     model, pixels, tokens = made(name)
-    stage = Stage.model_validate({"name": "lora", "train": "lora", "epochs": 1, "learning_rate": 1e-3})
-    tuned = adapt.prepare(model, stage, dual_encoder, [], "stages.lora.train")
+    stage = Stage.model_validate({"name": "one", "train": train, "epochs": 1, "learning_rate": 1e-3})
+    tuned = adapt.prepare(model, stage, dual_encoder, [], "stages.one.train")
     task = Task(model.config, None, Task.Options())
-    task.loss(tuned.get_base_model(), {**pixels, **tokens, "labels": torch.eye(3, dtype=torch.bool)}, 3).backward()
+    inner = tuned.get_base_model() if train == "lora" else tuned
+    task.loss(inner, {**pixels, **tokens, "labels": torch.eye(3, dtype=torch.bool)}, 3).backward()
     assert adapt.unreached(tuned) == []
 
 
