@@ -14,6 +14,7 @@ from datasets import DatasetDict
 from hfmm import models, parts
 from hfmm.hardware import environment, is_main_process, main_process_first, peak_memory_mb
 from hfmm.models import adapt, attention_kernel, frozen_weights, interpolation
+from hfmm.models.placement import placed
 from hfmm.progress import Report, watched
 from hfmm.recipe import Recipe, Stage
 from hfmm.run_directory import COMPLETE, RunDirectory, atomic_directory, write_json
@@ -207,7 +208,7 @@ def _finish_stage(
         model = adapt.adapted(source, folder / "adapter") if lora else frozen_weights.released(model, source)
     if lora:
         batch = task.collate([data["train"][0]])  # one row: its logits over a large vocabulary outweigh the model
-        batch = {key: value.to(model.device) for key, value in batch.items() if key != "labels"}
+        batch = placed({key: value for key, value in batch.items() if key != "labels"}, model)
         model, record["merge_difference"] = adapt.merge(model, batch)
     if stage.interpolate is not None:
         model = interpolation.interpolate(begin()[0], model, stage.interpolate)

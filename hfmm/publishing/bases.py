@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 from huggingface_hub import HfApi, ModelCard
 
@@ -11,6 +10,7 @@ from hfmm.errors import UserError
 from hfmm.models.checkpoint import BUILTIN
 from hfmm.provenance import KEYS
 from hfmm.publishing import contents, publication
+from hfmm.publishing.fenced import fenced
 from hfmm.publishing.hub_errors import reason
 from hfmm.publishing.lineage import run_of
 from hfmm.publishing.parcel import Parcel
@@ -61,8 +61,8 @@ def checkpoint_parcel(name: str, target: Target) -> Parcel:
     files = contents.of_folder(folder)
     card = publication.snippet((folder / "README.md").read_text(encoding="utf-8"), target.id, target.branch)
     files["README.md"] = contents.of_source("README.md", card.encode())
-    if recipe := re.search(r"```yaml\n(.*?)```", card, re.DOTALL):  # of which the card says that it lies beside it
-        files["recipe.yaml"] = contents.of_source("recipe.yaml", recipe[1].encode())
+    if recipe := fenced(card, "yaml"):  # of which the card says that it lies beside it
+        files["recipe.yaml"] = contents.of_source("recipe.yaml", recipe.encode())
     return Parcel(target, with_manifest(files, {"checkpoint": short}), f"{short}, which comes with hfmm")
 
 

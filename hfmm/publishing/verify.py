@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from huggingface_hub import get_token
 
 from hfmm.errors import UserError
 from hfmm.evaluation import EXAMPLES, load_task, read_predictions
+from hfmm.publishing.fenced import fenced
 from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory
 from hfmm.tasks import BATCH_SIZE, resolve
@@ -88,13 +88,12 @@ def _prove(recipe: Recipe, run: RunDirectory, card: str, job: dict[str, Any], en
 
 def _snippet(card: str, run: RunDirectory) -> tuple[str, str]:
     """Return the card's snippet and the output it claims."""
-    snippet = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)
-    claimed = re.search(r"```text\n(.*?)```", card, flags=re.DOTALL)
+    snippet, claimed = fenced(card, "python"), fenced(card, "text")
     if snippet is None or claimed is None:
         raise UserError(
             f"{run.model}/README.md has no snippet with its output. Write the card with `hfmm card {run.root}`."
         )
-    return snippet[1], claimed[1]
+    return snippet, claimed
 
 
 def _run_clean(folder: Path, environment: dict[str, str]) -> None:

@@ -77,7 +77,8 @@ def fuse(vision: Path, language: Path, out: Path) -> None:
     from hfmm.recipe import Recipe
 
     set_seed(0)
-    spec = recipe(str(vision), {"builder": "conversations"}, {}, language=str(language))
+    untrained = {"train": PROJECTOR, "learning_rate": 1}
+    spec = recipe(str(vision), {"builder": "conversations"}, untrained, language=str(language))
     model, processor = models.load(Recipe.model_validate(spec), Features(), AUTO_CLASS)
     model.save_pretrained(out)
     processor.save_pretrained(out)
@@ -85,7 +86,7 @@ def fuse(vision: Path, language: Path, out: Path) -> None:
 
 def recipe(checkpoint: str, data: dict[str, Any], stage: Mapping[str, Any], **model: Any) -> dict[str, Any]:
     """Return the recipe of one epoch of a stage."""
-    one = {"name": "only", "train": PROJECTOR, "epochs": 1, "learning_rate": 1e-3, "batch_size": BATCH, **stage}
+    one = {"name": "only", "epochs": 1, "batch_size": BATCH, **stage}
     return {
         "name": "speed",
         "task": "image_text_to_text",
@@ -108,17 +109,25 @@ def hfmm(job: Job, kept: bool, **stage: Any) -> Measured:
     return replace(measured, outputs=measured.outputs + logged, flops=None)
 
 
-def peer(job: Job, trainer: Any, steps: Any, loss: float) -> Measured:
-    """Train a peer's Trainer that carries ``steps``; ``loss`` is that of the first rows before training."""
-    measured = training.watched(trainer, steps, BATCH, (loss, 0.0))
+def peer(trainer: Any, rows: Any, steps: Any, in_bf16: bool) -> Measured:
+    """Train a peer's Trainer, which carries ``steps``; puts out the loss of its first rows and those of its log."""
+    batch = trainer.data_collator([rows[index] for index in range(BATCH)])
+    before = training.counted(lambda: trainer.model(**batch).loss, in_bf16)
+    measured = training.watched(trainer, steps, BATCH, before)
     logged = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     return replace(measured, outputs=measured.outputs + logged, flops=None)
 
 
-def arguments(job: Job, in_bf16: bool) -> dict[str, Any]:
-    """Return the arguments of a peer's Trainer: the order of rows and the lines of the log are those of hfmm."""
-    logged = max(1, job.options["rows"] // BATCH // training.FIRST)
-    return training.common(job.scratch, BATCH, in_bf16) | {"seed": 0, "logging_steps": logged}
+def arguments(job: Job, in_bf16: bool, learning_rate: float) -> dict[str, Any]:
+    """Return the arguments of a peer's Trainer: optimizer, order of rows and lines of the log are those of hfmm."""
+    return training.common(job.scratch, BATCH, in_bf16) | {
+        "learning_rate": learning_rate,
+        "weight_decay": 0.05,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.1,
+        "seed": 0,
+        "logging_steps": max(1, job.options["rows"] // BATCH // training.FIRST),
+    }
 
 
 def spoken(job: Job) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from hfmm.publishing.fenced import fenced
 from tests.publishing.hub import Hub, serve
 
 DOWNLOAD = "import sys; from huggingface_hub import snapshot_download; print(snapshot_download(sys.argv[1]))"
@@ -84,7 +84,7 @@ def _published(hub: Hub, run: Path, copies: Mapping[Path, Path]) -> Iterator[str
     if adapter:
         card = Path(python("-c", DOWNLOAD, adapter, environment=fresh), "README.md").read_text(encoding="utf-8")
         (copy / "model/model.safetensors").unlink()
-        python("-c", re.findall(r"```python\n(.*?)```", card, re.DOTALL)[0] + MERGE, copy / "model", environment=fresh)
+        python("-c", f"{fenced(card, 'python')}{MERGE}", copy / "model", environment=fresh)
         yield scored_again(adapter)
 
 

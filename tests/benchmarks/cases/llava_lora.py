@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from tests.benchmarks import llava, training
 from tests.benchmarks.case import Case, Job, Measured, Side
@@ -14,7 +13,6 @@ LINEAR = r".*language_model\..*(proj|c_attn|c_fc)"
 
 def trl(job: Job, checkpointing: bool, weights: str) -> Measured:
     """Train as TRL's documentation sets prompts, completions and images up; bf16 autocast is its default."""
-    import torch
     from peft import LoraConfig
     from transformers import set_seed
     from trl import SFTConfig, SFTTrainer
@@ -22,8 +20,8 @@ def trl(job: Job, checkpointing: bool, weights: str) -> Measured:
     set_seed(0)
     rows, steps = llava.spoken(job), training.stopwatch()
     settings = SFTConfig(
-        **llava.arguments(job, True) | {"learning_rate": RATE}, max_length=None, gradient_checkpointing=checkpointing,
-        model_init_kwargs={"dtype": weights}, weight_decay=0.05, lr_scheduler_type="cosine", warmup_steps=0.1,
+        **llava.arguments(job, True, RATE), max_length=None, gradient_checkpointing=checkpointing,
+        model_init_kwargs={"dtype": weights},
     )  # fmt: skip
     trainer = SFTTrainer(
         model=str(job.prepared / "checkpoint"), args=settings, train_dataset=rows, callbacks=[steps],
@@ -32,10 +30,7 @@ def trl(job: Job, checkpointing: bool, weights: str) -> Measured:
             task_type="CAUSAL_LM",
         ),
     )  # fmt: skip
-    batch: dict[str, Any] = trainer.data_collator([rows[index] for index in range(llava.BATCH)])
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        loss = float(trainer.model(**batch).loss)
-    return llava.peer(job, trainer, steps, loss)
+    return llava.peer(trainer, rows, steps, True)
 
 
 NEEDS = ("trl",)
