@@ -43,7 +43,7 @@ def run_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a broken-off run stopped.")] = False,
 ) -> None:
     """Build the data, train, score what was saved, write the card, verify it in a clean process."""
-    from hfmm import recipe as recipes
+    from hfmm import recipe_file as recipes
 
     loaded = recipes.load(recipe, overrides or ())
     from hfmm.run import run
@@ -66,7 +66,7 @@ def run_command(
 def list_command() -> None:
     """Show the recipes, and the parts that a recipe can name."""
     from hfmm import parts
-    from hfmm import recipe as recipes
+    from hfmm import recipe_file as recipes
     from hfmm.resources import embedded_checkpoints
 
     typer.echo("recipes")
@@ -93,7 +93,7 @@ def show_command(
     ] = None,
 ) -> None:
     """Print a commented copy of a recipe, with your data filled in: the start of a recipe of your own."""
-    from hfmm import recipe as recipes
+    from hfmm import recipe_file as recipes
     from hfmm.recipe_text import commented
 
     changes = list(overrides or ())

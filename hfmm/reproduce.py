@@ -9,7 +9,7 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.progress import Report
 from hfmm.publishing.hub_errors import reason

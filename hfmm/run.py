@@ -10,7 +10,7 @@ from datasets import DatasetDict
 
 from hfmm import data as datasets_of_recipes
 from hfmm import models, parts
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.data.contact_sheet import contact_sheet
 from hfmm.errors import UserError
 from hfmm.evaluation import evaluate, headline

@@ -204,13 +204,13 @@ def write_recipe(tmp_path: Path, tiny_vit: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, tiny_vit: Path) -> Path:
     """A whole run of the tiny recipe, LoRA in its second stage, made once; tests must not change it."""
-    from hfmm import recipe
+    from hfmm import recipe_file
     from hfmm.run import run
 
     folder = tmp_path_factory.mktemp("finished")
     path = folder / "tiny.yaml"
     path.write_text(RECIPE.format(checkpoint=tiny_vit, train="lora"))
-    run(recipe.load(str(path)), folder / "run", resume=False, report=lambda step, text: None)
+    run(recipe_file.load(str(path)), folder / "run", resume=False, report=lambda step, text: None)
     return folder / "run"
 
 

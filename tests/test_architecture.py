@@ -18,7 +18,7 @@ LAYERS = [
     {"errors", "resources", "progress", "hardware"},
     {"strict", "run_directory", "parts", "grammar", "overrides"},
     {"recipe"},
-    {"recipe_text", "doctor"},
+    {"recipe_file", "recipe_text", "doctor"},
     {"data", "models", "metrics"},
     {"tasks"},
     {"probes"},

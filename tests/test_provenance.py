@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from hfmm import models
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.models import dual_encoder, llava
 from hfmm.provenance import commits, pinned, revision_key
 

@@ -20,7 +20,7 @@ import os, signal, sys, time
 from pathlib import Path
 import torch, transformers, datasets, peft, accelerate, matplotlib.pyplot
 import hfmm.trainer, hfmm.run
-from hfmm import recipe
+from hfmm import recipe_file
 
 path, whole, killed, *delays = sys.argv[1:]
 longer = ["data.train=64", "stages.head.epochs=3", "stages.full.epochs=8"]
@@ -31,7 +31,8 @@ def attempt(out, delay=None):
     if not child:
         status = 1
         try:
-            hfmm.run.run(recipe.load(path, longer), Path(out), True, lambda step, text: print(step, text, flush=True))
+            loaded = recipe_file.load(path, longer)
+            hfmm.run.run(loaded, Path(out), True, lambda step, text: print(step, text, flush=True))
         finally:
             os._exit(status)
     if delay is not None:
@@ -92,18 +93,18 @@ def test_a_checkpoint_that_was_not_written_to_its_end_does_not_count(
 def test_a_run_does_not_go_on_with_other_data_or_another_recipe(
     write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
-    from hfmm import recipe
+    from hfmm import recipe_file
     from hfmm.errors import UserError
     from hfmm.run import run
     from hfmm.run_directory import RunDirectory, write_json
 
     path = write_recipe()
-    loaded = recipe.load(str(path))
+    loaded = recipe_file.load(str(path))
     out = RunDirectory(tmp_path / "run")
     out.root.mkdir()
     out.recipe.write_text(loaded.to_yaml())
     with pytest.raises(UserError, match="a run of another recipe: seed differ"):
-        run(recipe.load(str(path), ["seed=1"]), out.root, True, lambda step, text: None)
+        run(recipe_file.load(str(path), ["seed=1"]), out.root, True, lambda step, text: None)
     write_json(out.results, {"data": {"fingerprint": "other"}})
     with pytest.raises(UserError, match="The data has changed"):
         run(loaded, out.root, True, lambda step, text: None)

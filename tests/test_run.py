@@ -83,7 +83,7 @@ def test_the_log_holds_every_stage(finished_run: Path) -> None:
 @pytest.fixture(scope="module")
 def again(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recipe of the finished run once more, where a call to the network fails it."""
-    from hfmm import recipe
+    from hfmm import recipe_file
     from hfmm.run import run
 
     connect = socket.socket.connect
@@ -97,7 +97,7 @@ def again(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", refuse)
         patch.delenv("HF_HUB_OFFLINE", raising=False)
-        run(recipe.load(str(finished_run / "recipe.yaml")), folder, False, lambda step, text: None)
+        run(recipe_file.load(str(finished_run / "recipe.yaml")), folder, False, lambda step, text: None)
     return folder
 
 

@@ -15,7 +15,7 @@ import transformers
 from safetensors import safe_open
 
 from hfmm import models, run
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.models import frozen_weights, llava
 from hfmm.run_directory import RunDirectory

@@ -20,7 +20,7 @@ from hfmm.publishing.lineage import ancestors
 from hfmm.publishing.plots import draw_plots
 from hfmm.publishing.publication import CHECKPOINTS, Publication
 from hfmm.publishing.wrong_answers import wrong_answers
-from hfmm.recipe import load
+from hfmm.recipe_file import load
 from hfmm.resources import MODEL_CARDS
 from hfmm.run_directory import RunDirectory, atomic_file
 from hfmm.tasks import resolve

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.models.checkpoint import BUILTIN
 from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory

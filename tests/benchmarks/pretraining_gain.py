@@ -14,7 +14,7 @@ from pathlib import Path
 
 from matplotlib import pyplot
 
-from hfmm import recipe
+from hfmm import recipe_file
 from hfmm.evaluation import headline
 from hfmm.run import run
 
@@ -23,9 +23,9 @@ def score(rows: int, init: str) -> tuple[float, float, float]:
     """Return whole-cell accuracy on the test split and its interval."""
     with tempfile.TemporaryDirectory() as name:
         passes = [
-            f"stages.{stage.name}.epochs={stage.epochs * 1000 / rows}" for stage in recipe.load("vit_icons").stages
+            f"stages.{stage.name}.epochs={stage.epochs * 1000 / rows}" for stage in recipe_file.load("vit_icons").stages
         ]
-        made = recipe.load("vit_icons", [f"data.train={rows}", f"model.init={init}", "probes=[]", *passes])
+        made = recipe_file.load("vit_icons", [f"data.train={rows}", f"model.init={init}", "probes=[]", *passes])
         record = headline(run(made, Path(name) / "run", False, lambda step, text: None))
     return record["value"], record["ci95"][0], record["ci95"][1]
 

@@ -32,7 +32,7 @@ def run_recipe(job: Job, recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Prepare the data of a recipe and train it; returns the recipe as loaded, the run's folder and the data."""
     import yaml
 
-    from hfmm import recipe as recipes
+    from hfmm import recipe_file as recipes
     from hfmm.progress import quiet_libraries
     from hfmm.run import prepare_data
     from hfmm.run_directory import RunDirectory

@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from hfmm import models
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.models import adapt, dual_encoder
 from hfmm.recipe import Stage

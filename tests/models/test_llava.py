@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers import models as tokenizer_models
 
 from hfmm import models
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.models import adapt, llava
 from hfmm.models.assembly import check_pictures

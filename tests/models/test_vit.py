@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from datasets import Features
 
-from hfmm import models, recipe
+from hfmm import models, recipe_file
 from hfmm.data.labels import label_feature
 from hfmm.errors import UserError
 from hfmm.models import adapt
@@ -21,7 +21,7 @@ def with_checkpoint(folder: Path, tmp_path: Path, *overrides: str) -> Recipe:
         f"name: r\ntask: image_classification\ndata: {{builder: icons}}\nmodel: {{checkpoint: {folder}}}\n"
         "stages: [{name: a, train: all, epochs: 1, learning_rate: 1}]\nmetrics: [accuracy]\n"
     )
-    return recipe.load(str(path), overrides)
+    return recipe_file.load(str(path), overrides)
 
 
 @pytest.mark.parametrize("family", ["tiny_vit", "tiny_dinov2"])

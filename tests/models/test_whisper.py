@@ -9,7 +9,7 @@ from datasets import Features
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from hfmm import models
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.models import adapt, whisper
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.publishing import bases, lineage
 from hfmm.publishing.push import MANIFEST, Target

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import yaml
 
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.publishing.publication import Base, Publication, recipe_text
 
 OLD, A, B = "0" * 40, "a" * 40, "b" * 40

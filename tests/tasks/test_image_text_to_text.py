@@ -14,7 +14,7 @@ from datasets import Features
 from PIL import Image
 
 from hfmm import models
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.data.images import decode, encode
 from hfmm.errors import UserError
 from hfmm.metrics import exact_match

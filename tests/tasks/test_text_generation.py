@@ -12,7 +12,7 @@ import transformers
 from datasets import Features
 
 from hfmm import models
-from hfmm import recipe as recipes
+from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.models import causal_lm
 from hfmm.models.chat_template import TURNS

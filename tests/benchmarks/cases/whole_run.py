@@ -23,7 +23,7 @@ def hfmm(job: Job) -> Measured:
     begun = time.perf_counter()
     ends = {}
     with Sampler() as sampler:
-        from hfmm import recipe
+        from hfmm import recipe_file
         from hfmm.run import run
 
         ends["start"] = time.perf_counter()
@@ -33,7 +33,7 @@ def hfmm(job: Job) -> Measured:
             if step in PHASES:
                 ends[step], arithmetic[step] = time.perf_counter(), sampler.arithmetic
 
-        run(recipe.load("vit_icons", job.options["overrides"]), job.scratch / "run", False, report)
+        run(recipe_file.load("vit_icons", job.options["overrides"]), job.scratch / "run", False, report)
     whole = ends["verify"] - begun
     details, last = {}, ("", begun, 0.0)
     for phase, end in ends.items():
@@ -56,12 +56,12 @@ def bare(job: Job) -> Measured:
         set_seed,
     )
 
-    from hfmm import recipe
+    from hfmm import recipe_file
     from hfmm.data import icons
     from hfmm.resources import CHECKPOINTS
 
     set_seed(0)
-    loaded = recipe.load("vit_icons", job.options["overrides"])
+    loaded = recipe_file.load("vit_icons", job.options["overrides"])
     sizes = {name: value for name, value in loaded.data.options.items() if name in ("train", "validation", "test")}
     data = icons.build(icons.Options(**sizes), job.scratch / "data", 2)
     names = data["train"].features["label"].feature.names

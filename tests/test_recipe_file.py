@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hfmm import recipe
+from hfmm import recipe_file
 from hfmm.errors import UserError
 from hfmm.recipe import Recipe
 
@@ -20,7 +20,7 @@ metrics: [accuracy]
 def load(folder: Path, text: str, *overrides: str) -> Recipe:
     path = folder / "mine.yaml"
     path.write_text(text)
-    return recipe.load(str(path), overrides)
+    return recipe_file.load(str(path), overrides)
 
 
 def message(folder: Path, text: str, *overrides: str) -> str:
@@ -29,9 +29,9 @@ def message(folder: Path, text: str, *overrides: str) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", recipe.available())
+@pytest.mark.parametrize("name", recipe_file.available())
 def test_every_recipe_that_comes_with_hfmm_is_valid(name: str) -> None:
-    assert recipe.load(name).name
+    assert recipe_file.load(name).name
 
 
 def test_a_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_two_stages_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_recipe_lists_the_known_and_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'vit_icons'"):
-        recipe.load("vit_icon")
+        recipe_file.load("vit_icon")
 
 
 def test_a_stage_with_lora_refuses_to_interpolate_because_alpha_says_how_far(tmp_path: Path) -> None:
