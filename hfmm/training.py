@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datasets import DatasetDict
 
-from hfmm import models, parts
+from hfmm import models, parts, stage_result
 from hfmm.hardware import environment, is_main_process, main_process_first, peak_memory_mb
-from hfmm.models import adapt, attention_kernel, frozen_weights, interpolation
-from hfmm.models.placement import placed
-from hfmm.progress import Report, watched
-from hfmm.recipe import Recipe, Stage
+from hfmm.models import adapt, attention_kernel, frozen_weights
+from hfmm.progress import Report
+from hfmm.recipe import Recipe
 from hfmm.run_directory import COMPLETE, RunDirectory, atomic_directory, write_json
-from hfmm.tasks import TaskProtocol, resolve
+from hfmm.tasks import resolve
+from hfmm.training_arguments import arguments
 from hfmm.training_log import StageLog
 
 FEATURES = "features"  # below checkpoints: what frozen towers see
-STAGE_RECORD = "stage.json"  # written last into a stage's folder: the stage is done
 
 
 def train(recipe: Recipe, run: RunDirectory, data: DatasetDict, report: Report) -> None:
@@ -34,13 +32,13 @@ def train(recipe: Recipe, run: RunDirectory, data: DatasetDict, report: Report) 
         pin_environment(recipe, run)
     folders = [run.checkpoints / f"{index}-{stage.name}" for index, stage in enumerate(recipe.stages)]
     for index, folder in enumerate(folders):
-        if not (folder / STAGE_RECORD).is_file():
+        if not (folder / stage_result.RECORD).is_file():
             _train_stage(recipe, index, folder, folders[index - 1] if index else None, run, data, report)
     if not is_main_process():
         return
     _publish(recipe, run, folders[-1], resolve(recipe)[0].auto_class)
     shutil.rmtree(run.checkpoints / FEATURES, ignore_errors=True)
-    records = [json.loads((folder / STAGE_RECORD).read_text()) for folder in folders]
+    records = [json.loads((folder / stage_result.RECORD).read_text()) for folder in folders]
     seconds = sum(record["seconds"] for record in records)
     run.update_results(
         train={
@@ -116,7 +114,7 @@ def _train_stage(
         metric=recipe.metrics[0],
         model=model,
         order=order,
-        args=_arguments(recipe, index, folder, len(rows), metric.GREATER_IS_BETTER, bf16, task.passes),
+        args=arguments(recipe, index, folder, len(rows), metric.GREATER_IS_BETTER, bf16, task.passes),
         train_dataset=rows,
         eval_dataset=data["validation"],
         processing_class=processor,
@@ -126,7 +124,7 @@ def _train_stage(
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     with main_process_first():
         if is_main_process():
-            _finish_stage(stage, folder, trainer, task, data, modules, log.seconds(), begin)
+            stage_result.write(stage, folder, trainer, task, data, modules, log.seconds(), begin)
 
 
 def _begin(recipe: Recipe, index: int, previous: Path | None, data: DatasetDict, auto_class: str) -> tuple[Any, Any]:
@@ -141,96 +139,6 @@ def _begin(recipe: Recipe, index: int, previous: Path | None, data: DatasetDict,
 
 def _computes_in_bf16(run: RunDirectory) -> bool:
     return bool(json.loads((run.checkpoints / "environment.json").read_text())["precision"] == "bf16")
-
-
-def _arguments(
-    recipe: Recipe, index: int, folder: Path, rows: int, greater_is_better: bool, bf16: bool, passes: int
-) -> Any:
-    from accelerate import PartialState
-    from transformers import TrainingArguments
-
-    stage = recipe.stages[index]
-    steps_an_epoch = max(1, rows // (stage.batch_size * stage.gradient_accumulation))
-    return TrainingArguments(
-        output_dir=str(folder.resolve()),
-        per_device_train_batch_size=stage.batch_size * passes,
-        per_device_eval_batch_size=stage.batch_size,
-        gradient_accumulation_steps=stage.gradient_accumulation // passes,
-        num_train_epochs=stage.epochs,
-        learning_rate=stage.learning_rate,
-        weight_decay=stage.weight_decay,
-        warmup_steps=stage.warmup,
-        lr_scheduler_type="constant_with_warmup" if stage.schedule == "constant" else stage.schedule,
-        optim="adamw_torch_fused",
-        use_cpu=PartialState().device.type == "cpu",  # else bf16 is refused there
-        bf16=bf16,
-        torch_compile=recipe.compile,
-        seed=recipe.seed + index,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        metric_for_best_model=recipe.metrics[0],
-        greater_is_better=greater_is_better,
-        load_best_model_at_end=stage.patience is not None,
-        logging_steps=max(1, steps_an_epoch // 5),
-        logging_nan_inf_filter=False,  # else a loss that is no number looks like the one before it
-        report_to=recipe.report_to or "none",
-        disable_tqdm=not watched(),
-        dataloader_num_workers=recipe.workers,
-        dataloader_persistent_workers=recipe.workers > 0,
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-        label_names=["labels"],
-    )
-
-
-def _finish_stage(
-    stage: Stage,
-    folder: Path,
-    trainer: Any,
-    task: TaskProtocol,
-    data: DatasetDict,
-    modules: list[adapt.ModuleRow],
-    seconds: float,
-    begin: Callable[[], tuple[Any, Any]],
-) -> None:
-    """Write the stage's merged model and adapter, then the record that says it is done; drop what resuming needed.
-
-    What was frozen is written as ``begin`` reads it again, where training held it in less than fp32.
-    """
-    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
-    record: dict[str, Any] = {"name": stage.name, "seconds": round(seconds, 2)}
-    lora = stage.train == "lora"
-    if lora:
-        with atomic_directory(folder / "adapter") as temporary:
-            model.save_pretrained(temporary)
-    if frozen_weights.are_held(model):
-        source, _ = begin()
-        model = adapt.adapted(source, folder / "adapter") if lora else frozen_weights.released(model, source)
-    if lora:
-        batch = task.collate([data["train"][0]])  # one row: its logits over a large vocabulary outweigh the model
-        batch = placed({key: value for key, value in batch.items() if key != "labels"}, model)
-        model, record["merge_difference"] = adapt.merge(model, batch)
-    if stage.interpolate is not None:
-        model = interpolation.interpolate(begin()[0], model, stage.interpolate)
-    with atomic_directory(folder / "model") as temporary:
-        model.save_pretrained(temporary)
-        trainer.processing_class.save_pretrained(temporary)
-    state = trainer.state
-    write_json(
-        folder / STAGE_RECORD,
-        record
-        | {
-            "steps": state.global_step,
-            "epochs": round(state.epoch or 0.0, 3),
-            "samples": round((state.epoch or 0.0) * len(data["train"])),
-            "best": state.best_metric,
-            "trainable_parameters": sum(row.trainable for row in modules),
-            "total_parameters": sum(row.parameters for row in modules),
-            "modules": [row._asdict() for row in modules],
-        },
-    )
-    for checkpoint in folder.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
 
 
 def _publish(recipe: Recipe, run: RunDirectory, last: Path, auto_class: str) -> None:

@@ -1,0 +1,56 @@
+"""What transformers' Trainer is told about a stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hfmm.progress import watched
+from hfmm.recipe import Recipe
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+
+def arguments(
+    recipe: Recipe, index: int, folder: Path, rows: int, greater_is_better: bool, bf16: bool, passes: int
+) -> TrainingArguments:
+    """Return the arguments of one stage: what the recipe says, and what we set for all.
+
+    ``rows`` is how many rows train; ``passes`` how many batches of the stage the task takes at once.
+    """
+    from accelerate import PartialState
+    from transformers import TrainingArguments
+
+    stage = recipe.stages[index]
+    steps_an_epoch = max(1, rows // (stage.batch_size * stage.gradient_accumulation))
+    return TrainingArguments(
+        output_dir=str(folder.resolve()),
+        per_device_train_batch_size=stage.batch_size * passes,
+        per_device_eval_batch_size=stage.batch_size,
+        gradient_accumulation_steps=stage.gradient_accumulation // passes,
+        num_train_epochs=stage.epochs,
+        learning_rate=stage.learning_rate,
+        weight_decay=stage.weight_decay,
+        warmup_steps=stage.warmup,
+        lr_scheduler_type="constant_with_warmup" if stage.schedule == "constant" else stage.schedule,
+        optim="adamw_torch_fused",
+        use_cpu=PartialState().device.type == "cpu",  # else bf16 is refused there
+        bf16=bf16,
+        torch_compile=recipe.compile,
+        seed=recipe.seed + index,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        metric_for_best_model=recipe.metrics[0],
+        greater_is_better=greater_is_better,
+        load_best_model_at_end=stage.patience is not None,
+        logging_steps=max(1, steps_an_epoch // 5),
+        logging_nan_inf_filter=False,  # else a loss that is no number looks like the one before it
+        report_to=recipe.report_to or "none",
+        disable_tqdm=not watched(),
+        dataloader_num_workers=recipe.workers,
+        dataloader_persistent_workers=recipe.workers > 0,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        label_names=["labels"],
+    )
