@@ -92,11 +92,11 @@ def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
         )
     elsewhere = {}
     for other in forgetting.predict(recipe, task, model, run.checkpoints / "data"):
-        elsewhere[other.builder] = {"rows": len(other.rows), "skipped": [one._asdict() for one in other.skipped]}
+        elsewhere[other.name] = {"rows": len(other.rows), "skipped": [one._asdict() for one in other.skipped]}
         answers = tasks.references(task, other.rows)
         others = [str(group) for group in other.rows["group"][:]]
         scored = _records(recipe, task.for_metrics(other.predictions), answers, others, other.weights, "")
-        records += [one | {"split": f"{other.builder} test"} for one in scored if not one["group"]]
+        records += [one | {"split": f"{other.name} test"} for one in scored if not one["group"]]
     _write_predictions(run.predictions, task, test, predictions, references, groups)
     run.update_results(recipe=recipe.name, task=recipe.task.name, records=records, elsewhere=elsewhere)
 

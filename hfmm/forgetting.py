@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from datasets import Dataset, DatasetDict
 
 from hfmm import data, models
 from hfmm.progress import track
-from hfmm.recipe import Recipe
+from hfmm.recipe import Data, Recipe
 from hfmm.tasks import BATCH_SIZE, TaskProtocol
 from hfmm.tasks.preflight import BadRow, require_columns, screen
 
@@ -18,7 +19,7 @@ from hfmm.tasks.preflight import BadRow, require_columns, screen
 class Elsewhere(NamedTuple):
     """The rows of one dataset of `elsewhere`, and what one set of weights says of them."""
 
-    builder: str
+    name: str  # its builder's, numbered where it is not the only one of it
     weights: str  # base or tuned
     rows: Dataset
     skipped: list[BadRow]
@@ -30,7 +31,7 @@ def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, cache: Path) -> Iter
 
     Raises UserError for a row that cannot be used, unless the dataset is to skip it.
     """
-    for index, spec in enumerate(recipe.elsewhere):
+    for index, (spec, name) in enumerate(zip(recipe.elsewhere, names(recipe.elsewhere), strict=True)):
         built = data.build(spec, recipe.origins, cache / f"elsewhere-{index}", prefix=f"elsewhere.{index}")
         config, processor = models.processor(recipe, task.auto_class)
         require_columns(task.columns, built)
@@ -40,5 +41,15 @@ def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, cache: Path) -> Iter
         base, own = models.untouched(recipe, built["train"].features, task.auto_class)
         before = type(task)(base.config, own, task.options)
         for weights, asked, model in (("base", before, base.eval()), ("tuned", task, tuned)):
-            said = track(asked.predict(model, rows, BATCH_SIZE), f"predict {spec.builder}, {weights}", len(rows))
-            yield Elsewhere(spec.builder, weights, rows, bad, list(said))
+            said = track(asked.predict(model, rows, BATCH_SIZE), f"predict {name}, {weights}", len(rows))
+            yield Elsewhere(name, weights, rows, bad, list(said))
+
+
+def names(datasets: Sequence[Data]) -> list[str]:
+    """Return what scores and card call each dataset: its builder, as in ``folder``, or ``folder 1`` and ``folder 2``."""
+    total, seen = Counter(one.builder for one in datasets), Counter[str]()
+    found = []
+    for one in datasets:
+        seen[one.builder] += 1
+        found.append(one.builder if total[one.builder] == 1 else f"{one.builder} {seen[one.builder]}")
+    return found
