@@ -46,7 +46,7 @@ def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, cache: Path) -> Iter
 
 
 def names(datasets: Sequence[Data]) -> list[str]:
-    """Return what scores and card call each dataset: its builder, as in ``folder``, or ``folder 1`` and ``folder 2``."""
+    """Return what scores and card call each dataset: its builder, numbered where it is not the only one of it."""
     total, seen = Counter(one.builder for one in datasets), Counter[str]()
     found = []
     for one in datasets:
