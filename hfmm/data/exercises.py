@@ -67,8 +67,7 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
             "group": text,
         }
     )
-    sizes: dict[Split, int] = {"train": options.train, "validation": options.validation, "test": options.test}
-    return draw_splits(_rows, options, sizes, features, cache, num_proc)
+    return draw_splits(_rows, options, features, cache, num_proc)
 
 
 def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:

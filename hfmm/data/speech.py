@@ -15,7 +15,7 @@ from hfmm.data.acoustics import vary
 from hfmm.data.audio import FEATURE, STORED, decode, encode
 from hfmm.data.cells import cells_of_split, turn
 from hfmm.data.recordings import Saying, record, recorded
-from hfmm.data.synthesis import SPLITS, Split, draw_splits
+from hfmm.data.synthesis import SPLITS, Split, draw_splits, sizes
 from hfmm.data.voices import VOICES
 from hfmm.grammar import CELLS, Cell
 from hfmm.grammar.captions import phrases
@@ -88,10 +88,9 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
             "speaker": Value("string"),
         }
     )
-    sizes: dict[Split, int] = {"train": options.train, "validation": options.validation, "test": options.test}
-    rows = [(split, index) for split, size in sizes.items() for index in range(size)]
+    rows = [(split, index) for split, size in sizes(options).items() for index in range(size)]
     record((_saying(_utterance(options, split, index)) for split, index in rows), num_proc)
-    return draw_splits(_rows, options, sizes, features, cache, num_proc).cast_column("audio", FEATURE)
+    return draw_splits(_rows, options, features, cache, num_proc).cast_column("audio", FEATURE)
 
 
 def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -15,13 +15,18 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 WORTH_PROCESSES = 10_000  # fewer rows are drawn before a second process has started
 
+
 OptionsType = TypeVar("OptionsType", bound=Strict)
+
+
+def sizes(options: Strict) -> dict[Split, int]:
+    """Return how many rows the options give each split, under whose names they have them."""
+    return {split: getattr(options, split) for split in SPLITS}
 
 
 def draw_splits(
     rows: Callable[[OptionsType, Split, list[int]], Iterator[dict[str, Any]]],
     options: OptionsType,
-    sizes: Mapping[Split, int],
     features: Features,
     cache: Path,
     num_proc: int,
@@ -40,6 +45,6 @@ def draw_splits(
                 num_proc=num_proc if num_proc > 1 and size >= WORTH_PROCESSES else None,
                 split=split,
             )
-            for split, size in sizes.items()
+            for split, size in sizes(options).items()
         }
     )

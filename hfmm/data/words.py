@@ -72,8 +72,7 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
             "group": Value("string"),
         }
     )
-    sizes: dict[Split, int] = {"train": options.train, "validation": options.validation, "test": options.test}
-    return draw_splits(_rows, options, sizes, features, cache, num_proc)
+    return draw_splits(_rows, options, features, cache, num_proc)
 
 
 @lru_cache(maxsize=1)
