@@ -76,6 +76,12 @@ def check(recipe: Recipe) -> None:
             f"{where.get('data.cache_features', 'recipe')}: data.cache_features: the task {recipe.task.name} draws or "
             "reads its inputs anew in each epoch and takes no features in their place. Drop the key."
         )
+    if recipe.publish.dtype != "float32" and resolve(recipe)[0].scores:
+        raise UserError(
+            f"{where.get('publish.dtype', 'recipe')}: publish.dtype: {recipe.task.name} answers in scores, and with "
+            f"weights in {recipe.publish.dtype} plain pipeline gives others than were recorded. Drop the key; "
+            "`hfmm predict` computes in bf16 all the same, where that is fast."
+        )
     for index, spec in enumerate(recipe.elsewhere):
         datasets_of_recipes.resolve(spec, where, f"elsewhere.{index}")
 

@@ -245,3 +245,8 @@ def test_features_are_refused_to_a_task_that_takes_none_and_to_rows_that_are_onl
         run.check(recipes.load(str(write_recipe()), ["data.cache_features=true"]))
     with pytest.raises(UserError, match="too seldom for cache_features"):
         recipes.load(str(write_recipe()), ["elsewhere=[{builder: icons, cache_features: true}]"])
+
+
+def test_weights_in_bf16_are_refused_to_a_task_that_answers_in_scores(write_recipe: Callable[..., Path]) -> None:
+    with pytest.raises(UserError, match=r"publish\.dtype: image_classification answers in scores"):
+        run.check(recipes.load(str(write_recipe()), ["publish.dtype=bfloat16"]))

@@ -6,6 +6,7 @@ Argument: JSON with base, revision, adapter, model and auto_class.
 import json
 import sys
 
+import torch
 import transformers
 from peft import PeftModel
 
@@ -14,13 +15,21 @@ def main(job: dict[str, str]) -> None:
     """Load all three by their Hub ids and compare tensor by tensor."""
     kind = getattr(transformers, job["auto_class"])
     config = transformers.AutoConfig.from_pretrained(job["model"])
-    arguments = {"config": config, "ignore_mismatched_sizes": True}
+    arguments = {"config": config, "ignore_mismatched_sizes": True, "dtype": "float32"}
     base = kind.from_pretrained(job["base"], revision=job["revision"], **arguments)
     merged = PeftModel.from_pretrained(base, job["adapter"]).merge_and_unload().state_dict()
     model = kind.from_pretrained(job["model"]).state_dict()
-    differences = {name: float((merged[name] - tensor).abs().max()) for name, tensor in model.items()}
+    differences = {name: beyond_rounding(merged[name], tensor) for name, tensor in model.items()}
     worst = max(differences, key=differences.__getitem__)
     print(json.dumps({"tensor": worst, "difference": differences[worst]}))
+
+
+def beyond_rounding(merged: torch.Tensor, published: torch.Tensor) -> float:
+    """Return by how much two tensors differ where that is more than the published one's dtype can tell apart."""
+    if not published.is_floating_point():
+        return float((merged != published).any())
+    written = published.float()
+    return float(((merged - written).abs() - torch.finfo(published.dtype).eps * written.abs()).max())
 
 
 if __name__ == "__main__":

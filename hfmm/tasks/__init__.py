@@ -37,6 +37,7 @@ class TaskProtocol(Protocol):
     answers: ClassVar[tuple[str, ...]]  # the columns that `reference` reads, as far as the data has them
     draws: ClassVar[bool]  # what a batch makes of a row is drawn anew in each epoch
     joint: ClassVar[bool]  # the loss compares the rows of a step, so that accumulated batches are one batch
+    scores: ClassVar[bool]  # its pipeline answers in numbers, which would be others with weights in bf16
     takes_features: ClassVar[bool]  # `collate` takes a row's ``features`` in the place of its pictures
     texts: ClassVar[tuple[str, ...]]  # what somebody might say beside a file, to choose from or to ask; else nothing
     options: Any  # as it was made with

@@ -41,6 +41,7 @@ class Task:
     answers = ("id", "captions", "group")
     draws = True
     joint = True
+    scores = True
     takes_features = False
     texts = ("he works", "he worked")
     passes = 1

@@ -36,6 +36,7 @@ class Task:
     answers = ("label",)
     draws = False
     joint = False
+    scores = True
     takes_features = False
     texts: tuple[str, ...] = ()
     passes = 1

@@ -39,6 +39,7 @@ class Task:
     answers = ("messages", "images", "kinds", "text", "verb", "error")
     draws = False
     joint = False
+    scores = False
     takes_features = True
     texts = ("What is this?",)
     passes = 1

@@ -49,6 +49,7 @@ class Task:
     answers = ("text", "group")
     draws = True
     joint = False
+    scores = False
     takes_features = False
     texts: tuple[str, ...] = ()
     passes = 1

@@ -35,6 +35,7 @@ class Task:
     answers = ("messages", "kinds", "text", "verb", "error")
     draws = False
     joint = False
+    scores = False
     takes_features = False
     texts = ("What is the base form of the verb?",)
     passes = 1

@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from datasets import Features
+from safetensors.torch import load_file
 
 from hfmm import models
 from hfmm import recipe_file as recipes
@@ -164,12 +165,20 @@ metrics: [exact_match, correction, transcription]
 """
 
 
-def test_it_goes_through_the_same_spine(hfmm: Callable[..., Any], talking_llama: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_it_goes_through_the_same_spine_and_is_written_and_proved_in_the_dtype_asked_for(
+    hfmm: Callable[..., Any], talking_llama: Path, tmp_path: Path, dtype: torch.dtype
+) -> None:
     (tmp_path / "speaker.yaml").write_text(RECIPE.format(checkpoint=talking_llama))
-    done = hfmm("run", "speaker.yaml", "--out", "out")
+    name = str(dtype).removeprefix("torch.")
+    done = hfmm("run", "speaker.yaml", "--out", "out", "--set", f"publish.dtype={name}")
     assert done.returncode == 0, done.stderr
+    assert {tensor.dtype for tensor in load_file(tmp_path / "out/model/model.safetensors").values()} == {dtype}
+    assert json.loads((tmp_path / "out/model/config.json").read_text())["dtype"] == name
     found = json.loads((tmp_path / "out/results.json").read_text())
     assert found["verified"] == {"predictions": 32, "snippet": True}
-    assert "example.png" not in (tmp_path / "out/model/README.md").read_text()
+    card = (tmp_path / "out/model/README.md").read_text()
+    assert "example.png" not in card
+    assert ("its weights written in bf16" in card) == (dtype is torch.bfloat16)
     said = hfmm("predict", "out/model", "out/model/example.txt", "--text", "Who?", "--text", "What?").stdout
     assert [json.loads(line)["question"] for line in said.splitlines()] == ["Who?", "What?"]
