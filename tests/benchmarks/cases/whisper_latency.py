@@ -33,7 +33,7 @@ def one_by_one(job: Job, way: Callable[..., speech.Hear], **settings: Any) -> Me
     return Measured(statistics.median(seconds), texts, details=details, memory_mib=memory)
 
 
-PUBLISHED = "hfmm's model in pipeline"
+PUBLISHED, IN_BF16 = "hfmm's model in pipeline", "hfmm's model in pipeline, published in bf16"
 standard = partial(one_by_one, way=speech.pipeline, model="checkpoint")
 CASE = Case(
     title="Whisper, one clip",
@@ -48,8 +48,10 @@ CASE = Case(
     sides=(
         Side(PREDICT, partial(one_by_one, way=speech.predict)),
         Side(PUBLISHED, partial(one_by_one, way=speech.pipeline, model="ours"), against=PREDICT),
+        Side(IN_BF16, partial(one_by_one, way=speech.pipeline, model="ours", dtype="bfloat16"), against=PREDICT),
         Side("checkpoint in pipeline", standard, against=PREDICT, asked=6, differs=OTHER),
-        Side("checkpoint in the same pipeline", standard, against=PUBLISHED, asked=4, differs=OTHER),
+        Side("checkpoint in pipeline, beside hfmm's in it", standard, against=PUBLISHED, asked=4, differs=OTHER),
+        Side("checkpoint in pipeline, beside hfmm's in bf16", standard, against=IN_BF16, asked=4, differs=OTHER),
         Side(
             "checkpoint in pipeline, bf16 and greedy by hand",
             partial(standard, dtype="bfloat16", generate_kwargs={"num_beams": 1}),
