@@ -25,6 +25,8 @@ def track(items: Iterable[Item], what: str, total: int | None = None, unit: str 
 
 def quiet_libraries() -> None:
     """Let the libraries below speak of errors only, and show their own bars only to a watcher."""
+    import logging
+
     import datasets
     import huggingface_hub
     import transformers
@@ -33,6 +35,8 @@ def quiet_libraries() -> None:
     transformers.logging.set_verbosity_error()
     datasets.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    for name in ("torchao", "torch.utils._pytree"):  # torchao tells of each kernel that is not for this machine
+        logging.getLogger(name).setLevel(logging.ERROR)
     if not watched():
         huggingface_hub.utils.disable_progress_bars()
         datasets.disable_progress_bars()
