@@ -17,7 +17,7 @@ from hfmm.progress import Report
 from hfmm.publishing import bases, card, contents
 from hfmm.publishing.adapter import adapter_contents, verify_adapter
 from hfmm.publishing.clean_room import asking_the_hub
-from hfmm.publishing.int8 import Int8, int8_contents, verify_int8, write_int8
+from hfmm.publishing.int8_export import Int8, int8_contents, verify_int8, write_int8
 from hfmm.publishing.parcel import Parcel, describe
 from hfmm.publishing.private import refuse_private
 from hfmm.publishing.publication import Base, Publication

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from hfmm.errors import UserError
 from hfmm.models import int8
 from hfmm.publishing import clean_room, contents
-from hfmm.publishing.int8 import Int8, int8_contents, verify_int8
+from hfmm.publishing.int8_export import Int8, int8_contents, verify_int8
 from hfmm.publishing.publish import Wishes, publish
 from hfmm.publishing.push import Target
 from hfmm.run import open_run
@@ -53,7 +53,7 @@ def test_the_card_names_the_full_model_and_loads_by_its_own_id(run: RunDirectory
     assert (data["pipeline_tag"], data["license"], data["tags"]) == ("image-classification", "mit", ["hfmm"])
     assert 'model = snapshot_download("me/tiny-int8")' in text
     assert "pip install transformers torchao" in text and "```text\n0.50 a\n```" in text
-    assert "smaller, not faster" in text
+    assert "smaller, not faster than in bf16" in text
 
 
 def test_sizes_and_scores_stand_beside_those_of_the_full_model(run: RunDirectory) -> None:

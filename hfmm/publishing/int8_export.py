@@ -29,8 +29,8 @@ TEXT = """---
 # {title}, int8 weights
 
 [`{model}`](https://huggingface.co/{model}) with the weights of its linear layers rounded to int8, a scale for each
-output channel, and all else in bf16. It is smaller, not faster: a processor widens the weights to bf16 again for each
-product.
+output channel, and all else in bf16. It is smaller, not faster than in bf16: a processor widens the weights again for
+each product.
 
 | | int8 weights | [the full model](https://huggingface.co/{model}) |
 |---|---|---|
