@@ -15,6 +15,7 @@ from hfmm import publish_cli
 from hfmm.errors import UserError
 from hfmm.hardware import is_main_process
 from hfmm.inspect_cli import app as inspect_app
+from hfmm.progress import quiet_imports
 from hfmm.publish_cli import report as _report
 
 app = typer.Typer(
@@ -221,6 +222,7 @@ class _Interrupted(BaseException):
 def main() -> None:
     """Run the command line; a mistake of the user ends in one paragraph and status 2, an interruption in status 1."""
     signal.signal(signal.SIGINT, _interrupt)
+    quiet_imports()
     try:
         app()
     except UserError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,12 @@ def watched() -> bool:
 def track(items: Iterable[Item], what: str, total: int | None = None, unit: str = "row") -> Iterator[Item]:
     """Yield ``items`` under a progress bar on standard error."""
     yield from tqdm(items, desc=what, total=total, unit=unit, disable=not watched(), leave=False)
+
+
+def quiet_imports() -> None:
+    """Keep torchao, which transformers imports where it is there, from telling of each kernel that it cannot use."""
+    for name in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def quiet_libraries() -> None:

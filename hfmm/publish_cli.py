@@ -28,6 +28,9 @@ def publish_command(
     repo: Annotated[str, typer.Option(help="owner/name; made where there is none.")],
     private: Private = False,
     adapter_repo: Annotated[str | None, typer.Option(help="owner/name for the run's LoRA adapter as well.")] = None,
+    int8_repo: Annotated[
+        str | None, typer.Option(help="owner/name for the model with int8 weights as well: smaller, not faster.")
+    ] = None,
     revision: Annotated[str, typer.Option(help="The branch.")] = "main",
     license: Annotated[
         str | None, typer.Option(help="A licence identifier, where it is not to be that of the base.")
@@ -55,8 +58,8 @@ def publish_command(
     if kind == "builtin":
         publishing.publish_parcel(checkpoint_parcel(what, place), Path(), ask, report)
         return
-    adapter = target(adapter_repo, "model", private, revision).id if adapter_repo else None
-    wishes = publishing.Wishes(adapter, license, allow_unverified)
+    adapter, int8 = (target(one, "model", private, revision).id if one else None for one in (adapter_repo, int8_repo))
+    wishes = publishing.Wishes(adapter, int8, license, allow_unverified)
     recipe, directory = open_run(Path(what))
     publishing.publish(recipe, directory, place, wishes, ask, report)
     if not dry_run:

@@ -69,7 +69,9 @@ def check(recipe: Recipe) -> None:
     for name in recipe.metrics:
         parts.find("metrics", name, "statistics", f"{where.get('metrics', 'recipe')}: metrics")
     for name in recipe.probes:
-        parts.find("probes", name, "CONDITION", f"{where.get('probes', 'recipe')}: probes")
+        probe = parts.find("probes", name, "CONDITION", f"{where.get('probes', 'recipe')}: probes")
+        if hasattr(probe, "require"):
+            probe.require()
     datasets_of_recipes.resolve(recipe.data, where)
     if recipe.data.cache_features and not resolve(recipe)[0].takes_features:
         raise UserError(

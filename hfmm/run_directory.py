@@ -70,6 +70,7 @@ class RunDirectory:
         self.log = root / "log.jsonl"
         self.model = root / "model"
         self.adapter = root / "adapter"
+        self.int8 = root / "int8"
         self.plots = root / "plots"
         self.samples = root / "samples.png"
         self.checkpoints = root / "checkpoints"

@@ -95,5 +95,10 @@ def reload(directory: str, dtype: str = "auto") -> tuple[Any, Any]:
         config = transformers.AutoConfig.from_pretrained(directory)
         model = getattr(transformers, config.architectures[0]).from_pretrained(directory, dtype=dtype)
         return model, transformers.AutoProcessor.from_pretrained(directory)
-    except (OSError, ValueError, SafetensorError) as error:
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"The model in {directory} needs the package {error.name!r}, which is not installed: "
+            f"pip install {error.name}."
+        ) from error
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise UserError(f"The model in {directory} does not load: {str(error).strip().splitlines()[0]}") from error

@@ -66,7 +66,7 @@ def unavailable(spec: Model, error: Exception, key: str = KEY) -> UserError:
 def weights(kind: Any, source: str, spec: Model, key: str = KEY, **more: Any) -> tuple[Any, dict[str, Any]]:
     """Return what ``kind.from_pretrained`` reads, in fp32, and what it tells of tensors missing and mismatched.
 
-    ``more`` goes to it as well. Raises UserError when the checkpoint cannot be had or read.
+    ``more`` goes to it as well. Raises UserError when the checkpoint cannot be had or read, or is quantized.
     """
     from safetensors import SafetensorError
 
@@ -76,6 +76,11 @@ def weights(kind: Any, source: str, spec: Model, key: str = KEY, **more: Any) ->
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise unavailable(spec, error, key) from error
+    if getattr(model, "is_quantized", False):
+        raise UserError(
+            f"{key}: {spec.checkpoint} holds quantized weights, which are read and not trained. Name the model that it "
+            "was made of, which its card calls its base."
+        )
     return model, info
 
 

@@ -12,6 +12,7 @@ from huggingface_hub import ModelCardData
 
 from hfmm.errors import UserError
 from hfmm.publishing import contents
+from hfmm.publishing.card_metadata import derived
 from hfmm.publishing.contents import Contents
 from hfmm.publishing.publication import Base
 from hfmm.run_directory import RunDirectory
@@ -59,7 +60,7 @@ def adapter_contents(
     files[CONFIG] = contents.of_source(CONFIG, (json.dumps(settings, indent=2) + "\n").encode())
     loaded = f'"{base.id}"' + (f', revision="{base.revision}"' if base.revision else "")
     text = TEXT.format(
-        metadata=_metadata(card.to_dict(), base).to_yaml(line_break="\n"),
+        metadata=derived(card, "peft", base.id, "adapter").to_yaml(line_break="\n"),
         title=title,
         base=base.id,
         model=model,
@@ -88,8 +89,3 @@ def verify_adapter(job: dict[str, Any], environment: dict[str, str]) -> None:
             f"The adapter was pushed, and with its base it is not the model: {worst['tensor']} differs by "
             f"{worst['difference']:.1e}."
         )
-
-
-def _metadata(card: dict[str, Any], base: Base) -> ModelCardData:
-    kept = {key: card[key] for key in ("language", "license", "license_name", "license_link", "tags") if key in card}
-    return ModelCardData(**kept, library_name="peft", base_model=base.id, base_model_relation="adapter")

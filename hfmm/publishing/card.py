@@ -17,6 +17,7 @@ from hfmm.evaluation import headline, load_task, read_predictions
 from hfmm.publishing import papers, publication, transcripts
 from hfmm.publishing.card_metadata import check, metadata
 from hfmm.publishing.lineage import ancestors
+from hfmm.publishing.measures import measures, score
 from hfmm.publishing.plots import draw_plots
 from hfmm.publishing.publication import CHECKPOINTS, Publication
 from hfmm.publishing.wrong_answers import wrong_answers
@@ -78,6 +79,7 @@ def render(run: RunDirectory, published: Publication | None = None, examples: Pa
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
+    environment.filters["score"] = score
     text = environment.get_template("card.md.jinja").render(
         metadata=metadata(recipe, results, task, best, example_file, published).to_yaml(line_break="\n"),
         recipe=recipe,
@@ -89,7 +91,7 @@ def render(run: RunDirectory, published: Publication | None = None, examples: Pa
         headline=best,
         meaning=parts.find("metrics", best["metric"], "statistics", "metrics").PLAIN,
         conditions=list(dict.fromkeys(one["condition"] for one in results["records"])),
-        measures=_measures(results["records"]),
+        measures=measures(results["records"]),
         probes=[_explained(name) for name in recipe["probes"]],
         classes=_class_rows(results["records"]),
         forgetting=_forgetting(results["records"]),
@@ -173,21 +175,6 @@ def _forgetting(records: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dic
     others = [one for one in records if one["split"] != "test"]
     before, after = ([one for one in others if one["weights"] == weights] for weights in ("base", "tuned"))
     return list(zip(before, after, strict=True))
-
-
-def _measures(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return, for each measure that has no table of its own, its name and its record under each condition."""
-    rows: dict[str, dict[str, Any]] = {}
-    for one in records:
-        if one["metric"] != "confusion" and one["split"] == "test":
-            name = f"{one['metric'].replace('_', ' ')} {one['group']}".strip()
-            rows.setdefault(name, {"name": name, "share": _is_share(one)})[one["condition"]] = one
-    return list(rows.values())
-
-
-def _is_share(record: dict[str, Any]) -> bool:
-    metric = parts.find("metrics", record["metric"], "statistics", "metrics")
-    return bool(metric.is_share(record["group"]))
 
 
 def _class_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -52,6 +52,17 @@ def metadata(
     )
 
 
+def derived(card: ModelCardData, library: str, base: str, relation: str, **more: Any) -> ModelCardData:
+    """Return the block of a repository that was made of a published model, whose block ``card`` is.
+
+    ``base`` is what the new one needs or comes from, and ``relation`` how, in the Hub's words; it takes over language,
+    licence and tags.
+    """
+    told = card.to_dict()
+    kept = {key: told[key] for key in ("language", "license", "license_name", "license_link", "tags") if key in told}
+    return ModelCardData(**kept, **more, library_name=library, base_model=base, base_model_relation=relation)
+
+
 def check(text: str) -> None:
     """Raise UserError where a card breaks those of the Hub's rules that need no network."""
     card = ModelCard(text)

@@ -12,18 +12,23 @@ from typing import NamedTuple
 from huggingface_hub import ModelCard
 
 from hfmm.errors import UserError
+from hfmm.models import int8
 from hfmm.progress import Report
 from hfmm.publishing import bases, card, contents
 from hfmm.publishing.adapter import adapter_contents, verify_adapter
+from hfmm.publishing.clean_room import asking_the_hub
+from hfmm.publishing.int8_export import Int8, int8_contents, verify_int8, write_int8
 from hfmm.publishing.parcel import Parcel, describe
 from hfmm.publishing.private import refuse_private
 from hfmm.publishing.publication import Base, Publication
 from hfmm.publishing.pull import pull
 from hfmm.publishing.push import Pushed, Target, push, with_manifest
-from hfmm.publishing.verify import clean_environment, verify, verify_published
+from hfmm.publishing.verify import verify, verify_published
 from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory, write_json
 from hfmm.tasks import resolve
+
+MODEL, ADAPTER, INT8 = "model", "adapter", "int8"  # the repositories that a run can be
 
 Ask = Callable[[], bool]  # whether to go on, now that everything was shown
 
@@ -31,20 +36,24 @@ Ask = Callable[[], bool]  # whether to go on, now that everything was shown
 class Wishes(NamedTuple):
     """What the user wants beyond the run and its place."""
 
-    adapter: str | None = None
+    adapter: str | None = None  # the id of its repository
+    int8: str | None = None  # the same for int8 weights
     license: str | None = None
     allow_unverified: bool = False
 
 
 def publish(recipe: Recipe, run: RunDirectory, target: Target, wishes: Wishes, ask: Ask, report: Report) -> None:
     """Publish a run; nothing is sent before ``ask`` agrees. Raises UserError for whatever stands in the way."""
+    if wishes.int8:
+        int8.require("--int8-repo")
     unverified = _verified(recipe, run, wishes.allow_unverified, report)
+    made = _int8(recipe, run, wishes.int8, unverified, report) if wishes.int8 else None
     base_parcels = bases.embedded(recipe, target)
     known = bases.known(recipe, run)
     places = known | {name: Base(parcel.target.id, None) for name, parcel in base_parcels.items()}
     place = Publication(target.id, target.branch, places, bases.licence(recipe, known, wishes.license), unverified)
-    parcels = _own_parcels(recipe, run, target, wishes, place)
-    for parcel in [*base_parcels.values(), *parcels]:
+    parcels = _own_parcels(recipe, run, target, wishes, place, made)
+    for parcel in [*base_parcels.values(), *parcels.values()]:
         refuse_private(parcel.contents, run.root)
         report("publish", describe(parcel))
     if not ask():
@@ -54,10 +63,11 @@ def publish(recipe: Recipe, run: RunDirectory, target: Target, wishes: Wishes, a
     pinned = {name: Base(parcel.target.id, _send(parcel, report).commit) for name, parcel in base_parcels.items()}
     if pinned:
         place = replace(place, bases=places | pinned)
-        parcels = _own_parcels(recipe, run, target, wishes, place)
-    pushed = [_send(parcel, report) for parcel in parcels]
-    write_json(run.published, {"repo": target.id, "commit": pushed[0].commit, "tag": pushed[0].tag})
-    _prove(recipe, run, parcels, pushed, place, report)
+        parcels = _own_parcels(recipe, run, target, wishes, place, made)
+    pushed = {name: _send(parcel, report) for name, parcel in parcels.items()}
+    model = pushed[MODEL]
+    write_json(run.published, {"repo": target.id, "commit": model.commit, "tag": model.tag})
+    _prove(recipe, run, parcels, pushed, place, made, report)
 
 
 def folder_parcel(target: Target, folder: Path) -> Parcel:
@@ -90,8 +100,19 @@ def _verified(recipe: Recipe, run: RunDirectory, allow_unverified: bool, report:
     return ""
 
 
-def _own_parcels(recipe: Recipe, run: RunDirectory, target: Target, wishes: Wishes, place: Publication) -> list[Parcel]:
-    """Return the model's repository, and the adapter's where that is wanted."""
+def _int8(recipe: Recipe, run: RunDirectory, repo: str, unverified: str, report: Report) -> Int8:
+    """Return the model with int8 weights, which cannot be had of a run that failed its verification."""
+    if unverified:
+        raise UserError("--int8-repo is for a run that passes its verification. Publish this one without it.")
+    made = write_int8(recipe, run, repo)
+    report("int8", f"{run.int8} is written, and answers in a clean process")
+    return made
+
+
+def _own_parcels(
+    recipe: Recipe, run: RunDirectory, target: Target, wishes: Wishes, place: Publication, made: Int8 | None
+) -> dict[str, Parcel]:
+    """Return the model's repository, and those of adapter and int8 weights where they are wanted."""
     results = run.read_results()
     text = card.render(run, place)
     files = contents.of_folder(run.model)
@@ -105,7 +126,8 @@ def _own_parcels(recipe: Recipe, run: RunDirectory, target: Target, wishes: Wish
         "data": results["data"]["fingerprint"],
         "bases": [base._asdict() for base in place.bases.values()],
     }
-    parcels = [Parcel(target, with_manifest(files, provenance), f"{recipe.name}, trained with hfmm")]
+    parcels = {MODEL: Parcel(target, with_manifest(files, provenance), f"{recipe.name}, trained with hfmm")}
+    title, data = recipe.publish.title or recipe.name, ModelCard(text).data
     if wishes.adapter is not None:
         base = place.bases.get(recipe.model.checkpoint)
         if base is None:
@@ -113,11 +135,14 @@ def _own_parcels(recipe: Recipe, run: RunDirectory, target: Target, wishes: Wish
                 f"The adapter needs its base on the Hub, and {recipe.model.checkpoint} is a folder of this machine. "
                 "Publish without --adapter-repo, or train from a Hub id."
             )
-        title, ids = recipe.publish.title or recipe.name, (target.id, wishes.adapter)
         auto_class = resolve(recipe)[0].auto_class
-        adapter = adapter_contents(run, auto_class, ModelCard(text).data, title, ids, base)
+        own = adapter_contents(run, auto_class, data, title, (target.id, wishes.adapter), base)
         message = f"The adapter of {recipe.name}"
-        parcels.append(Parcel(target._replace(id=wishes.adapter), with_manifest(adapter, provenance), message))
+        parcels[ADAPTER] = Parcel(target._replace(id=wishes.adapter), with_manifest(own, provenance), message)
+    if made is not None:
+        own = int8_contents(run, made, data, title, target.id, target.branch)
+        message = f"{recipe.name} with int8 weights"
+        parcels[INT8] = Parcel(target._replace(id=made.repo), with_manifest(own, provenance), message)
     return parcels
 
 
@@ -131,26 +156,29 @@ def _send(parcel: Parcel, report: Report) -> Pushed:
 def _prove(
     recipe: Recipe,
     run: RunDirectory,
-    parcels: list[Parcel],
-    pushed: list[Pushed],
+    parcels: dict[str, Parcel],
+    pushed: dict[str, Pushed],
     place: Publication,
+    made: Int8 | None,
     report: Report,
 ) -> None:
     """Download by id into an empty cache, compare every byte, and let a clean process say what the card says."""
-    with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        for parcel, done in zip(parcels, pushed, strict=True):
-            folder = pull(
-                parcel.target, done.commit, home / "hub" if parcel is parcels[0] else home / "other", parcel.contents
-            )
-            if parcel is parcels[0]:
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        for name, parcel in parcels.items():
+            cache = home / ("hub" if name == MODEL else "other")
+            folder = pull(parcel.target, pushed[name].commit, cache, parcel.contents)
+            if name == MODEL:
                 text = (folder / "README.md").read_text(encoding="utf-8")
         if place.unverified:
             return
         count = verify_published(recipe, run, text, place.repo, place.branch, home)
         report("check", f"downloaded by id: {count} predictions and the card's snippet reproduced in a clean process")
-        if len(parcels) > 1:
+        if ADAPTER in parcels:
             base = place.bases[recipe.model.checkpoint]
-            job = {**base._asdict(), "base": base.id, "adapter": parcels[1].target.id, "model": place.repo}
-            verify_adapter(job | {"auto_class": resolve(recipe)[0].auto_class}, clean_environment(home))
+            job = {**base._asdict(), "base": base.id, "adapter": parcels[ADAPTER].target.id, "model": place.repo}
+            verify_adapter(job | {"auto_class": resolve(recipe)[0].auto_class}, asking_the_hub(home))
             report("check", "base and adapter by their ids make the same weights")
+        if made is not None:
+            count = verify_int8(run, made, place.branch, home)
+            report("check", f"int8 weights downloaded by id: the same {count} predictions as those written here")

@@ -21,7 +21,8 @@ from hfmm.errors import UserError
 from tests.publishing.client import client
 from tests.publishing.hub import Entry, Hub, serve
 
-REPO, ADAPTER, BASE = "me/tiny", "me/tiny-adapter", "me/tiny-base"
+REPO, ADAPTER, INT8, BASE = "me/tiny", "me/tiny-adapter", "me/tiny-int8", "me/tiny-base"
+EVERYWHERE = ("--repo", REPO, "--adapter-repo", ADAPTER, "--int8-repo", INT8)
 CANARIES = {"SOME_API_KEY": "sk-canary-0123456789abcdef", "HOSTNAME": "canary-host-42"}
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -36,7 +37,7 @@ class Published(NamedTuple):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory, finished_run: Path, tiny_vit: Path) -> Iterator[Published]:
-    """The finished run, as if its checkpoint had come from the Hub, pushed with its adapter."""
+    """The finished run, as if its checkpoint had come from the Hub, pushed with its adapter and with int8 weights."""
     folder = tmp_path_factory.mktemp("published")
     shutil.copytree(finished_run, folder / "run")
     with serve(Hub(folder / "hub", xet=True)) as hub:
@@ -58,7 +59,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, finished_run: Path, tiny
             command = [sys.executable, "-m", "hfmm.cli", *map(str, arguments)]
             return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
-        done = call("publish", "run", "--repo", REPO, "--adapter-repo", ADAPTER)
+        done = call("publish", "run", *EVERYWHERE)
         assert done.returncode == 0, done.stdout + done.stderr
         yield Published(hub, folder / "run", call, done.stdout)
 
@@ -76,12 +77,13 @@ def test_it_shows_what_it_sends_and_proves_what_arrived(published: Published) ->
     assert re.search(r"push +me/tiny v1 at [0-9a-f]{8}: pushed", said)
     assert "downloaded by id: 32 predictions and the card's snippet reproduced" in said
     assert "base and adapter by their ids make the same weights" in said
+    assert "int8 weights downloaded by id: the same 32 predictions as those written here" in said
 
 
 def test_the_same_run_again_sends_nothing(published: Published) -> None:
     before = dict(published.hub.repositories["models", REPO].commits)
-    done = published.call("publish", "run", "--repo", REPO, "--adapter-repo", ADAPTER)
-    assert done.stdout.count("was there already, nothing was sent") == 2, done.stdout + done.stderr
+    done = published.call("publish", "run", *EVERYWHERE)
+    assert done.stdout.count("was there already, nothing was sent") == 3, done.stdout + done.stderr
     assert published.hub.repositories["models", REPO].commits == before
     assert {*published.hub.repositories["models", REPO].tags} == {"v1"}
 
@@ -122,8 +124,20 @@ def test_the_adapter_names_its_base_by_its_id(published: Published) -> None:
     assert (data["base_model_relation"], data["library_name"], data["license"]) == ("adapter", "peft", "mit")
 
 
-def test_anyone_can_predict_by_id(published: Published) -> None:
-    done = published.call("predict", REPO, "run/model/example.png")
+def test_the_card_of_the_int8_weights_names_the_full_model_and_shows_both_sizes(published: Published) -> None:
+    files = _entries(published.hub, INT8)
+    assert {"model.safetensors", "config.json", "preprocessor_config.json", "example.png"} <= {*files}
+    full = _entries(published.hub, REPO)["model.safetensors"].size
+    text = published.hub.read(files["README.md"]).decode()
+    assert re.search(rf"\| file size of the weights \| \S+ kB \| {full / 1000:.1f} kB \|", text)
+    data = ModelCard(text).data.to_dict()
+    assert (data["base_model"], data["base_model_relation"], data["license"]) == (REPO, "quantized", "mit")
+    assert str(published.run.parent).encode() not in b"".join(entry.content or b"" for entry in files.values())
+
+
+@pytest.mark.parametrize("repo", [REPO, INT8])
+def test_anyone_can_predict_by_id(published: Published, repo: str) -> None:
+    done = published.call("predict", repo, "run/model/example.png")
     assert len(json.loads(done.stdout)["prediction"]) == 3, done.stderr
 
 

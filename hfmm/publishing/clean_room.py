@@ -1,0 +1,89 @@
+"""What a fresh process without hfmm says: a model's pipeline of the stored inputs, and the snippet of its card."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from huggingface_hub import get_token
+
+from hfmm.errors import UserError
+from hfmm.evaluation import EXAMPLES, read_predictions
+from hfmm.run_directory import RunDirectory
+from hfmm.tasks import BATCH_SIZE, TaskProtocol
+
+
+class Said(NamedTuple):
+    """The answers of one process."""
+
+    outputs: list[Any]  # of the pipeline, one for each input
+    printed: str  # by the snippet
+
+
+def stored(run: RunDirectory) -> list[dict[str, Any]]:
+    """Return the recorded predictions that can be asked for again, because their inputs are stored."""
+    return [row for row in read_predictions(run)[:EXAMPLES] if row["input"] is not None]
+
+
+def offline() -> dict[str, str]:
+    """Return the variables of a process that asks nobody."""
+    return {**os.environ, "HF_HUB_OFFLINE": "1"}
+
+
+def asking_the_hub(home: Path) -> dict[str, str]:
+    """Return the variables of a process that asks the Hub, with the user's login, into an empty cache in ``home``."""
+    token = get_token()
+    cache = {"HF_HUB_OFFLINE": "0", "HF_HOME": str(home), "HF_HUB_CACHE": str(home / "hub")}
+    return {**os.environ, **cache, **({"HF_TOKEN": token} if token else {})}
+
+
+def ask(
+    task: TaskProtocol,
+    recorded: Sequence[Mapping[str, Any]],
+    snippet: str,
+    job: Mapping[str, Any],
+    local: Mapping[str, Path],
+    environment: Mapping[str, str],
+) -> Said:
+    """Return what a model says of the recorded inputs; ``job`` names it, ``local`` the folders that the snippet finds.
+
+    Raises UserError where it does not load with plain transformers.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        inputs = [f"input-{index:03d}" for index in range(len(recorded))]
+        for file, row in zip(inputs, recorded, strict=True):
+            (folder / file).write_bytes(row["input"])
+        asked = {
+            "task": task.pipeline_tag,
+            "revision": None,
+            "medium": task.medium,
+            "inputs": inputs,
+            "arguments": task.pipeline_arguments(recorded),
+            "batch_size": BATCH_SIZE,
+            **job,
+        }
+        (folder / "job.json").write_text(json.dumps(asked), encoding="utf-8")
+        (folder / "snippet.py").write_text(snippet, encoding="utf-8")
+        for link, place in local.items():
+            (folder / link).symlink_to(place.resolve(), target_is_directory=True)
+        _run_clean(folder, environment)
+        outputs = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
+        return Said(outputs, (folder / "printed.txt").read_text(encoding="utf-8"))
+
+
+def _run_clean(folder: Path, environment: Mapping[str, str]) -> None:
+    """Answer the job in ``folder`` in a fresh, isolated Python."""
+    script = str(Path(__file__).with_name("clean_process.py"))
+    environment = {**environment, "TRANSFORMERS_VERBOSITY": "error"}
+    command = [sys.executable, "-I", script, str(folder)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"Verification failed: the model does not load with plain transformers. It said: {reason}")

@@ -1,0 +1,29 @@
+"""What the table of a card shows: each measure under each condition, and how a score is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hfmm import parts
+
+
+def measures(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return, for each measure that has no table of its own, its name and its record under each condition."""
+    rows: dict[str, dict[str, Any]] = {}
+    for one in records:
+        if one["metric"] != "confusion" and one["split"] == "test":
+            name = f"{one['metric'].replace('_', ' ')} {one['group']}".strip()
+            rows.setdefault(name, {"name": name, "share": _is_share(one)})[one["condition"]] = one
+    return list(rows.values())
+
+
+def score(record: dict[str, Any], share: bool) -> str:
+    """Return a record's value with its interval, in percent where it is a share."""
+    numbers = (record["value"], *record["ci95"])
+    value, low, high = (f"{100 * one:.1f}" if share else f"{one:.3g}" for one in numbers)
+    return f"{value}{' %' if share else ''} ({low} to {high})"
+
+
+def _is_share(record: dict[str, Any]) -> bool:
+    metric = parts.find("metrics", record["metric"], "statistics", "metrics")
+    return bool(metric.is_share(record["group"]))

@@ -1,0 +1,62 @@
+"""What int8 weights cost and buy, measured on a finished run.
+
+    python -m tests.benchmarks.int8_weights runs/whisper-verbs
+
+For the model as it was saved, in bf16, and with int8 weights: the primary metric on the test rows, the size of the
+weights, and the seconds that predicting the rows takes, of processor and of wall.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from hfmm import metrics, models, tasks
+from hfmm.evaluation import load_task
+from hfmm.models import int8
+from hfmm.publishing.contents import readable
+from hfmm.run import open_run, prepare_data
+from hfmm.tasks import BATCH_SIZE, resolve
+
+
+def size(folder: Path) -> str:
+    """Return the size of a folder's weights in words."""
+    return readable(sum(path.stat().st_size for path in folder.glob("*.safetensors")))
+
+
+def main() -> None:
+    """Measure one way after the other and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="a finished run")
+    parser.add_argument("--rows", type=int, help="only the first of the test rows")
+    arguments = parser.parse_args()
+    recipe, run = open_run(arguments.run)
+    rows = prepare_data(recipe, run, lambda step, text: None)["test"]
+    rows = rows.take(arguments.rows or len(rows))
+    saved, task = load_task(run.model, *resolve(recipe))
+    references = tasks.references(task, rows)
+    with tempfile.TemporaryDirectory() as name:
+        bf16, rounded = Path(name) / "bf16", Path(name) / "int8"
+        models.reload(str(run.model), "bfloat16")[0].save_pretrained(bf16)
+        int8.save(str(run.model), rounded)
+        ways = {
+            "saved": (run.model, saved),
+            "bf16": (bf16, models.reload(str(run.model), "bfloat16")[0]),
+            "int8": (rounded, models.reload(str(rounded))[0]),
+        }
+        for way, (folder, model) in ways.items():
+            wall, processor = time.perf_counter(), time.process_time()
+            said = list(task.predict(model.eval(), rows, BATCH_SIZE))
+            spent = time.process_time() - processor, time.perf_counter() - wall
+            tops, bottoms = metrics.measure(recipe.metrics[0], task.for_metrics(said), references)[0][""]
+            print(
+                f"{way}: {recipe.metrics[0]} {tops.sum() / bottoms.sum():.4f} of {len(rows)} rows, {size(folder)}, "
+                f"{spent[0]:.1f} s of processor, {spent[1]:.1f} s of wall",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
