@@ -16,6 +16,7 @@ from hfmm import models
 from hfmm import recipe_file as recipes
 from hfmm.models import dual_encoder, llava
 from hfmm.provenance import commits, pinned, revision_key
+from hfmm.recipe import Model
 
 OLD, NEW = "a" * 40, "b" * 40
 
@@ -101,7 +102,7 @@ def test_the_weights_that_are_loaded_are_those_of_the_commit(
     put(cache, "you/model", folder)
     named = {"checkpoint": str(request.getfixturevalue(first))} if first else {}
     named |= {key: "you/model", revision_key(key): commit} | more
-    spec = recipes.load("vit_icons").model_copy(update={"model": recipes.Model(**named)})
+    spec = recipes.load("vit_icons").model_copy(update={"model": Model(**named)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a chat template is written
         model, _ = models.load(spec, Features(), auto_class)

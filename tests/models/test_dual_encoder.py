@@ -10,7 +10,7 @@ from hfmm import models
 from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.models import adapt, dual_encoder
-from hfmm.recipe import Stage
+from hfmm.recipe import Recipe, Stage
 from hfmm.tasks.contrastive import Task
 
 LAYERS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
@@ -110,7 +110,7 @@ def test_the_scale_is_clamped_whatever_the_parameter_is_called(name: str) -> Non
     assert dual_encoder.scale(model).item() == pytest.approx(100)
 
 
-def _recipe(checkpoint: Path, *overrides: str) -> recipes.Recipe:
+def _recipe(checkpoint: Path, *overrides: str) -> Recipe:
     path = checkpoint.parent / "contrastive.yaml"
     path.write_text(
         "name: pairs\ntask: contrastive\ndata: {builder: icons}\n"

@@ -14,10 +14,10 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers import models as tokenizer_models
 
 from hfmm import models
-from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.models import adapt, llava
 from hfmm.models.assembly import check_pictures
+from hfmm.recipe import Model, Recipe
 
 LAYERS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 VISION = LAYERS | {"image_size": 32, "patch_size": 8}  # 4 x 4 patches
@@ -119,14 +119,14 @@ def _language(folder: Path, config: Any, tokenizer: Any) -> Path:
     return folder
 
 
-def recipe(checkpoint: Path | str, *overrides: str) -> recipes.Recipe:
+def recipe(checkpoint: Path | str, *overrides: str) -> Recipe:
     values = {"checkpoint": str(checkpoint)}
     stage = {"name": "align", "train": ["model.multi_modal_projector"], "epochs": 1, "learning_rate": 1e-3}
-    spec = recipes.Recipe(name="x", task="x", data={"builder": "x"}, model=values, stages=[stage], metrics=["x"])
+    spec = Recipe(name="x", task="x", data={"builder": "x"}, model=values, stages=[stage], metrics=["x"])
     more: dict[str, Any] = dict(one.split("=", 1) for one in overrides)
     if "feature_layer" in more:
         more["feature_layer"] = int(more["feature_layer"])
-    return spec.model_copy(update={"model": recipes.Model(**values | more)})
+    return spec.model_copy(update={"model": Model(**values | more)})
 
 
 def load(checkpoint: Path | str, *overrides: str) -> tuple[Any, Any]:

@@ -12,11 +12,12 @@ from hfmm import models
 from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.models import adapt, whisper
+from hfmm.recipe import Recipe
 
 
 @pytest.fixture
-def recipe(tiny_whisper: Path, tmp_path: Path) -> Callable[..., recipes.Recipe]:
-    def write(*overrides: str, checkpoint: Path = tiny_whisper) -> recipes.Recipe:
+def recipe(tiny_whisper: Path, tmp_path: Path) -> Callable[..., Recipe]:
+    def write(*overrides: str, checkpoint: Path = tiny_whisper) -> Recipe:
         path = tmp_path / "speech.yaml"
         path.write_text(
             "name: speech\ntask: speech_recognition\ndata: {builder: clips}\n"
@@ -28,7 +29,7 @@ def recipe(tiny_whisper: Path, tmp_path: Path) -> Callable[..., recipes.Recipe]:
     return write
 
 
-def load(recipe: recipes.Recipe) -> tuple[Any, Any]:
+def load(recipe: Recipe) -> tuple[Any, Any]:
     return models.load(recipe, Features(), whisper.AUTO_CLASS)
 
 
@@ -36,7 +37,7 @@ def sound(seconds: float) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(round(16_000 * seconds)).astype(np.float32) / 10
 
 
-def test_the_window_cuts_positions_and_feature_extractor_together(recipe: Callable[..., recipes.Recipe]) -> None:
+def test_the_window_cuts_positions_and_feature_extractor_together(recipe: Callable[..., Recipe]) -> None:
     model, processor = load(recipe("model.window_seconds=2"))
     assert model.config.max_source_positions == 100
     features = processor.feature_extractor(sound(1), sampling_rate=16_000, return_tensors="pt")["input_features"]
@@ -45,7 +46,7 @@ def test_the_window_cuts_positions_and_feature_extractor_together(recipe: Callab
 
 
 def test_a_cut_model_is_a_native_folder_that_gives_the_same_logits(
-    recipe: Callable[..., recipes.Recipe], tmp_path: Path
+    recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     model, processor = load(recipe("model.window_seconds=2"))
     model.save_pretrained(tmp_path / "cut")
@@ -61,14 +62,14 @@ def test_a_cut_model_is_a_native_folder_that_gives_the_same_logits(
 
 
 def test_positions_of_the_window_are_the_first_of_the_checkpoint(
-    recipe: Callable[..., recipes.Recipe], tiny_whisper: Path
+    recipe: Callable[..., Recipe], tiny_whisper: Path
 ) -> None:
     cut, whole = load(recipe("model.window_seconds=1"))[0], load(recipe())[0]
     ours, theirs = (one.get_encoder().embed_positions.weight for one in (cut, whole))
     torch.testing.assert_close(ours, theirs[:50])
 
 
-def test_a_wider_window_goes_on_with_the_same_sinusoids(recipe: Callable[..., recipes.Recipe]) -> None:
+def test_a_wider_window_goes_on_with_the_same_sinusoids(recipe: Callable[..., Recipe]) -> None:
     model, processor = load(recipe("model.window_seconds=6"))
     positions = model.get_encoder().embed_positions.weight
     fresh = WhisperForConditionalGeneration(model.config).get_encoder().embed_positions.weight
@@ -78,7 +79,7 @@ def test_a_wider_window_goes_on_with_the_same_sinusoids(recipe: Callable[..., re
     assert model.get_encoder()(features).last_hidden_state.shape == (1, 300, 16)
 
 
-def test_positions_never_train_whatever_a_stage_names(recipe: Callable[..., recipes.Recipe]) -> None:
+def test_positions_never_train_whatever_a_stage_names(recipe: Callable[..., Recipe]) -> None:
     for train in ("all", ["model.encoder"]):
         spec = recipe("model.window_seconds=2")
         stage = spec.stages[0].model_copy(update={"train": train})
@@ -87,13 +88,13 @@ def test_positions_never_train_whatever_a_stage_names(recipe: Callable[..., reci
         assert frozen == ["embed_positions.weight"]
 
 
-def test_the_untouched_checkpoint_keeps_its_own_window(recipe: Callable[..., recipes.Recipe]) -> None:
+def test_the_untouched_checkpoint_keeps_its_own_window(recipe: Callable[..., Recipe]) -> None:
     model, processor = models.untouched(recipe("model.window_seconds=1"), Features(), whisper.AUTO_CLASS)
     assert (model.config.max_source_positions, processor.feature_extractor.chunk_length) == (200, 4)
 
 
 def test_labels_begin_with_the_start_token_and_a_space_and_end_with_the_end_token(
-    recipe: Callable[..., recipes.Recipe],
+    recipe: Callable[..., Recipe],
 ) -> None:
     model, processor = load(recipe())
     ids = whisper.label_ids(model.config, processor.tokenizer, "He works.")
@@ -104,7 +105,7 @@ def test_labels_begin_with_the_start_token_and_a_space_and_end_with_the_end_toke
 
 
 def test_a_multilingual_checkpoint_is_told_language_and_task_and_keeps_them(
-    recipe: Callable[..., recipes.Recipe], tiny_multilingual_whisper: Path, tmp_path: Path
+    recipe: Callable[..., Recipe], tiny_multilingual_whisper: Path, tmp_path: Path
 ) -> None:
     model, both = load(recipe("model.language=de", checkpoint=tiny_multilingual_whisper))
     assert (model.generation_config.language, model.generation_config.task) == ("de", "transcribe")
@@ -117,7 +118,7 @@ def test_a_multilingual_checkpoint_is_told_language_and_task_and_keeps_them(
 
 
 def test_lora_targets_are_the_linear_layers_of_both_halves_and_not_the_output(
-    recipe: Callable[..., recipes.Recipe],
+    recipe: Callable[..., Recipe],
 ) -> None:
     model, _ = load(recipe())
     targets = whisper.lora_targets(model)

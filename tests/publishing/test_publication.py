@@ -4,11 +4,12 @@ import yaml
 
 from hfmm import recipe_file as recipes
 from hfmm.publishing.publication import Base, Publication, recipe_text
+from hfmm.recipe import Recipe
 
 OLD, A, B = "0" * 40, "a" * 40, "b" * 40
 
 
-def published(recipe: recipes.Recipe, **bases: Base) -> dict[str, object]:
+def published(recipe: Recipe, **bases: Base) -> dict[str, object]:
     """The model of a recipe as it is published, its bases by the keys that name them."""
     model = recipe.model.model_dump()
     place = Publication("me/model", bases={model[key]: base for key, base in bases.items()})

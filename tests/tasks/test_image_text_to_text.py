@@ -14,11 +14,11 @@ from datasets import Features
 from PIL import Image
 
 from hfmm import models
-from hfmm import recipe_file as recipes
 from hfmm.data.images import decode, encode
 from hfmm.errors import UserError
 from hfmm.metrics import exact_match
 from hfmm.models import llava, tower_features
+from hfmm.recipe import Recipe
 from hfmm.tasks.answers import UNLABELLED
 from hfmm.tasks.image_text_to_text import Task
 
@@ -60,9 +60,7 @@ def load(tiny_vit: Path, tiny_llama: Path, idefics3: Path) -> Callable[..., tupl
         spec = {"checkpoint": str(tiny_vit), "language": str(tiny_llama), "connector": kind}
         spec = {"checkpoint": str(idefics3)} if kind == "idefics3" else spec
         stage = {"name": "all", "train": "all", "epochs": 1, "learning_rate": 1e-3}
-        recipe = recipes.Recipe(
-            name="x", task="x", data={"builder": "x"}, model=spec | more, stages=[stage], metrics=["x"]
-        )
+        recipe = Recipe(name="x", task="x", data={"builder": "x"}, model=spec | more, stages=[stage], metrics=["x"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return models.load(recipe, Features(), llava.AUTO_CLASS)

@@ -13,10 +13,10 @@ from datasets import Features
 from safetensors.torch import load_file
 
 from hfmm import models
-from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.models import causal_lm
 from hfmm.models.chat_template import TURNS
+from hfmm.recipe import Recipe
 from hfmm.tasks.answers import UNLABELLED
 from hfmm.tasks.text_generation import Task
 
@@ -37,7 +37,7 @@ def talking_llama(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) ->
 def loaded(talking_llama: Path) -> tuple[Any, Any]:
     stage = {"name": "all", "train": "all", "epochs": 1, "learning_rate": 1e-3}
     spec = {"checkpoint": str(talking_llama), "max_new_tokens": 12}
-    recipe = recipes.Recipe.model_validate(
+    recipe = Recipe.model_validate(
         {"name": "x", "task": "x", "data": {"builder": "x"}, "model": spec, "stages": [stage], "metrics": ["x"]}
     )
     return models.load(recipe, Features(), causal_lm.AUTO_CLASS)
