@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from hfmm import publish_cli
+from hfmm.ending import carry_out
 from hfmm.errors import UserError
 from hfmm.hardware import is_main_process
 from hfmm.inspect_cli import app as inspect_app
@@ -215,44 +212,10 @@ def doctor_command() -> None:
         typer.echo(f"{name:<18} {finding}")
 
 
-class _Interrupted(BaseException):
-    """Ctrl-C; KeyboardInterrupt itself would be caught, and answered, by the command-line library."""
-
-
 def main() -> None:
-    """Run the command line; a mistake of the user ends in one paragraph and status 2, an interruption in status 1."""
-    signal.signal(signal.SIGINT, _interrupt)
+    """Run the command line."""
     quiet_imports()
-    try:
-        app()
-    except UserError as error:
-        _end(str(error), 2)
-    except _Interrupted:
-        _end("Interrupted. What is written is whole; the same command goes on, that of a run with --resume.", 1)
-    except Exception as error:
-        if not _disk_is_full(error):
-            raise
-        _end("The disk is full. Make room, then go on with the same command and --resume; what is written is whole.", 1)
-
-
-def _interrupt(signal_number: int, frame: object) -> None:
-    raise _Interrupted
-
-
-def _end(message: str, status: int) -> None:
-    if is_main_process():
-        typer.echo(f"hfmm: {message}", err=True)
-    sys.exit(status)
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    # safetensors, torch.save and datasets wrap the system's error in types of their own.
-    while error is not None:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or os.strerror(errno.ENOSPC) in str(error) or "PytorchStreamWriter failed" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    carry_out(app)
 
 
 if __name__ == "__main__":

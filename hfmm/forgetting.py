@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,9 +46,8 @@ def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, cache: Path) -> Iter
 
 def names(datasets: Sequence[Data]) -> list[str]:
     """Return what scores and card call each dataset: its builder, numbered where it is not the only one of it."""
-    total, seen = Counter(one.builder for one in datasets), Counter[str]()
-    found = []
-    for one in datasets:
-        seen[one.builder] += 1
-        found.append(one.builder if total[one.builder] == 1 else f"{one.builder} {seen[one.builder]}")
-    return found
+    builders = [one.builder for one in datasets]
+    return [
+        one if builders.count(one) == 1 else f"{one} {builders[: place + 1].count(one)}"
+        for place, one in enumerate(builders)
+    ]

@@ -65,7 +65,7 @@ def open_run(root: Path) -> tuple[Recipe, RunDirectory]:
 def check(recipe: Recipe) -> None:
     """Raise UserError for a part that does not exist or does not take its options; nothing heavy is loaded for it."""
     where = recipe.origins
-    resolve(recipe)
+    task, _ = resolve(recipe)
     for name in recipe.metrics:
         parts.find("metrics", name, "statistics", f"{where.get('metrics', 'recipe')}: metrics")
     for name in recipe.probes:
@@ -73,12 +73,12 @@ def check(recipe: Recipe) -> None:
         if hasattr(probe, "require"):
             probe.require()
     datasets_of_recipes.resolve(recipe.data, where)
-    if recipe.data.cache_features and not resolve(recipe)[0].takes_features:
+    if recipe.data.cache_features and not task.takes_features:
         raise UserError(
             f"{where.get('data.cache_features', 'recipe')}: data.cache_features: the task {recipe.task.name} draws or "
             "reads its inputs anew in each epoch and takes no features in their place. Drop the key."
         )
-    if recipe.publish.dtype != "float32" and resolve(recipe)[0].scores:
+    if recipe.publish.dtype != "float32" and task.scores:
         raise UserError(
             f"{where.get('publish.dtype', 'recipe')}: publish.dtype: {recipe.task.name} answers in scores, and with "
             f"weights in {recipe.publish.dtype} plain pipeline gives others than were recorded. Drop the key; "

@@ -147,10 +147,12 @@ def _publish(recipe: Recipe, run: RunDirectory, last: Path, auto_class: str) -> 
     The model is written in the dtype in which it is published.
     """
     with atomic_directory(run.model) as temporary:
-        shutil.copytree(last / "model", temporary, dirs_exist_ok=True)
-        if recipe.publish.dtype != "float32":
+        if recipe.publish.dtype == "float32":
+            shutil.copytree(last / "model", temporary, dirs_exist_ok=True)
+        else:
             # Loaded in it, not cast: some tables keep their precision only so.
-            models.reload(str(last / "model"), recipe.publish.dtype)[0].save_pretrained(temporary)
+            for part in models.reload(str(last / "model"), recipe.publish.dtype):
+                part.save_pretrained(temporary)
     if adapt.carried_by_adapter(recipe.stages) and models.is_the_checkpoint(recipe, auto_class):
         with atomic_directory(run.adapter) as temporary:
             adapt.copy_adapter(last / "adapter", temporary, recipe.model.checkpoint)

@@ -36,7 +36,7 @@ LAYERS = [
     {"publishing"},
     {"run", "inspection"},
     {"reproduce"},
-    {"inspect_cli", "publish_cli"},
+    {"inspect_cli", "publish_cli", "ending"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

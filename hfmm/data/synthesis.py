@@ -15,7 +15,6 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 WORTH_PROCESSES = 10_000  # fewer rows are drawn before a second process has started
 
-
 OptionsType = TypeVar("OptionsType", bound=Strict)
 
 

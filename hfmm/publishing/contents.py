@@ -80,6 +80,11 @@ def size(contents: Contents) -> int:
     return sum(file.size for file in contents.values())
 
 
+def weights_size(folder: Path) -> int:
+    """Return how many bytes the weights in a model's folder have."""
+    return sum(path.stat().st_size for path in folder.glob(f"*{WEIGHTS}"))
+
+
 def readable(count: int) -> str:
     """Return a number of bytes as people write it."""
     amount = float(count)

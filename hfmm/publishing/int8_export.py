@@ -13,7 +13,7 @@ from hfmm.models import int8
 from hfmm.probes import int8_weights
 from hfmm.publishing import clean_room, contents, publication
 from hfmm.publishing.card_metadata import derived
-from hfmm.publishing.contents import WEIGHTS, Contents, readable
+from hfmm.publishing.contents import Contents, readable, weights_size
 from hfmm.publishing.measures import measures, score
 from hfmm.publishing.verify import compare_printed, same
 from hfmm.recipe import Recipe
@@ -79,9 +79,8 @@ def write_int8(recipe: Recipe, run: RunDirectory, repo: str) -> Int8:
 
 def int8_contents(run: RunDirectory, made: Int8, card: ModelCardData, title: str, model: str, branch: str) -> Contents:
     """Return the files; ``model`` is the id of the full model's repository, and ``card`` that repository's."""
-    files = contents.of_folder(run.int8)
-    sizes = [_weights(files), _weights(contents.of_folder(run.model))]
-    rows = [("file size of the weights", *map(readable, sizes)), *_scores(run.read_results()["records"])]
+    sizes = (readable(weights_size(folder)) for folder in (run.int8, run.model))
+    rows = [("file size of the weights", *sizes), *_scores(run.read_results()["records"])]
     text = TEXT.format(
         metadata=derived(card, "transformers", model, "quantized", pipeline_tag=card.pipeline_tag).to_yaml("\n"),
         title=title,
@@ -90,7 +89,7 @@ def int8_contents(run: RunDirectory, made: Int8, card: ModelCardData, title: str
         snippet=publication.snippet(made.snippet, made.repo, branch),
         printed=made.said.printed.strip(),
     )
-    return files | {CARD: contents.of_source(CARD, text.encode())}
+    return contents.of_folder(run.int8) | {CARD: contents.of_source(CARD, text.encode())}
 
 
 def verify_int8(run: RunDirectory, made: Int8, branch: str, home: Path) -> int:
@@ -109,10 +108,6 @@ def verify_int8(run: RunDirectory, made: Int8, branch: str, home: Path) -> int:
             )
     compare_printed(repo, said.printed, made.said.printed)
     return len(recorded)
-
-
-def _weights(files: Contents) -> int:
-    return contents.size({name: file for name, file in files.items() if name.endswith(WEIGHTS)})
 
 
 def _scores(records: list[dict[str, Any]]) -> list[tuple[str, str, str]]:

@@ -16,14 +16,9 @@ from pathlib import Path
 from hfmm import metrics, models, tasks
 from hfmm.evaluation import load_task
 from hfmm.models import int8
-from hfmm.publishing.contents import readable
+from hfmm.publishing.contents import readable, weights_size
 from hfmm.run import open_run, prepare_data
 from hfmm.tasks import BATCH_SIZE, resolve
-
-
-def size(folder: Path) -> str:
-    """Return the size of a folder's weights in words."""
-    return readable(sum(path.stat().st_size for path in folder.glob("*.safetensors")))
 
 
 def main() -> None:
@@ -39,11 +34,12 @@ def main() -> None:
     references = tasks.references(task, rows)
     with tempfile.TemporaryDirectory() as name:
         bf16, rounded = Path(name) / "bf16", Path(name) / "int8"
-        models.reload(str(run.model), "bfloat16")[0].save_pretrained(bf16)
+        half, _ = models.reload(str(run.model), "bfloat16")
+        half.save_pretrained(bf16)
         int8.save(str(run.model), rounded)
         ways = {
             "saved": (run.model, saved),
-            "bf16": (bf16, models.reload(str(run.model), "bfloat16")[0]),
+            "bf16": (bf16, half),
             "int8": (rounded, models.reload(str(rounded))[0]),
         }
         for way, (folder, model) in ways.items():
@@ -52,7 +48,8 @@ def main() -> None:
             spent = time.process_time() - processor, time.perf_counter() - wall
             tops, bottoms = metrics.measure(recipe.metrics[0], task.for_metrics(said), references)[0][""]
             print(
-                f"{way}: {recipe.metrics[0]} {tops.sum() / bottoms.sum():.4f} of {len(rows)} rows, {size(folder)}, "
+                f"{way}: {recipe.metrics[0]} {tops.sum() / bottoms.sum():.4f} of {len(rows)} rows, "
+                f"{readable(weights_size(folder))}, "
                 f"{spent[0]:.1f} s of processor, {spent[1]:.1f} s of wall",
                 flush=True,
             )

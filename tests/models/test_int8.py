@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,7 @@ def test_without_torchao_it_is_said_what_to_install(tiny_vit: Path, monkeypatch:
 def test_a_folder_with_int8_weights_says_what_it_needs_where_torchao_is_missing(
     saved: Callable[[str], tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torchao.core.config", None)
+    monkeypatch.setitem(sys.modules, "torchao.core.config", None)
     with pytest.raises(UserError, match=r"needs the package 'torchao.*pip install torchao"):
         models.reload(str(saved("tiny-vit")[1]))
 
