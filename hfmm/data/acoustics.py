@@ -1,6 +1,6 @@
 """What rooms, microphones, lines and other throats do to speech: augmentations of mono samples at 16 kHz.
 
-Each is fast enough (1 to 4 ms for 2 s of sound) to be drawn anew for every clip in every epoch.
+Each is fast enough (0.5 to 4 ms for 2 s of sound) to be drawn anew for every clip in every epoch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import soxr
 
 from hfmm.data.audio import RATE
 
+FRAME = 512  # samples, 32 ms, over which a throat is taken for still
+ENVELOPE = 40  # coefficients of the cepstrum that tell the throat; those after them tell the pitch
 HOP, SEARCH = 256, 128  # samples from frame to frame of a stretch, and how far each way a better place is sought
+KNEE, TONES = 700.0, 9  # hertz up to which hearing is linear, and points that a colour is drawn at
 SOUND_OF_ROOM = 0.003  # seconds after which the first reflection arrives
 TELEPHONE = (300.0, 3400.0)  # hertz that a line carries
 MU = 255  # ITU-T G.711
@@ -45,6 +48,41 @@ def pitch(samples: np.ndarray, semitones: float) -> np.ndarray:
     """Return the clip ``semitones`` higher, as long as before."""
     factor = 2 ** (semitones / 12)
     return _fitted(speed(stretch(samples, factor), factor), len(samples))
+
+
+def throat(samples: np.ndarray, factor: float) -> np.ndarray:
+    """Return the clip at the same pitch out of a throat whose resonances lie ``factor`` times as high.
+
+    Each frame's spectral envelope, which is the smooth part of its log spectrum (Noll 1967, JASA 41), is stretched.
+    """
+    step = FRAME // 2
+    window = np.sqrt(np.hanning(FRAME + 1)[:-1]).astype(np.float32)  # over the sound and again over what becomes of it
+    padded = np.pad(samples, (FRAME, FRAME + step))
+    spectra = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::step] * window)
+    cepstra = np.fft.irfft(np.log(np.abs(spectra) + 1e-5))
+    cepstra[:, ENVELOPE:-ENVELOPE] = 0
+    envelopes = np.fft.rfft(cepstra).real
+    places = np.minimum(np.arange(FRAME // 2 + 1) / factor, FRAME // 2 - 1)
+    below = places.astype(int)
+    share = (places - below).astype(np.float32)
+    there = envelopes[:, below] * (1 - share) + envelopes[:, below + 1] * share
+    spectra *= np.exp(there - envelopes)
+    sound = np.zeros(len(padded), np.float32)
+    for place, frame in enumerate(np.fft.irfft(spectra) * window):
+        sound[place * step : place * step + FRAME] += frame
+    heard = sound[FRAME : FRAME + len(samples)]
+    return heard * np.float32(np.sqrt(_power(samples) / _power(heard)))
+
+
+def colour(samples: np.ndarray, decibels: float, rng: np.random.Generator) -> np.ndarray:
+    """Return the clip through another microphone and mouth: a smooth gain, ``decibels`` up or down, over frequency."""
+    size = _fast(len(samples))
+    hertz = np.fft.rfftfreq(size, 1 / RATE)
+    places = np.linspace(0, np.log1p(RATE / 2 / KNEE), TONES)
+    gain = np.interp(np.log1p(hertz / KNEE), places, rng.normal(0, decibels, TONES))
+    heard: np.ndarray = np.fft.irfft(np.fft.rfft(samples, size) * 10 ** (gain / 20), size)[: len(samples)]
+    heard *= np.sqrt(_power(samples) / _power(heard))
+    return heard.astype(np.float32)
 
 
 def noise(samples: np.ndarray, snr: float, slope: float, rng: np.random.Generator) -> np.ndarray:
@@ -104,6 +142,10 @@ def vary(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         samples = speed(samples, rng.uniform(0.88, 1.14))
     if rng.random() < 0.5:
         samples = pitch(samples, rng.uniform(-4, 4))
+    if rng.random() < 0.4:
+        samples = throat(samples, rng.uniform(0.85, 1.18))
+    if rng.random() < 0.6:
+        samples = colour(samples, rng.uniform(1, 8), rng)
     if rng.random() < 0.4:
         samples = room(samples, rng.uniform(0.1, 0.6), rng)
     if rng.random() < 0.6:

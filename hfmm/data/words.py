@@ -90,12 +90,9 @@ def fonts() -> tuple[str, ...]:
 
 
 def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
-    taken = {surface_form(*cell).removeprefix("will ") for cell in CELLS}
     for index in indices:
         rng = np.random.default_rng([options.seed, SPLITS.index(split), index])
-        word = _word(rng)
-        while word in taken:
-            word = _word(rng)
+        word = made_up(rng)
         picture = draw(word, options.size, options.hardest, rng)
         letters = word.ljust(LETTERS, NONE)
         values = {
@@ -134,8 +131,20 @@ def _token_labels(word: str, placement: drawing.Placement, options: Options) -> 
     return labels
 
 
-def _word(rng: np.random.Generator) -> str:
-    """Return a letter string, half of them pronounceable."""
+def made_up(rng: np.random.Generator) -> str:
+    """Return a string of two to six letters that is no form of the 20 verbs; half of them can be pronounced."""
+    word = _letters(rng)
+    while word in _verb_forms():
+        word = _letters(rng)
+    return word
+
+
+@lru_cache(maxsize=1)
+def _verb_forms() -> frozenset[str]:
+    return frozenset(surface_form(*cell).removeprefix("will ") for cell in CELLS)
+
+
+def _letters(rng: np.random.Generator) -> str:
     length = int(rng.choice(range(2, LETTERS + 1), p=[0.15, 0.2, 0.3, 0.25, 0.1]))
     if rng.random() < 0.5:
         return "".join(rng.choice(list(ascii_lowercase), length))

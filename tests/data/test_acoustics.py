@@ -52,6 +52,39 @@ def test_pitch_changes_the_pitch_alone(semitones: float) -> None:
     assert abs(12 * np.log2(pitch_of(higher) / 440) - semitones) < 0.05
 
 
+def vowel(resonance: float, hertz: float = 125.0) -> np.ndarray:
+    """A buzz of ``hertz`` whose overtones are loudest at the resonance, both in hertz."""
+    at = np.arange(2 * RATE) / RATE
+    overtones = np.arange(1, int(RATE / 2 / hertz)) * hertz
+    loudness = 1 / (1 + ((overtones - resonance) / 150) ** 2)
+    return (0.05 * np.sin(2 * np.pi * overtones[:, None] * at) * loudness[:, None]).sum(0).astype(np.float32)
+
+
+@pytest.mark.parametrize("factor", [0.85, 1.0, 1.18])
+def test_a_throat_moves_the_resonances_and_leaves_the_pitch(factor: float) -> None:
+    sound = acoustics.throat(vowel(1500), factor)
+    power = np.abs(np.fft.rfft(sound[4000:20000])) ** 2  # bins of 1 hertz
+    harmonics = np.arange(125, 8000, 125)
+    assert power[harmonics].sum() / power.sum() > 0.95
+    loudest = harmonics[np.argmax(power[harmonics])]
+    assert abs(loudest - 1500 * factor) <= 125
+    assert abs(decibels(sound, vowel(1500))) < 0.01
+
+
+def test_a_throat_of_one_is_the_clip_itself(rng: np.random.Generator) -> None:
+    sound = rng.normal(0, 0.1, RATE).astype(np.float32)
+    assert decibels(sound, acoustics.throat(sound, 1.0) - sound) > 60
+
+
+def test_a_colour_is_a_smooth_gain_of_the_strength_that_was_asked_for(rng: np.random.Generator) -> None:
+    click = np.zeros(RATE, np.float32)
+    click[100] = 0.5
+    gains = [20 * np.log10(np.abs(np.fft.rfft(acoustics.colour(click, 6, rng), 1 << 14))) for _ in range(50)]
+    assert all(np.abs(np.diff(gain)).max() < 0.5 for gain in gains)
+    assert 4 < np.std(gains) < 7
+    assert abs(decibels(acoustics.colour(tone(), 6, rng), tone())) < 0.01
+
+
 @pytest.mark.parametrize("snr", [0, 10, 30])
 @pytest.mark.parametrize("slope", [0, 1, 2])
 def test_noise_has_the_ratio_that_was_asked_for(snr: float, slope: float, rng: np.random.Generator) -> None:

