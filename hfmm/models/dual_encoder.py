@@ -10,7 +10,8 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models.checkpoint import locate, read, refuse_missing, unavailable, weights
+from hfmm.models import checkpoint
+from hfmm.models.checkpoint import locate, read, refuse_missing, weights
 from hfmm.models.linear_modules import linear_modules
 from hfmm.models.warm_start import warm_start
 from hfmm.recipe import Model
@@ -28,7 +29,9 @@ class Options(Strict):
     text: str | None = Field(None, description="a text checkpoint, for a vision checkpoint that has none of its own")
     text_revision: str | None = None
     width: int = Field(256, ge=1, description="of the shared space; only read with `text`")
-    vision: str | None = Field(None, description="a ViT that the vision tower begins with; only read with init: random")
+    vision: str | None = Field(
+        None, description="a ViT, or a model with a tower of the same make, that the vision tower begins with"
+    )
     vision_revision: str | None = None
 
 
@@ -87,16 +90,16 @@ def load(
     if spec.init == "random":
         model = kind(config) if config.model_type == ASSEMBLED else kind.from_config(config, dtype="float32")
         _begin_scale(model)
-        if options.vision is not None:
-            vision = {"checkpoint": options.vision, "revision": options.vision_revision}
-            _begin_with(model, spec.model_copy(update=vision))
-        return model, both
-    if assembled:
+    elif assembled:
         vision, _ = weights(transformers.AutoModel, source, spec)
         text, _ = weights(transformers.AutoModel, str(options.text), _text(spec, options), "model.text")
-        return kind(config=config, vision_model=getattr(vision, "vision_model", vision), text_model=text), both
-    model, info = weights(kind, source, spec, config=config)
-    refuse_missing(info["missing_keys"], model, spec)
+        model = kind(config=config, vision_model=getattr(vision, "vision_model", vision), text_model=text)
+    else:
+        model, info = weights(kind, source, spec, config=config)
+        refuse_missing(info["missing_keys"], model, spec)
+    if options.vision is not None:
+        vision = {"checkpoint": options.vision, "revision": options.vision_revision}
+        _begin_with(model, spec.model_copy(update=vision))
     return model, both
 
 
@@ -118,18 +121,18 @@ def _begin_scale(model: Any) -> None:
 
 
 def _begin_with(model: Any, spec: Model) -> None:
-    """Give the vision tower the weights of a ViT; raises UserError where it has no place for them."""
-    from transformers import ViTModel
+    """Give the vision tower the weights of another; raises UserError where it has no place for them."""
+    import transformers
 
+    source = locate(spec, "model.vision")
+    no_pooler = (
+        {"add_pooling_layer": False} if checkpoint.config(source, spec, "model.vision").model_type == "vit" else {}
+    )
+    other, _ = weights(transformers.AutoModel, source, spec, "model.vision", **no_pooler)
+    tower = next((getattr(other, name) for name in ("vision_tower", "vision_model") if hasattr(other, name)), other)
     try:
-        vit = ViTModel.from_pretrained(
-            locate(spec, "model.vision"), revision=spec.revision, dtype="float32", add_pooling_layer=False
-        )
-    except OSError as error:
-        raise unavailable(spec, error, "model.vision") from error
-    try:
-        warm_start(model.vision_model, vit)
-    except ValueError as error:
+        warm_start(model.vision_model, tower)
+    except (ValueError, KeyError) as error:
         raise UserError(
             f"model.vision: {spec.checkpoint} does not fit the vision tower of this {model.config.model_type!r} model: "
             f"{error}."

@@ -1,4 +1,4 @@
-"""The vision tower of a CLIP or SigLIP that begins with the weights of a ViT of the same size."""
+"""The vision tower of a CLIP or SigLIP that begins with the weights of a ViT, or of another model's tower."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ NAMES = (
 )
 
 
-def warm_start(tower: Any, vit: Any) -> None:
-    """Copy the tensors of ``vit`` to their counterparts in ``tower``; what only the tower has stays as it is.
+def warm_start(tower: Any, source: Any) -> None:
+    """Copy the tensors of ``source``, a ViT or a tower of the same make, to their counterparts in ``tower``.
 
-    CLIP has no bias in its patch embedding, but one position a patch, so the bias moves there; the normalisation
-    before its first layer is set to leave tokens about as long as they are. SigLIP has no class token. Raises
-    ValueError where a shape differs.
+    What only the tower has stays as it is. Raises ValueError where a shape differs.
     """
-    import torch
+    same_make = type(source) is type(tower)
+    _copy(tower, source.state_dict() if same_make else _from_vit(tower, source))
+    if not same_make and "pre_layrnorm.weight" in tower.state_dict():
+        _keep_lengths(tower)
 
+
+def _from_vit(tower: Any, vit: Any) -> dict[str, Any]:
+    """Return the tensors of ``vit`` under the names that ``tower`` has for them.
+
+    CLIP has no bias in its patch embedding, but one position a patch, so the bias moves there. SigLIP has no class
+    token.
+    """
     from_vit = {_renamed(name): tensor for name, tensor in vit.state_dict().items()}
     own = tower.state_dict()
     positions = from_vit.pop("embeddings.position_embeddings")[0]
@@ -36,16 +44,26 @@ def warm_start(tower: Any, vit: Any) -> None:
     else:
         positions = positions[1:]
     from_vit["embeddings.position_embedding.weight"] = positions
-    for name, tensor in from_vit.items():
+    return from_vit
+
+
+def _copy(tower: Any, tensors: dict[str, Any]) -> None:
+    own = tower.state_dict()
+    for name, tensor in tensors.items():
         if name not in own or own[name].shape != tensor.shape:
-            theirs = tuple(own[name].shape) if name in own else "nothing"
-            raise ValueError(f"the ViT has {name} of shape {tuple(tensor.shape)}, the vision tower {theirs}")
-    tower.load_state_dict(from_vit, strict=False)
-    if "pre_layrnorm.weight" in own:
-        with torch.no_grad():
-            config = tower.config
-            noise = torch.randn(16, config.num_channels, config.image_size, config.image_size)
-            tower.pre_layrnorm.weight.fill_(tower.embeddings(noise).std(-1).mean())
+            here = tuple(own[name].shape) if name in own else "nothing"
+            raise ValueError(f"its {name} is of shape {tuple(tensor.shape)}, the vision tower has {here}")
+    tower.load_state_dict(tensors, strict=False)
+
+
+def _keep_lengths(tower: Any) -> None:
+    """Set the normalisation before CLIP's first layer to leave tokens about as long as they are."""
+    import torch
+
+    with torch.no_grad():
+        config = tower.config
+        noise = torch.randn(16, config.num_channels, config.image_size, config.image_size)
+        tower.pre_layrnorm.weight.fill_(tower.embeddings(noise).std(-1).mean())
 
 
 def _renamed(name: str) -> str:

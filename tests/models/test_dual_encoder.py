@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 import torch
 import transformers
@@ -11,6 +12,7 @@ from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.models import adapt, dual_encoder
 from hfmm.recipe import Recipe, Stage
+from hfmm.resources import CHECKPOINTS
 from hfmm.tasks.contrastive import Task
 
 LAYERS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
@@ -110,8 +112,8 @@ def test_the_scale_is_clamped_whatever_the_parameter_is_called(name: str) -> Non
     assert dual_encoder.scale(model).item() == pytest.approx(100)
 
 
-def _recipe(checkpoint: Path, *overrides: str) -> Recipe:
-    path = checkpoint.parent / "contrastive.yaml"
+def _recipe(folder: Path, checkpoint: Path, *overrides: str) -> Recipe:
+    path = folder / "contrastive.yaml"
     path.write_text(
         "name: pairs\ntask: contrastive\ndata: {builder: icons}\n"
         f"model: {{checkpoint: {checkpoint}}}\n"
@@ -122,9 +124,29 @@ def _recipe(checkpoint: Path, *overrides: str) -> Recipe:
 
 def test_a_checkpoint_without_a_text_tower_is_refused_with_a_way_out(tiny_vit: Path) -> None:
     with pytest.raises(UserError, match=r"'vit' model and has no text tower.*--set model\.text="):
-        models.processor(_recipe(tiny_vit), dual_encoder.AUTO_CLASS)
+        models.processor(_recipe(tiny_vit.parent, tiny_vit), dual_encoder.AUTO_CLASS)
 
 
 def test_a_dual_encoder_takes_no_second_text_tower(tiny_clip: Path) -> None:
     with pytest.raises(UserError, match="brings its own text tower"):
-        models.processor(_recipe(tiny_clip, "model.text=bert-base-uncased"), dual_encoder.AUTO_CLASS)
+        models.processor(_recipe(tiny_clip.parent, tiny_clip, "model.text=bert-base-uncased"), dual_encoder.AUTO_CLASS)
+
+
+def test_a_vision_tower_may_begin_with_that_of_a_model_that_speaks(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    siglip = transformers.AutoConfig.from_pretrained(str(CHECKPOINTS / "tiny-siglip"))
+    language = transformers.LlamaConfig(**LAYERS, vocab_size=99, num_key_value_heads=2)
+    towers = {"vision_config": siglip.vision_config, "text_config": language}
+    config = transformers.LlavaConfig(**towers, image_token_index=98)
+    speaking = transformers.LlavaForConditionalGeneration(config)
+    speaking.save_pretrained(tmp_path / "speaking")
+    recipe = _recipe(tmp_path, CHECKPOINTS / "tiny-siglip", f"model.vision={tmp_path / 'speaking'}")
+    model, _ = models.load(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
+    tower = speaking.model.vision_tower.state_dict()
+    assert all(tensor.equal(tower[name]) for name, tensor in model.vision_model.state_dict().items())
+
+
+def test_a_vision_tower_of_another_size_is_refused(tiny_vit: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.vision: .*does not fit the vision tower of this 'siglip' model"):
+        recipe = _recipe(tiny_vit.parent, CHECKPOINTS / "tiny-siglip", f"model.vision={tiny_vit}")
+        models.load(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)

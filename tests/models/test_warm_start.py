@@ -52,3 +52,11 @@ def test_a_vit_of_another_size_is_refused(vit: Any) -> None:
     tower = CLIPVisionModel(CLIPVisionConfig(**SIZE, hidden_size=32, intermediate_size=32))
     with pytest.raises(ValueError, match="of shape"):
         warm_start(tower, vit)
+
+
+def test_a_tower_of_the_same_make_is_taken_over_whole() -> None:
+    from transformers import SiglipVisionConfig, SiglipVisionModel
+
+    tower, other = (SiglipVisionModel(SiglipVisionConfig(**SIZE, **WIDTH)) for _ in range(2))
+    warm_start(tower, other)
+    assert all(tensor.equal(other.state_dict()[name]) for name, tensor in tower.state_dict().items())
