@@ -19,7 +19,7 @@ from hfmm.data.synthesis import SPLITS, Split, draw_splits, sizes
 from hfmm.data.voices import VOICES
 from hfmm.grammar import CELLS, Cell
 from hfmm.grammar.captions import phrases
-from hfmm.grammar.outside import outside_sentences
+from hfmm.grammar.outside import outside_phrases, outside_sentences
 from hfmm.grammar.sentences import sentences
 from hfmm.strict import Strict
 
@@ -33,8 +33,8 @@ DESCRIPTION = (
 class Options(Strict):
     """What `data: {builder: speech}` takes."""
 
-    content: Literal["phrases", "sentences", "outside"] = Field(
-        "phrases", description="pronoun and verb form; or sentences of the 20 verbs; or of none of them"
+    content: Literal["phrases", "sentences", "outside", "outside phrases"] = Field(
+        "phrases", description="pronoun and verb form; or sentences of the 20 verbs; or sentences or phrases of others"
     )
     max_words: int | None = Field(None, ge=2, description="leave longer texts out; by default none")
     voices: tuple[str, ...] = Field(("heart",), min_length=1, description=f"among {', '.join(VOICES)}")
@@ -134,8 +134,10 @@ def _said(content: str, max_words: int | None, split: Split | None, seed: int) -
             said = tuple((cell, f"{text[0].upper()}{text[1:]}.") for cell in CELLS for text in phrases(cell))
         case "sentences":
             said = tuple((cell, one.text) for cell in CELLS for one in sentences(cell))
-        case _:
+        case "outside":
             said = outside_sentences()
+        case _:
+            said = outside_phrases()
     if max_words is not None:
         said = tuple((cell, text) for cell, text in said if len(text.split()) <= max_words)
     if split is None:

@@ -6,14 +6,16 @@ they range over 330 verbs, people, things, places and times, so that all sounds 
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from functools import lru_cache
 from random import Random
 
 from hfmm.grammar.captions import OBJECTS, SUBJECTS
-from hfmm.grammar.verbs import PERSONS, Cell, Person, Tense
+from hfmm.grammar.verbs import CELLS, PERSONS, Cell, Person, Tense, surface_form
 
 VARIANTS = 6  # sentences a cell
+SHORT = 6  # letters of the longest verb in a phrase: the 20 verbs are short
 OUTSIDE_TENSES: tuple[Tense, ...] = ("infinitive", "present", "past", "future")
 
 
@@ -110,6 +112,38 @@ def outside_sentences() -> tuple[tuple[Cell, str], ...]:
     cells = [Cell(lemma, tense, person) for lemma in lemmas for tense in OUTSIDE_TENSES for person in PERSONS]
     found = {text: cell for cell in cells for text in _sentences(cell, rng)}
     return tuple((cell, text) for text, cell in found.items())
+
+
+@lru_cache(maxsize=1)
+def outside_phrases() -> tuple[tuple[Cell, str], ...]:
+    """Return pronoun and verb form (``She weaves.``) of every short verb of English but the 20, with their cells.
+
+    So many verbs cannot be learnt by heart: who takes such phrases down has to listen.
+    """
+    found = {}
+    for cell in (Cell(lemma, tense, person) for lemma in _verbs() for tense in OUTSIDE_TENSES for person in PERSONS):
+        if cell.tense == "infinitive":
+            clauses = [f"for {pronoun} to {cell.lemma}" for pronoun in OBJECTS[cell.person]]
+        else:
+            verb = f"will {cell.lemma}" if cell.tense == "future" else _inflected(cell.lemma, cell.tense, cell.person)
+            clauses = [f"{pronoun} {verb}" for pronoun in SUBJECTS[cell.person]]
+        found |= {f"{clause[0].upper()}{clause[1:]}.": cell for clause in clauses}
+    return tuple((cell, text) for text, cell in found.items())
+
+
+def _verbs() -> list[str]:
+    """Return the short verbs that lemminflect inflects, without those that share a form with one of the 20."""
+    from lemminflect import Inflections
+
+    taken = {word for cell in CELLS for word in surface_form(*cell).split()}
+    with gzip.open(Inflections().infl_lu_fn, "rt", encoding="utf-8") as table:
+        rows = [line.rstrip("\n").split(",") for line in table]
+    forms = {lemma: {lemma, *"/".join(others).split("/")} for lemma, kind, *others in rows if kind == "verb"}
+    return sorted(
+        lemma
+        for lemma, own in forms.items()
+        if len(lemma) <= SHORT and lemma.islower() and all(map(str.isalpha, own - {""})) and not own & taken
+    )
 
 
 def says_its_tense(cell: Cell, text: str) -> bool:

@@ -88,7 +88,7 @@ def test_a_held_out_speaker_speaks_one_split_alone(tmp_path: Path) -> None:
     assert seen == {"train": {"heart", "joe"}, "validation": {"slt"}, "test": {"rms"}}
 
 
-@pytest.mark.parametrize("content", ["phrases", "sentences", "outside"])
+@pytest.mark.parametrize("content", ["phrases", "sentences", "outside", "outside phrases"])
 def test_held_out_cells_are_in_one_split_alone(tmp_path: Path, content: str) -> None:
     data = build(tmp_path, content=content, hold_out="cell", train=100)
     seen = {split: set(rows["group"][:]) for split, rows in data.items()}

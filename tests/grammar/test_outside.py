@@ -3,7 +3,7 @@ from collections import Counter
 from string import ascii_lowercase
 
 from hfmm.grammar import CELLS, LEMMAS, Cell, parse, surface_form
-from hfmm.grammar.outside import OUTSIDE_TENSES, outside_sentences, says_its_tense
+from hfmm.grammar.outside import OUTSIDE_TENSES, SHORT, outside_phrases, outside_sentences, says_its_tense
 
 
 def words(text: str) -> list[str]:
@@ -52,3 +52,22 @@ def test_a_sentence_of_two_verbs_or_of_a_form_of_two_tenses_does_not_say_its_ten
     assert not says_its_tense(Cell("cut", "present", "1sg"), "I cut the rope.")
     assert says_its_tense(Cell("cut", "future", "1sg"), "I will cut the rope.")
     assert says_its_tense(Cell("jump", "past", "3sg"), "He jumped.")
+
+
+def test_phrases_are_of_thousands_of_short_verbs_and_none_of_the_twenty() -> None:
+    forms = {surface_form(*cell).removeprefix("will ") for cell in CELLS}
+    said = outside_phrases()
+    assert len({text for _, text in said}) == len(said) > 50_000
+    assert len({cell.lemma for cell, _ in said}) > 3000
+    assert max(len(cell.lemma) for cell, _ in said) <= SHORT
+    for _, text in said:
+        assert re.fullmatch(r"(I|You|He|She|It|For (me|you|him|her|it) to) [a-z ]+\.", text), text
+        assert not forms & set(words(text)), text
+
+
+def test_phrases_inflect_their_verb_for_tense_and_person() -> None:
+    said = {cell: text for cell, text in outside_phrases() if cell.lemma == "weave" and "it" not in text.lower()}
+    assert said[Cell("weave", "present", "3sg")] == "She weaves."
+    assert said[Cell("weave", "past", "1sg")] == "I weaved."
+    assert said[Cell("weave", "future", "2sg")] == "You will weave."
+    assert said[Cell("weave", "infinitive", "3sg")] == "For her to weave."
