@@ -120,7 +120,7 @@ def outside_phrases() -> tuple[tuple[Cell, str], ...]:
 
     So many verbs cannot be learnt by heart: who takes such phrases down has to listen.
     """
-    found = {}
+    found: dict[str, Cell] = {}
     for cell in (Cell(lemma, tense, person) for lemma in _verbs() for tense in OUTSIDE_TENSES for person in PERSONS):
         if cell.tense == "infinitive":
             clauses = [f"for {pronoun} to {cell.lemma}" for pronoun in OBJECTS[cell.person]]
