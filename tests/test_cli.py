@@ -107,7 +107,7 @@ class TestBadInput:
                 [
                     "data.builder",
                     "Did you mean 'icons'?",
-                    "clips, conversations, exercises, folder, icons, pages, shapes, speech, words",
+                    "clips, conversations, exercises, folder, icons, pages, reading, shapes, speech, words",
                 ],
             ),
             ("data.size=big", ["--set data.size=big", "valid integer"]),
