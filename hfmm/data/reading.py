@@ -19,6 +19,7 @@ from pydantic import Field
 from hfmm.data import pages, words
 from hfmm.data.images import encode
 from hfmm.data.synthesis import SPLITS, Split, draw_splits
+from hfmm.grammar.captions import as_sentence
 from hfmm.grammar.outside import outside_sentences
 from hfmm.strict import Strict
 
@@ -117,4 +118,4 @@ def _loose_words(rng: np.random.Generator) -> str:
         known = _sentence(rng).rstrip(".").split()
         found.append(words.made_up(rng) if rng.random() < 0.5 else str(rng.choice(known)))
     text = " ".join(found)
-    return f"{text[0].upper()}{text[1:]}." if rng.random() < 0.5 else text
+    return as_sentence(text) if rng.random() < 0.5 else text

@@ -18,7 +18,7 @@ from hfmm.data.recordings import Saying, record, recorded
 from hfmm.data.synthesis import SPLITS, Split, draw_splits, sizes
 from hfmm.data.voices import VOICES
 from hfmm.grammar import CELLS, Cell
-from hfmm.grammar.captions import phrases
+from hfmm.grammar.captions import as_sentence, phrases
 from hfmm.grammar.outside import outside_phrases, outside_sentences
 from hfmm.grammar.sentences import sentences
 from hfmm.strict import Strict
@@ -131,7 +131,7 @@ def _said(content: str, max_words: int | None, split: Split | None, seed: int) -
     """Return the texts of a kind with their cells, of the cells of one split or of all."""
     match content:
         case "phrases":
-            said = tuple((cell, f"{text[0].upper()}{text[1:]}.") for cell in CELLS for text in phrases(cell))
+            said = tuple((cell, as_sentence(text)) for cell in CELLS for text in phrases(cell))
         case "sentences":
             said = tuple((cell, one.text) for cell in CELLS for one in sentences(cell))
         case "outside":

@@ -64,6 +64,11 @@ def phrases(cell: Cell) -> tuple[str, ...]:
             return tuple(f"{pronoun} {form}" for pronoun in SUBJECTS[cell.person])
 
 
+def as_sentence(clause: str) -> str:
+    """Return a clause with a capital letter and a full stop."""
+    return f"{clause[0].upper()}{clause[1:]}."
+
+
 def hard_negatives(cell: Cell) -> tuple[Cell, ...]:
     """Return the cells of the same verb that differ in the tense alone or in the person alone."""
     return tuple(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from random import Random
 
-from hfmm.grammar.captions import OBJECTS, SUBJECTS
+from hfmm.grammar.captions import OBJECTS, SUBJECTS, as_sentence
 from hfmm.grammar.verbs import CELLS, PERSONS, Cell, Person, Tense, surface_form
 
 VARIANTS = 6  # sentences a cell
@@ -127,7 +127,7 @@ def outside_phrases() -> tuple[tuple[Cell, str], ...]:
         else:
             verb = f"will {cell.lemma}" if cell.tense == "future" else _inflected(cell.lemma, cell.tense, cell.person)
             clauses = [f"{pronoun} {verb}" for pronoun in SUBJECTS[cell.person]]
-        found |= {f"{clause[0].upper()}{clause[1:]}.": cell for clause in clauses}
+        found |= {as_sentence(clause): cell for clause in clauses}
     return tuple((cell, text) for text, cell in found.items())
 
 
@@ -167,8 +167,7 @@ def _sentences(cell: Cell, rng: Random) -> Iterator[str]:
         if rng.random() < 0.35:
             time = rng.choice(_TIMES[cell.tense])
             clause = f"{time} {clause}" if rng.random() < 0.5 else f"{clause} {time}"
-        clause = " ".join(clause.split())
-        yield f"{clause[0].upper()}{clause[1:]}."
+        yield as_sentence(" ".join(clause.split()))
 
 
 def _group(cell: Cell, rng: Random) -> str:
