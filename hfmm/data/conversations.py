@@ -13,10 +13,11 @@ from pydantic import Field
 from hfmm.data import icons, pages
 from hfmm.data.cells import turn
 from hfmm.data.images import encode
+from hfmm.data.messages import STORED, about_a_picture
 from hfmm.data.synthesis import SPLITS, Split, draw_splits
 from hfmm.data.topics import NAMING, Pictures, kinds, shown, topics
 from hfmm.grammar import LEMMAS, PERSONS, TENSES, surface_form
-from hfmm.grammar.questions import Exchange, about
+from hfmm.grammar.questions import about
 from hfmm.grammar.sentences import verb_group
 from hfmm.strict import Strict
 
@@ -52,11 +53,10 @@ class Options(Strict):
 
 def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
     """Draw the three splits; a row depends on the options, its split and its index, and on nothing else."""
-    part = {"type": Value("string"), "text": Value("string")}
     features = Features(
         {
             "id": Value("string"),
-            "messages": List({"role": Value("string"), "content": List(part)}),
+            "messages": STORED,
             "images": List(Image()),
             "kinds": List(Value("string")),
             "picture": Value("string"),
@@ -93,7 +93,7 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
         form = surface_form(*one.cell)
         yield {
             "id": f"{split}-{index:06d}",
-            "messages": _messages(exchanges),
+            "messages": about_a_picture((one.question, one.answer) for one in exchanges),
             "images": [encode(image)],
             "kinds": [exchange.kind for exchange in exchanges],
             "picture": topic.picture,
@@ -104,12 +104,3 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
             "group": "/".join(one.cell),
             "font": font,
         }
-
-
-def _messages(exchanges: list[Exchange]) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = []
-    for one in exchanges:
-        messages.append({"role": "user", "content": [{"type": "text", "text": one.question}]})
-        messages.append({"role": "assistant", "content": [{"type": "text", "text": one.answer}]})
-    messages[0]["content"].insert(0, {"type": "image", "text": None})
-    return messages

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from datasets import List, Value
 
 from hfmm.errors import UserError
 
 ROLES = ("system", "user", "assistant")
 
 Message = dict[str, Any]
+
+# How `messages` lie in Arrow, where a picture is a part without text.
+STORED = List({"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})})
+
+
+def about_a_picture(exchanges: Iterable[tuple[str, str]]) -> list[Message]:
+    """Return the messages of questions, each with its answer, the first with a picture before it."""
+    messages: list[Message] = []
+    for question, answer in exchanges:
+        messages.append({"role": "user", "content": [{"type": "text", "text": question}]})
+        messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+    messages[0]["content"].insert(0, {"type": "image", "text": None})
+    return messages
 
 
 def conversation(row: Mapping[str, Any]) -> list[Message]:

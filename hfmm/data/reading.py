@@ -18,6 +18,7 @@ from pydantic import Field
 
 from hfmm.data import pages, words
 from hfmm.data.images import encode
+from hfmm.data.messages import STORED, about_a_picture
 from hfmm.data.synthesis import SPLITS, Split, draw_splits
 from hfmm.grammar.captions import as_sentence
 from hfmm.grammar.outside import outside_sentences
@@ -58,11 +59,10 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
     Raises UserError where the fonts of the extra `pretrain` are missing.
     """
     words.fonts()
-    part = {"type": Value("string"), "text": Value("string")}
     features = Features(
         {
             "id": Value("string"),
-            "messages": List({"role": Value("string"), "content": List(part)}),
+            "messages": STORED,
             "images": List(Image()),
             "kinds": List(Value("string")),
             "text": Value("string"),
@@ -80,10 +80,7 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
         question = str(rng.choice(QUESTIONS[kind]))
         yield {
             "id": f"{split}-{index:06d}",
-            "messages": [
-                {"role": "user", "content": [{"type": "image", "text": None}, {"type": "text", "text": question}]},
-                {"role": "assistant", "content": [{"type": "text", "text": text}]},
-            ],
+            "messages": about_a_picture([(question, text)]),
             "images": [encode(image)],
             "kinds": [kind],
             "text": text,
