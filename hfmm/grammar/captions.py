@@ -49,19 +49,23 @@ def description(cell: Cell) -> str:
 
 
 def phrases(cell: Cell) -> tuple[str, ...]:
-    """Return the form with each pronoun of its person: ``he works``, ``he has worked``, ``for him to work``.
+    """Return the form with each pronoun of its person: ``he works``, ``he has worked``, ``for him to work``."""
+    return clauses(surface_form(*cell), cell.tense, cell.person)
+
+
+def clauses(form: str, tense: Tense, person: Person) -> tuple[str, ...]:
+    """Return a form of any verb, in a tense and person that it has, with each pronoun of the person.
 
     English gives a participle its person through the perfect, and an infinitive through *for*.
     """
-    form = surface_form(*cell)
-    match cell.tense:
+    match tense:
         case "infinitive":
-            return tuple(f"for {pronoun} to {form}" for pronoun in OBJECTS[cell.person])
+            return tuple(f"for {pronoun} to {form}" for pronoun in OBJECTS[person])
         case "participle":
-            perfect = surface_form("have", "present", cell.person)
-            return tuple(f"{pronoun} {perfect} {form}" for pronoun in SUBJECTS[cell.person])
+            perfect = surface_form("have", "present", person)
+            return tuple(f"{pronoun} {perfect} {form}" for pronoun in SUBJECTS[person])
         case _:
-            return tuple(f"{pronoun} {form}" for pronoun in SUBJECTS[cell.person])
+            return tuple(f"{pronoun} {form}" for pronoun in SUBJECTS[person])
 
 
 def as_sentence(clause: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from random import Random
 
-from hfmm.grammar.captions import OBJECTS, SUBJECTS, as_sentence
+from hfmm.grammar.captions import OBJECTS, SUBJECTS, as_sentence, clauses
 from hfmm.grammar.verbs import CELLS, PERSONS, Cell, Person, Tense, surface_form
 
 VARIANTS = 6  # sentences a cell
@@ -120,14 +120,8 @@ def outside_phrases() -> tuple[tuple[Cell, str], ...]:
 
     So many verbs cannot be learnt by heart: who takes such phrases down has to listen.
     """
-    found: dict[str, Cell] = {}
-    for cell in (Cell(lemma, tense, person) for lemma in _verbs() for tense in OUTSIDE_TENSES for person in PERSONS):
-        if cell.tense == "infinitive":
-            clauses = [f"for {pronoun} to {cell.lemma}" for pronoun in OBJECTS[cell.person]]
-        else:
-            verb = f"will {cell.lemma}" if cell.tense == "future" else _inflected(cell.lemma, cell.tense, cell.person)
-            clauses = [f"{pronoun} {verb}" for pronoun in SUBJECTS[cell.person]]
-        found |= {as_sentence(clause): cell for clause in clauses}
+    cells = (Cell(lemma, tense, person) for lemma in _verbs() for tense in OUTSIDE_TENSES for person in PERSONS)
+    found = {as_sentence(clause): cell for cell in cells for clause in clauses(_form(cell), cell.tense, cell.person)}
     return tuple((cell, text) for text, cell in found.items())
 
 
@@ -173,12 +167,20 @@ def _sentences(cell: Cell, rng: Random) -> Iterator[str]:
 def _group(cell: Cell, rng: Random) -> str:
     """Return the verb with what its tense puts before it: ``jumps``, ``will jump``, ``might jump``."""
     match cell.tense:
-        case "future":
-            return f"will {cell.lemma}"
         case "infinitive" if rng.random() < 0.5:
             return f"{rng.choice(_MODALS)} {cell.lemma}"
         case "infinitive":
             return f"{_inflected(rng.choice(_CATENATIVES), 'present', cell.person)} to {cell.lemma}"
+        case _:
+            return _form(cell)
+
+
+def _form(cell: Cell) -> str:
+    match cell.tense:
+        case "infinitive":
+            return cell.lemma
+        case "future":
+            return f"will {cell.lemma}"
         case tense:
             return _inflected(cell.lemma, tense, cell.person)
 
