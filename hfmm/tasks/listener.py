@@ -13,6 +13,7 @@ from hfmm.models.placement import placed
 
 SEARCHED = 0.25  # the last share of a window in which a pause is looked for
 PAUSE = RATE // 20  # samples over which loudness is averaged
+AT_ONCE = 16  # clips whose spectra stay in the processor's cache; of 256 at once each takes twice as long
 
 
 class Listener:
@@ -28,8 +29,13 @@ class Listener:
 
         # What a model hears is the same whatever it computes in.
         with torch.autocast("cpu", enabled=False):
-            found: np.ndarray = self.extractor(list(clips), sampling_rate=RATE, return_tensors="np")["input_features"]
-        return found
+            pieces = [
+                self.extractor(list(clips[at : at + AT_ONCE]), sampling_rate=RATE, return_tensors="np")[
+                    "input_features"
+                ]
+                for at in range(0, len(clips), AT_ONCE)
+            ]
+        return np.concatenate(pieces)
 
     def frames(self, clip: np.ndarray) -> int:
         """Return how many of the frames of `features` a clip fills."""
