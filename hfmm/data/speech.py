@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,11 +30,17 @@ DESCRIPTION = (
 )
 
 
+Content = Literal["phrases", "sentences", "outside phrases", "outside sentences"]
+
+
 class Options(Strict):
     """What `data: {builder: speech}` takes."""
 
-    content: Literal["phrases", "sentences", "outside", "outside phrases"] = Field(
-        "phrases", description="pronoun and verb form; or sentences of the 20 verbs; or sentences or phrases of others"
+    content: tuple[Content, ...] = Field(
+        ("phrases",),
+        min_length=1,
+        description="pronoun and verb form, or sentences, of the 20 verbs or of others; several by turns, one that is "
+        "named twice twice as often",
     )
     max_words: int | None = Field(None, ge=2, description="leave longer texts out; by default none")
     voices: tuple[str, ...] = Field(("heart",), min_length=1, description=f"among {', '.join(VOICES)}")
@@ -47,6 +53,11 @@ class Options(Strict):
     vary: bool = Field(False, description="speed, pitch, room, noise, telephone and level of every clip at random")
     codec: Literal["flac", "opus"] = Field("flac", description="opus: a tenth of the bytes, some of the sound lost")
     seed: int = Field(0, ge=0)
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("voices")
     @classmethod
@@ -113,11 +124,14 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
 
 
 def _utterance(options: Options, split: Split, index: int) -> Utterance:
-    """Return what a row says: everything that the split can say comes in turn."""
+    """Return what a row says: the contents come by turns, and of each everything that the split can say."""
     speakers = speakers_of_split(options.voices, split) if options.hold_out != "cell" else options.voices
     held = split if options.hold_out != "speaker" else None
-    said = _said(options.content, options.max_words, held, options.seed)
-    number, speaker = divmod(turn(options.seed, split, index, len(said) * len(speakers)), len(speakers))
+    rounds, place = divmod(index, len(options.content))
+    content = options.content[place]
+    before = rounds * options.content.count(content) + options.content[:place].count(content)
+    said = _said(options.content, options.max_words, held, options.seed)[place]
+    number, speaker = divmod(turn(options.seed, split, before, len(said) * len(speakers)), len(speakers))
     return Utterance(*said[number], speakers[speaker])
 
 
@@ -127,23 +141,31 @@ def speakers_of_split(voices: tuple[str, ...], split: Split) -> tuple[str, ...]:
 
 
 @lru_cache
-def _said(content: str, max_words: int | None, split: Split | None, seed: int) -> tuple[tuple[Cell, str], ...]:
-    """Return the texts of a kind with their cells, of the cells of one split or of all."""
+def _said(
+    contents: tuple[Content, ...], max_words: int | None, split: Split | None, seed: int
+) -> tuple[tuple[tuple[Cell, str], ...], ...]:
+    """Return the texts of each kind with their cells, of the cells of one split or of all."""
+    said = [_texts(content) for content in contents]
+    if max_words is not None:
+        said = [[(cell, text) for cell, text in one if len(text.split()) <= max_words] for one in said]
+    if split is not None:
+        # Of all contents together: a cell that one of them tests may not be trained by another.
+        cells = tuple(dict.fromkeys(cell for one in said for cell, _ in one))
+        held = set(cells_of_split(seed, split, cells))
+        said = [[(cell, text) for cell, text in one if cell in held] for one in said]
+    return tuple(map(tuple, said))
+
+
+def _texts(content: Content) -> Sequence[tuple[Cell, str]]:
     match content:
         case "phrases":
-            said = tuple((cell, as_sentence(text)) for cell in CELLS for text in phrases(cell))
+            return [(cell, as_sentence(text)) for cell in CELLS for text in phrases(cell)]
         case "sentences":
-            said = tuple((cell, one.text) for cell in CELLS for one in sentences(cell))
-        case "outside":
-            said = outside_sentences()
-        case _:
-            said = outside_phrases()
-    if max_words is not None:
-        said = tuple((cell, text) for cell, text in said if len(text.split()) <= max_words)
-    if split is None:
-        return said
-    held = set(cells_of_split(seed, split, tuple(dict.fromkeys(cell for cell, _ in said))))
-    return tuple((cell, text) for cell, text in said if cell in held)
+            return [(cell, one.text) for cell in CELLS for one in sentences(cell)]
+        case "outside phrases":
+            return outside_phrases()
+        case "outside sentences":
+            return outside_sentences()
 
 
 def _saying(one: Utterance) -> Saying:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import get_args
 from zlib import crc32
 
 import numpy as np
@@ -88,8 +89,11 @@ def test_a_held_out_speaker_speaks_one_split_alone(tmp_path: Path) -> None:
     assert seen == {"train": {"heart", "joe"}, "validation": {"slt"}, "test": {"rms"}}
 
 
-@pytest.mark.parametrize("content", ["phrases", "sentences", "outside", "outside phrases"])
-def test_held_out_cells_are_in_one_split_alone(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [*get_args(speech.Content), ["phrases", "sentences"], ["outside phrases", "outside sentences"]],
+)
+def test_held_out_cells_are_in_one_split_alone(tmp_path: Path, content: str | list[str]) -> None:
     data = build(tmp_path, content=content, hold_out="cell", train=100)
     seen = {split: set(rows["group"][:]) for split, rows in data.items()}
     assert not seen["train"] & seen["test"]
@@ -101,6 +105,22 @@ def test_both_may_be_held_out(tmp_path: Path) -> None:
     data = build(tmp_path, voices=FOUR, hold_out="both")
     for column in ("group", "speaker"):
         assert not set(data["train"][column][:]) & set(data["test"][column][:])
+
+
+def test_several_contents_come_by_turns(tmp_path: Path) -> None:
+    both = build(tmp_path / "both", content=["phrases", "sentences"])
+    words = [len(text.split()) for text in both["train"]["text"][:]]
+    assert max(words[::2]) <= 4  # For him to work.
+    assert np.mean(words[1::2]) > 5
+    alone = build(tmp_path / "alone", content="phrases")["train"]["text"][:]
+    assert both["train"]["text"][:][::2] == alone[:20]
+
+
+def test_a_content_named_twice_comes_twice_as_often_and_says_nothing_twice(tmp_path: Path) -> None:
+    data = build(tmp_path, content=["phrases", "sentences", "phrases"], train=42)["train"]["text"][:]
+    alone = build(tmp_path / "alone", content="phrases", train=28)["train"]["text"][:]
+    assert [text for place, text in enumerate(data) if place % 3 != 1] == alone
+    assert len(set(alone)) == 28
 
 
 def test_a_broken_off_build_goes_on_where_it_was(
@@ -134,6 +154,7 @@ def test_varied_clips_differ_from_the_voice_and_opus_is_small(tmp_path: Path) ->
     [
         ({"voices": ["hart"]}, "each voice once, among heart, joe"),
         ({"voices": ["slt", "slt"]}, "each voice once"),
+        ({"content": []}, "'content' is .*at least 1 item"),
         ({"hold_out": "speaker"}, "hold_out: speaker needs three voices or more, these are 1"),
     ],
 )
