@@ -1,4 +1,7 @@
-"""benchmarks.json as a table; `python -m tests.benchmarks.table` puts it into the README between its two marks."""
+"""benchmarks.json as tables: `python -m tests.benchmarks.table` puts what was asked for into the README, all beside it.
+
+Each stands between two marks, in `README.md` and in `tests/benchmarks/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,47 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = Path(__file__).parent / "benchmarks.json"
-README = Path(__file__).parents[2] / "README.md"
+FOLDER = Path(__file__).parent
+BENCHMARKS = FOLDER / "benchmarks.json"
+SHORT, WHOLE = FOLDER.parents[1] / "README.md", FOLDER / "README.md"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
+ASKED_HEAD = ("| case | hfmm | peer | hfmm is faster | asked |", "|---|---|---|---|---|")
 HEAD = (
     "| case | side | measured | hfmm is faster | asked | of the bf16 / fp32 peak | MiB | same result |",
     "|---|---|---|---|---|---|---|---|",
 )
 
 
+def asked(known: dict[str, Any]) -> list[str]:
+    """Return the table of what something was asked of: the peers of large sizes, and the limits of a case."""
+    return [*ASKED_HEAD, *(row for one in known.values() for size in one["sizes"] for row in _asked_rows(one, size))]
+
+
 def lines(known: dict[str, Any]) -> list[str]:
     """Return the table of all cases, the machines under it, then what stands beside the figures."""
     rows = [row for one in known.values() for size in one["sizes"] for row in _rows(one, size)]
-    return [*HEAD, *rows, "", *_machines(known), *(note for one in known.values() for note in _notes(one))]
+    return [*HEAD, *rows, "", *_machines(known), "", *(note for one in known.values() for note in _notes(one))]
+
+
+def _asked_rows(one: dict[str, Any], size: str) -> Iterator[str]:
+    sides, title, unit = one["sizes"][size]["sides"], one["title"], one["unit"]
+    for name, side in sides.items():
+        if verdict := _asked(side, size):
+            ours = f"{_spread(sides[side['against']])} {unit}, {side['against']}"
+            peer = f"{_spread(side)} {unit}, {name}"
+            yield f"| {title} | {ours} | {peer} | {_spread(side['times_faster'], ' x')} | {verdict} |"
+    name, ours = next(iter(sides.items()))
+    for key, value, limit in _limited(one, size, ours):
+        verdict = "reached" if value <= limit else "missed"
+        yield f"| {title} | {value:.3g} {unit if key == 'value' else key}, {name} | | | at most {limit:g}, {verdict} |"
+
+
+def _limited(one: dict[str, Any], size: str, ours: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
+    """Yield the name, value and limit of whatever of hfmm's own side is limited."""
+    if ours["status"] == "measured":
+        values = {"value": ours["median"]} | ours["details"]
+        yield from ((key, values[key], limit) for key, limit in one["limits"].get(size, {}).items() if key in values)
 
 
 def _rows(one: dict[str, Any], size: str) -> Iterator[str]:
@@ -72,41 +102,44 @@ def _machines(known: dict[str, Any]) -> Iterator[str]:
         machine = one["machine"]
         peaks = ", ".join(f"{name} {peak:,.0f} GFLOP/s" for name, peak in machine["peak_gflops"].items())
         line = (
-            f"{machine['hardware']}, {machine['threads']} threads, bf16 unit: {machine['bf16_unit']}, matrix peak "
+            f"- {machine['hardware']}, {machine['threads']} threads, bf16 unit: {machine['bf16_unit']}, matrix peak "
             f"{peaks}, torch {machine['packages']['torch']}, {one['date']}"
         )
         where.setdefault(line, []).append(one["title"])
     for line, titles in where.items():
-        yield f"{line}: {', '.join(titles)}." if len(where) > 1 else f"{line}."
+        yield f"{line}: {', '.join(titles)}."
 
 
 def _notes(one: dict[str, Any]) -> Iterator[str]:
-    """Yield the details of each side, and how hfmm's own stand to the limits of the case."""
+    """Yield what was measured beside the figures of a case, all its sides in a line, and how hfmm's stand to limits."""
     for size, found in one["sizes"].items():
+        noted = []
         for name, side in found["sides"].items():
             if side["status"] != "measured":
                 continue
-            limits = one["limits"].get(size, {}) if side["against"] is None else {}
-            values = {"value": side["median"]} | side["details"]
-            noted = [f"{key} {value:.3g}" for key, value in side["details"].items()]
-            for key, limit in limits.items():
-                if key in values:
-                    noted.append(f"{key} {'within' if values[key] <= limit else 'ABOVE'} the limit of {limit:g}")
-            if noted:
-                yield f"\n{one['title']}, {size}, {name}: {', '.join(noted)}."
+            mine = [f"{key} {value:.3g}" for key, value in side["details"].items()]
+            if side["against"] is None:
+                for key, value, limit in _limited(one, size, side):
+                    mine.append(f"{key} {'within' if value <= limit else 'ABOVE'} the limit of {limit:g}")
+            if mine:
+                noted.append(f"{name}: {', '.join(mine)}")
+        if noted:
+            yield f"- {one['title']}, {size}. {'; '.join(noted)}."
 
 
 def main() -> None:
-    """Replace the table in the README by that of benchmarks.json."""
-    text = README.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        sys.exit(f"{README} has no {BEGIN} with {END} after it.")
+    """Replace both tables by those of benchmarks.json."""
     if not BENCHMARKS.is_file():
         sys.exit(f"There is no {BENCHMARKS}. Measure first: python -m tests.benchmarks")
-    table = "\n".join(lines(json.loads(BENCHMARKS.read_text(encoding="utf-8"))))
-    README.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
+    known = json.loads(BENCHMARKS.read_text(encoding="utf-8"))
+    for file, table in ((SHORT, asked(known)), (WHOLE, lines(known))):
+        text = file.read_text(encoding="utf-8")
+        before, begin, rest = text.partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if not (begin and end):
+            sys.exit(f"{file} has no {BEGIN} with {END} after it.")
+        body = "\n".join(table)
+        file.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

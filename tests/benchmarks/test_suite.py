@@ -119,22 +119,34 @@ def test_the_table_shows_ratios_utilisation_missing_peers_and_what_was_asked(mea
     assert "bf16 unit: none" in shown
 
 
-def test_the_readme_gets_the_table_between_its_marks_and_keeps_the_rest(
+def test_what_was_asked_for_is_a_short_table_of_its_own(measured: list[str]) -> None:
+    shown = table.asked({"counting": run(("small", "large"))})
+    assert shown[2:] == [
+        "| Counting | 10 rows/s, hfmm | 4 rows/s, peer | 2.5 x | 3 x, missed |",
+        "| Counting | 0.5 share, hfmm | | | at most 0.25, missed |",
+    ]
+
+
+def test_both_tables_go_between_their_marks_and_the_rest_stays(
     measured: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    figures, readme = tmp_path / "benchmarks.json", tmp_path / "README.md"
-    figures.write_text(json.dumps({"counting": run()}))
-    readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    figures = tmp_path / "benchmarks.json"
+    figures.write_text(json.dumps({"counting": run(("large",))}))
     monkeypatch.setattr(table, "BENCHMARKS", figures)
-    monkeypatch.setattr(table, "README", readme)
+    for name in ("SHORT", "WHOLE"):
+        file = tmp_path / f"{name}.md"
+        file.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+        monkeypatch.setattr(table, name, file)
     table.main()
-    text = readme.read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter\n")
-    assert "| Counting, small |" in text and "old" not in text
+    for name, row in (("SHORT", "| Counting | 10 rows/s, hfmm |"), ("WHOLE", "| Counting, large | hfmm |")):
+        text = (tmp_path / f"{name}.md").read_text()
+        assert text.startswith("before\n") and text.endswith("\nafter\n")
+        assert row in text and "old" not in text
 
 
-def test_the_readme_has_the_marks() -> None:
-    text = table.README.read_text()
+@pytest.mark.parametrize("file", [table.SHORT, table.WHOLE])
+def test_the_files_have_the_marks(file: Path) -> None:
+    text = file.read_text()
     assert text.index(table.BEGIN) < text.index(table.END)
 
 

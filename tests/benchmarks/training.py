@@ -25,7 +25,9 @@ def own(job: Job, recipe: dict[str, Any]) -> Measured:
     batch_size = loaded.stages[0].batch_size
     value = batch_size * (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
     loss, flops = _first_batch(loaded, data["train"], batch_size)
-    return Measured(value, [loss], flops, {"trained loss": last["loss"]}, memory)
+    # As a Trainer's `training_loss`: the mean over all of the run.
+    mean = sum(line["loss"] for line in logged) / len(logged)
+    return Measured(value, [loss], flops, {"mean loss": mean}, memory)
 
 
 def run_recipe(job: Job, recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -120,7 +122,7 @@ def watched(trainer: Any, steps: Any, batch_size: int, before: tuple[float, floa
     trained = trainer.train().training_loss
     loss, flops = before
     flops_a_row = FORWARD_AND_BACKWARD * flops / batch_size
-    return Measured(rate(steps.times, batch_size), [loss], flops_a_row, {"trained loss": trained})
+    return Measured(rate(steps.times, batch_size), [loss], flops_a_row, {"mean loss": trained})
 
 
 def stopwatch() -> Any:
