@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hfmm.data.images import decode_rows
 from hfmm.models import dual_encoder
 from hfmm.models.placement import placed
 from hfmm.tasks import BATCH_SIZE
+from hfmm.tasks.pixels import Pixels
 
 
 class Embedder:
@@ -18,16 +18,13 @@ class Embedder:
 
     def __init__(self, config: Any, processor: Any) -> None:
         self.config, self.processor = config, processor
+        self.pixels = Pixels(processor.image_processor)
 
     def tokens(self, texts: Sequence[str]) -> dict[str, Any]:
         """Return the batch of the text tower, (texts, length)."""
         return dict(
             self.processor.tokenizer(list(texts), return_tensors="pt", **dual_encoder.text_arguments(self.config))
         )
-
-    def pixels(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the batch of the vision tower, ``pixel_values`` (rows, ...)."""
-        return dict(self.processor.image_processor(images=decode_rows(rows), return_tensors="pt"))
 
     def embed_texts(self, model: Any, texts: Sequence[str]) -> np.ndarray:
         """Return normalised embeddings (texts, width) in fp32; texts of like length share a batch and its padding."""

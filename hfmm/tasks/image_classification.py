@@ -9,12 +9,13 @@ from typing import Any
 
 from datasets import Features, List
 
-from hfmm.data.images import decode, decode_rows
+from hfmm.data.images import decode
 from hfmm.data.labels import label_names, positions_by_attribute
 from hfmm.data.stored import read_bytes
 from hfmm.errors import UserError
 from hfmm.models.placement import placed
 from hfmm.strict import Strict
+from hfmm.tasks.pixels import Pixels
 
 Row = Mapping[str, Any]
 
@@ -45,7 +46,7 @@ class Task:
         """This task has no options of its own."""
 
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
-        self.processor, self.options = processor, options
+        self.pixels, self.options = Pixels(processor), options
         self.names = [config.id2label[index] for index in range(len(config.id2label))]
         self.multi_label = config.problem_type == "multi_label_classification"
         self.attributes = positions_by_attribute(self.names) if self.multi_label else {"": list(range(len(self.names)))}
@@ -79,7 +80,7 @@ class Task:
         """Return ``pixel_values`` (rows, channels, height, width) and ``labels``: (rows) or multi-hot."""
         import torch
 
-        batch = {"pixel_values": self._pixels(rows)}
+        batch = {"pixel_values": self.pixels(rows)["pixel_values"]}
         if self.multi_label:
             batch["labels"] = torch.zeros(len(rows), len(self.names))
             for index, row in enumerate(rows):
@@ -199,12 +200,10 @@ class Task:
         import torch
 
         with torch.inference_mode():
-            logits = model(**placed({"pixel_values": self._pixels(rows)}, model)).logits.float()
+            pixels = placed({"pixel_values": self.pixels(rows)["pixel_values"]}, model)
+            logits = model(**pixels).logits.float()
         scores: list[list[float]] = (logits.sigmoid() if self.multi_label else logits.softmax(-1)).tolist()
         return scores
-
-    def _pixels(self, rows: Sequence[Row]) -> Any:
-        return self.processor(images=decode_rows(rows), return_tensors="pt")["pixel_values"]
 
     def _best(self, scores: Sequence[float]) -> dict[str, Any]:
         best = [max(positions, key=scores.__getitem__) for positions in self.attributes.values()]

@@ -23,6 +23,7 @@ from hfmm.strict import Strict
 from hfmm.tasks import UNLABELLED
 from hfmm.tasks.ctc import ctc
 from hfmm.tasks.draws import key
+from hfmm.tasks.kept import Kept
 from hfmm.tasks.listener import Listener
 from hfmm.tasks.spec_augment import mask
 
@@ -64,6 +65,7 @@ class Task:
 
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
         self.config, self.options, self.listener = config, options, Listener(processor)
+        self.clips = Kept(lambda rows: [{"samples": clip} for clip in decode_rows(rows)], "audio")
 
     @staticmethod
     def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
@@ -104,7 +106,7 @@ class Task:
         """Return ``input_features`` (rows, bands, frames), ``decoder_input_ids`` and ``labels`` (rows, length)."""
         import torch
 
-        clips = [self._in_a_room(row, clip) for row, clip in zip(rows, decode_rows(rows), strict=True)]
+        clips = [self._in_a_room(row, one["samples"]) for row, one in zip(rows, self.clips(rows), strict=True)]
         features = self.listener.features(clips)
         if self.options.mask:
             for place, (row, clip) in enumerate(zip(rows, clips, strict=True)):

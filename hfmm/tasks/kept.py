@@ -1,0 +1,52 @@
+"""What the picture or the sound of a row becomes, kept in memory, so that later epochs need not make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+Arrays = Mapping[str, Any]  # of numpy or torch, by name
+
+ROOM = 2**29  # bytes; the processes that prepare batches share it
+
+
+class Kept:
+    """Makes arrays of rows, and remembers them by the file in ``column`` that they were made of, until room is out.
+
+    ``make`` returns the arrays of each row, which follow from that file alone.
+    """
+
+    def __init__(self, make: Callable[[Sequence[Row]], Sequence[Arrays]], column: str) -> None:
+        self.make, self.column = make, column
+        self.known: dict[bytes, Arrays] = {}
+        self.held = 0
+
+    def __call__(self, rows: Sequence[Row]) -> list[Arrays]:
+        """Return the arrays of each row."""
+        files = [_stored(row[self.column]) for row in rows]
+        found = [None if file is None else self.known.get(file) for file in files]
+        missing = [place for place, one in enumerate(found) if one is None]
+        made = self.make([rows[place] for place in missing]) if missing else []
+        for place, one in zip(missing, made, strict=True):
+            found[place] = one
+            self._keep(files[place], one)
+        return [one for one in found if one is not None]
+
+    def _keep(self, file: bytes | None, made: Arrays) -> None:
+        size = sum(array.nbytes for array in made.values())
+        if file is not None and self.held + size <= _room():
+            self.known[file] = made
+            self.held += size
+
+
+def _stored(value: Any) -> bytes | None:
+    """Return the file that travels with a row; one that lies at a path is read each time, as it may change."""
+    return value.get("bytes") if isinstance(value, Mapping) else None
+
+
+def _room() -> int:
+    from torch.utils.data import get_worker_info
+
+    worker = get_worker_info()
+    return ROOM // worker.num_workers if worker else ROOM

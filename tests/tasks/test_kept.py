@@ -1,0 +1,49 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hfmm.tasks import kept
+from hfmm.tasks.kept import Kept, Row
+
+
+def row(name: str) -> Row:
+    return {"image": {"bytes": name.encode(), "path": None}}
+
+
+def counting() -> tuple[Kept, list[str]]:
+    """A ``Kept`` of 8 bytes a row, and the names of what it made."""
+    made: list[str] = []
+
+    def make(rows: Sequence[Row]) -> list[dict[str, Any]]:
+        names = [one["image"]["bytes"].decode() for one in rows]
+        made.extend(names)
+        return [{"length": np.array([len(name)], np.int64)} for name in names]
+
+    return Kept(make, "image"), made
+
+
+def test_a_file_is_made_once_whatever_batch_it_comes_in() -> None:
+    keep, made = counting()
+    first, again = keep([row("a"), row("bbb")]), keep([row("bbb"), row("cc"), row("a")])
+    assert [int(one["length"][0]) for one in first] == [1, 3]
+    assert [int(one["length"][0]) for one in again] == [3, 2, 1]
+    assert made == ["a", "bbb", "cc"]
+
+
+def test_when_room_is_out_the_rest_is_made_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "ROOM", 20)
+    keep, made = counting()
+    for _ in range(2):
+        keep([row("a"), row("b"), row("c")])
+    assert made == ["a", "b", "c", "c"]
+
+
+def test_a_file_at_a_path_is_read_each_time() -> None:
+    made = []
+    keep = Kept(lambda rows: made.extend(rows) or [{"x": np.zeros(1)} for _ in rows], "image")  # type: ignore[func-returns-value]
+    at_a_path = {"image": {"bytes": None, "path": "a.png"}}
+    keep([at_a_path])
+    keep([at_a_path, {"image": "a.png"}])
+    assert len(made) == 3
