@@ -238,7 +238,9 @@ def hfmm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
                 main()
         finally:
             signal.signal(signal.SIGINT, handler)
-        return subprocess.CompletedProcess(command, ended.value.code or 0, *capfd.readouterr())
+        status = ended.value.code or 0
+        assert isinstance(status, int)
+        return subprocess.CompletedProcess(command, status, *capfd.readouterr())
 
     return call
 

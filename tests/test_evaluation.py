@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,14 @@ from hfmm import evaluation, hardware, models
 def test_predictions_are_computed_in_what_the_hardware_is_fast_at(
     finished_run: Path, monkeypatch: pytest.MonkeyPatch, fast: str, dtype: str
 ) -> None:
-    loaded = []
+    loaded: list[str] = []
     reload = models.reload
-    monkeypatch.setattr(models, "reload", lambda folder, dtype: loaded.append(dtype) or reload(folder, dtype))
+
+    def watched(folder: str, dtype: str) -> tuple[Any, Any]:
+        loaded.append(dtype)
+        return reload(folder, dtype)
+
+    monkeypatch.setattr(models, "reload", watched)
     measured = hardware.precision
     monkeypatch.setattr(
         hardware,

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -83,9 +84,14 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 def test_frozen_weights_are_written_as_they_were_though_training_held_them_in_bf16(
     trains: Trains, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = []
+    held: list[Any] = []
     hold = frozen_weights.hold
-    monkeypatch.setattr(frozen_weights, "hold", lambda model: (hold(model), held.append(model)))
+
+    def watched(model: Any) -> None:
+        hold(model)
+        held.append(model)
+
+    monkeypatch.setattr(frozen_weights, "hold", watched)
     folder, _ = trains("run", *ALIGN)
     assert frozen_weights.are_held(held[0])
     written, before = weights(folder), source(folder)
@@ -109,9 +115,14 @@ def test_features_kept_on_disk_train_the_same_weights_in_both_stages_and_are_com
 ) -> None:
     from hfmm import cached_features
 
-    written = []
+    written: list[tuple[Any, ...]] = []
     write = cached_features._write
-    monkeypatch.setattr(cached_features, "_write", lambda *all: (written.append(all), write(*all)))
+
+    def watched(*all: Any) -> None:
+        written.append(all)
+        write(*all)
+
+    monkeypatch.setattr(cached_features, "_write", watched)
     seen, _ = trains("seen")
     kept, said = trains("kept", "data.cache_features=true")
     assert_equal(weights(seen), weights(kept))
@@ -153,7 +164,7 @@ def test_a_run_that_was_killed_in_its_second_epoch_ends_with_the_same_weights(
     whole, _ = trains("whole", *ALIGN, "data.cache_features=true")
     evaluate, calls = StageTrainer.evaluate, []
 
-    def killed(self: StageTrainer, *all: object, **more: object) -> dict[str, float]:
+    def killed(self: StageTrainer, *all: Any, **more: Any) -> dict[str, float]:
         calls.append(self.state.global_step)
         if len(calls) == 2:
             raise KeyboardInterrupt

@@ -50,7 +50,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 def checkpoint_of(chosen: dict[str, cases.Case], folders: list[Path]) -> dict[str, str]:
     """Return the folder of each case that is given one; raises UserError for a folder that fits no chosen case."""
-    found = {}
+    found: dict[str, str] = {}
     for folder in folders:
         if not (folder / "config.json").is_file():
             raise UserError(f"{folder} holds no model: config.json is missing.")

@@ -41,7 +41,7 @@ def difference(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
     if len(ours) != len(theirs) or not ours:
         return 1.0
     if isinstance(ours[0], str):
-        return sum(one != other for one, other in zip(ours, theirs, strict=True)) / len(ours)
+        return float(sum(one != other for one, other in zip(ours, theirs, strict=True)) / len(ours))
     largest = max(abs(other) for other in theirs) or 1.0
     gaps = [abs(one - other) for one, other in zip(ours, theirs, strict=True)]
     # A gap that is no number must not pass: max() would drop it or keep it by its place.

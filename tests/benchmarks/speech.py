@@ -48,7 +48,7 @@ def write_checkpoint(job: Job, folder: Path) -> None:
     tokenizer = _byte_tokenizer()
     end, start, untimed = map(tokenizer.convert_tokens_to_ids, (END, START, UNTIMED))
     special = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
-    silent = {"suppress_tokens": [], "begin_suppress_tokens": []}
+    silent: dict[str, list[int]] = {"suppress_tokens": [], "begin_suppress_tokens": []}
     model = WhisperForConditionalGeneration(WhisperConfig(**job.options["shape"], **special, **silent))
     model.generation_config = GenerationConfig(
         **special, **silent, is_multilingual=False, no_timestamps_token_id=untimed, return_timestamps=False,

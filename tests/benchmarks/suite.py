@@ -71,7 +71,7 @@ def record(
     peak_gflops: dict[str, float],
 ) -> dict[str, Any]:
     """Return what is reported of a side: its figures and how it stands to ours, or that it is missing or failed."""
-    base = {"against": side.against, "asked": side.asked}
+    base: dict[str, Any] = {"against": side.against, "asked": side.asked}
     if side.name in lacking:
         return base | {"status": "missing", "because": f"{lacking[side.name]} is not installed"}
     if side.name in failures:

@@ -90,7 +90,8 @@ def _agreement(found: dict[str, Any] | None) -> str:
     if found is None:
         return ""
     if found["same"] is None:
-        return found["because"]
+        because: str = found["because"]
+        return because
     verdict = "yes" if found["same"] else "NO"
     return f"{verdict}, {found['difference']:.1g} apart"
 

@@ -66,12 +66,14 @@ def test_a_loss_that_is_no_number_never_agrees(ours: list[float]) -> None:
 
 @pytest.mark.parametrize("theirs", [[], [1.0, 2.0]])
 def test_outputs_that_are_not_as_many_never_agree(theirs: list[float]) -> None:
-    assert not arithmetic.agreement(run(1, outputs=[1.0]), run(1, outputs=theirs), 0.5, None)["same"]
+    found = arithmetic.agreement(run(1, outputs=[1.0]), run(1, outputs=theirs), 0.5, None)
+    assert found is not None and not found["same"]
 
 
 def test_a_difference_within_the_tolerance_is_the_same_result_and_one_beyond_it_is_reported() -> None:
     close = arithmetic.agreement(run(1, outputs=[1.00]), run(1, outputs=[1.01]), 0.02, None)
     apart = arithmetic.agreement(run(1, outputs=[1.00]), run(1, outputs=[1.10]), 0.02, None)
+    assert close is not None and apart is not None
     assert close["same"] and not apart["same"]
     assert apart["difference"] == pytest.approx(0.1 / 1.1)
 

@@ -57,7 +57,8 @@ def vowel(resonance: float, hertz: float = 125.0) -> np.ndarray:
     at = np.arange(2 * RATE) / RATE
     overtones = np.arange(1, int(RATE / 2 / hertz)) * hertz
     loudness = 1 / (1 + ((overtones - resonance) / 150) ** 2)
-    return (0.05 * np.sin(2 * np.pi * overtones[:, None] * at) * loudness[:, None]).sum(0).astype(np.float32)
+    sound: np.ndarray = (0.05 * np.sin(2 * np.pi * overtones[:, None] * at) * loudness[:, None]).sum(0)
+    return sound.astype(np.float32)
 
 
 @pytest.mark.parametrize("factor", [0.85, 1.0, 1.18])

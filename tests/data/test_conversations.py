@@ -16,7 +16,7 @@ from hfmm.data.icons import FONTS
 from hfmm.data.images import decode
 from hfmm.data.messages import answers, conversation
 from hfmm.data.topics import MARKING, NAMING, topics
-from hfmm.grammar import Cell, captions, parse, surface_form
+from hfmm.grammar import Cell, Tense, captions, parse, surface_form
 from hfmm.grammar.mistakes import MISTAKE_KINDS, mistakes
 from hfmm.grammar.questions import PERSON_NAMES, WHOLE
 
@@ -89,7 +89,7 @@ def test_every_kind_of_either_picture_leads_equally_often(data: DatasetDict) -> 
 
 def test_a_sentence_to_mark_is_wrong_every_other_time_and_in_every_way_equally_often(data: DatasetDict) -> None:
     marked = [row for row in data["test"] if set(row["kinds"]) & set(MARKING)]
-    assert Counter(row["error"] for row in marked) == {"": 24, **dict.fromkeys(MISTAKE_KINDS, 6)}
+    assert Counter(row["error"] for row in marked) == {"": 24} | dict.fromkeys(MISTAKE_KINDS, 6)
     assert {row["error"] for row in data["test"] if not set(row["kinds"]) & set(MARKING)} == {""}
 
 
@@ -122,7 +122,7 @@ def test_names_agree_with_the_columns_and_with_the_parser(data: DatasetDict) -> 
 
 
 def test_conjugated_answers_are_in_the_tense_that_the_question_names(rows: list[dict[str, Any]]) -> None:
-    names = {"present simple": "present", "past simple": "past", "present perfect": "participle"}
+    names: dict[str, Tense] = {"present simple": "present", "past simple": "past", "present perfect": "participle"}
     names |= {"future simple": "future"}
     count = 0
     for row in rows:

@@ -1,4 +1,4 @@
-from hfmm.grammar import CELLS, LEMMAS, PERSONS, TENSES, surface_form
+from hfmm.grammar import CELLS, LEMMAS, PERSONS, TENSES, Person, Tense, surface_form
 
 
 def test_the_universe_has_twenty_verbs_five_tenses_three_persons() -> None:
@@ -6,7 +6,7 @@ def test_the_universe_has_twenty_verbs_five_tenses_three_persons() -> None:
 
 
 def test_irregular_forms_are_right() -> None:
-    expected = {
+    expected: dict[tuple[str, Tense, Person], str] = {
         ("do", "present", "3sg"): "does",
         ("go", "past", "2sg"): "went",
         ("write", "participle", "1sg"): "written",

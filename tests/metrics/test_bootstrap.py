@@ -37,7 +37,12 @@ def test_a_functional_that_is_a_mean_has_the_interval_of_the_mean() -> None:
 
 def test_rows_of_one_group_have_one_weight_and_as_many_groups_are_drawn_as_there_are() -> None:
     seen: list[np.ndarray] = []
-    interval_of(lambda weights: float(seen.append(weights) or 0), ["a", "b", "a", "c"])
+
+    def watched(weights: np.ndarray) -> float:
+        seen.append(weights)
+        return 0.0
+
+    interval_of(watched, ["a", "b", "a", "c"])
     assert len(seen) == 200
     assert all(one[0] == one[2] and one[[0, 1, 3]].sum() == 3 for one in seen)
 

@@ -13,7 +13,7 @@ CAPTIONS = {"a": ["one", "both", "first"], "b": ["two", "both"], "c": ["three", 
 def rows(count: int, seed: int, width: int = 8) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     generator = np.random.default_rng(seed)
     groups = generator.choice(list(CAPTIONS), count)
-    references = [
+    references: list[dict[str, Any]] = [
         {"text": str(generator.choice(CAPTIONS[group])), "captions": CAPTIONS[group], "group": str(group)}
         for group in groups
     ]

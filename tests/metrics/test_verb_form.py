@@ -3,11 +3,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hfmm.grammar import LEMMAS, parse, surface_form
+from hfmm.grammar import LEMMAS, Person, Tense, parse, surface_form
 from hfmm.metrics import verb_form
 
-SUBJECTS = {"1sg": "I", "2sg": "you", "3sg": "she"}
-FINITE = ("present", "past", "participle", "future")
+SUBJECTS: dict[Person, str] = {"1sg": "I", "2sg": "you", "3sg": "she"}
+FINITE: tuple[Tense, ...] = ("present", "past", "participle", "future")
 
 
 def row(text: str) -> dict[str, Any]:
@@ -25,14 +25,14 @@ def taken_for(prediction: str, text: str) -> tuple[str, str, str, str]:
     return true, said, form, words
 
 
-def form(lemma: str, tense: str, person: str) -> str:
+def form(lemma: str, tense: Tense, person: Person) -> str:
     perfect = surface_form("have", "present", person) if tense == "participle" else ""
     return f"{perfect} {surface_form(lemma, tense, person)}".strip()
 
 
 @pytest.mark.parametrize("person", SUBJECTS)
 @pytest.mark.parametrize("lemma", LEMMAS)
-def test_one_form_in_place_of_another_is_the_confusion_of_their_cells(lemma: str, person: str) -> None:
+def test_one_form_in_place_of_another_is_the_confusion_of_their_cells(lemma: str, person: Person) -> None:
     """The oracle is the grid itself: what was said and what was heard are both drawn from it."""
     forms = {tense: form(lemma, tense, person) for tense in FINITE}
     for true, said in forms.items():

@@ -1,4 +1,6 @@
 import copy
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,7 +55,9 @@ def whisper(positions: int) -> PreTrainedModel:
 @pytest.mark.parametrize(
     ("build", "short", "long"), [(vit, 64, 256), (clip, 64, 256), (llava, 256, 576), (whisper, 250, 1500)]
 )
-def test_short_sequences_are_written_out_and_long_ones_go_in_blocks(build, short: int, long: int) -> None:
+def test_short_sequences_are_written_out_and_long_ones_go_in_blocks(
+    build: Callable[[int], PreTrainedModel], short: int, long: int
+) -> None:
     for size, wanted in ((short, "eager"), (long, "sdpa")):
         model = build(size)
         write_out_if_short(model)
@@ -61,7 +65,7 @@ def test_short_sequences_are_written_out_and_long_ones_go_in_blocks(build, short
         assert {one.config._attn_implementation for one in parts} == {wanted}
 
 
-def test_loss_and_gradient_are_the_same_and_the_choice_is_not_saved(tmp_path) -> None:
+def test_loss_and_gradient_are_the_same_and_the_choice_is_not_saved(tmp_path: Path) -> None:
     blocks = vit(32).double()
     written = copy.deepcopy(blocks)
     write_out_if_short(written)

@@ -27,5 +27,5 @@ def test_tensors_that_are_shared_are_moved_once() -> None:
         parts["other"].weight = parts["one"].weight
         models.append(nn.ModuleDict(parts))
     expected = (models[0]["one"].weight + models[1]["one"].weight).detach() / 2
-    between = interpolate(*models, 0.5)
+    between = interpolate(models[0], models[1], 0.5)
     torch.testing.assert_close(between["other"].weight.detach(), expected)

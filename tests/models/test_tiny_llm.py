@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 from tokenizers import Tokenizer, pre_tokenizers, trainers
 from tokenizers import models as kinds
@@ -12,7 +13,7 @@ from hfmm.tasks.text_generation import Task
 FOLDER = CHECKPOINTS / "tiny-llm"
 
 
-def test_its_tokens_are_those_of_the_exercises(tmp_path) -> None:
+def test_its_tokens_are_those_of_the_exercises(tmp_path: Path) -> None:
     own = json.loads((FOLDER / "tokenizer.json").read_text())["model"]
     rows = exercises.build(exercises.Options(train=20_000, validation=1, test=1), tmp_path)["train"]
     tokenizer = Tokenizer(kinds.BPE())
@@ -35,7 +36,7 @@ def test_its_tokens_are_those_of_the_exercises(tmp_path) -> None:
     assert (own["vocab"], own["merges"]) == (again["vocab"], again["merges"])
 
 
-def test_it_is_small_and_answers_about_cells_that_it_was_never_shown(tmp_path) -> None:
+def test_it_is_small_and_answers_about_cells_that_it_was_never_shown(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in FOLDER.glob("*.*")) <= 10e6
     model, tokenizer = models.reload(str(FOLDER))
     task = Task(model.config, tokenizer, Task.Options())

@@ -1,5 +1,6 @@
 import json
 import string
+from pathlib import Path
 
 from tokenizers import Tokenizer, pre_tokenizers, trainers
 from tokenizers import models as kinds
@@ -29,7 +30,7 @@ def test_its_tokens_are_those_of_the_sentences_outside_the_20_verbs() -> None:
     assert (own["vocab"].items() >= again["vocab"].items(), own["merges"]) == (True, again["merges"])
 
 
-def test_it_is_small_and_takes_down_verbs_that_it_was_never_taught(tmp_path) -> None:
+def test_it_is_small_and_takes_down_verbs_that_it_was_never_taught(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in FOLDER.glob("*.*")) <= 10e6
     model, processor = models.reload(str(FOLDER))
     rows = clips.build(clips.Options(), tmp_path)["train"].select(range(0, 2000, 50))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from hfmm.data import conversations, undecoded
 from hfmm.data.images import decode
 from hfmm.probes import colour_histogram, image_blanked, image_of_another
 from hfmm.recipe import Recipe
+from hfmm.tasks import TaskProtocol
 from hfmm.tasks.image_text_to_text import Task
 
 RECIPE = Recipe.model_validate(
@@ -68,7 +69,7 @@ def test_rows_lend_pictures_to_those_that_have_as_many() -> None:
 
 
 def test_colour_answers_which_tense_and_not_which_verb(data: DatasetDict, tmp_path: Path) -> None:
-    task = Task.__new__(Task)
+    task = cast(TaskProtocol, Task.__new__(Task))
     predictions = colour_histogram.predict(RECIPE, task, None, data)
     right: dict[str, list[bool]] = {}
     for one, row in zip(predictions, data["test"], strict=True):

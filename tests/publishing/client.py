@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 
 class Client:
@@ -59,7 +59,7 @@ def main() -> None:
     from hfmm.errors import UserError
     from hfmm.publishing import contents, patience, pull, push
 
-    waits: list[float] = []
+    waits: list[float | SupportsIndex] = []
     time.sleep = waits.append
     patience.SILENCE = 0.5
     before = _peak_mb()

@@ -156,7 +156,7 @@ def test_a_push_of_somebody_else_is_not_overwritten(hub: Hub, child: Client, fol
     hub.faults = [Fault("POST .*/commit/", 500, 1)]
     files = dict(repository.commits[repository.branches["main"]])
 
-    moved = []
+    moved: list[str] = []
     original = hub.requests.append
 
     class Watch(list[str]):

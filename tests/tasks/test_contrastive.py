@@ -105,8 +105,14 @@ def test_texts_share_a_batch_with_those_of_like_length_and_come_back_in_their_ow
     monkeypatch.setattr(embedder, "BATCH_SIZE", 2)
     texts = ["works", "he works and works and works", "he", "she has worked", "I", "you will have to work tomorrow"]
     one_by_one = np.concatenate([task.embedder.embed_texts(model, [text]) for text in texts])
-    read, padded = task.embedder.tokens, []
-    monkeypatch.setattr(task.embedder, "tokens", lambda some: padded.append(some) or read(some))
+    read = task.embedder.tokens
+    padded: list[list[str]] = []
+
+    def watched(some: list[str]) -> dict[str, Any]:
+        padded.append(some)
+        return read(some)
+
+    monkeypatch.setattr(task.embedder, "tokens", watched)
     np.testing.assert_allclose(task.embedder.embed_texts(model, texts), one_by_one, atol=1e-6)
     assert padded == [["I", "he"], ["works", "she has worked"], [texts[1], texts[5]]]
 

@@ -100,7 +100,7 @@ def picture(seed: int = 0, size: tuple[int, int] = (32, 32)) -> dict[str, Any]:
 
 def row(index: int = 0, turns: tuple[tuple[str, str], ...] = (("Who?", "He."),), images: int = 1, **more: Any) -> Any:
     """A conversation; its first question is about all of its images but the last, the last about that."""
-    messages = []
+    messages: list[dict[str, Any]] = []
     for question, answer in turns:
         messages.append({"role": "user", "content": [{"type": "text", "text": question}]})
         messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})

@@ -41,8 +41,13 @@ def test_when_room_is_out_the_rest_is_made_each_time(monkeypatch: pytest.MonkeyP
 
 
 def test_a_file_at_a_path_is_read_each_time() -> None:
-    made = []
-    keep = Kept(lambda rows: made.extend(rows) or [{"x": np.zeros(1)} for _ in rows], "image")  # type: ignore[func-returns-value]
+    made: list[Row] = []
+
+    def make(rows: Sequence[Row]) -> list[dict[str, Any]]:
+        made.extend(rows)
+        return [{"x": np.zeros(1)} for _ in rows]
+
+    keep = Kept(make, "image")
     at_a_path = {"image": {"bytes": None, "path": "a.png"}}
     keep([at_a_path])
     keep([at_a_path, {"image": "a.png"}])

@@ -19,7 +19,7 @@ from tests.benchmarks.case import Case, Job, Measured, Side
 VISION = {"image_size": 64, "patch_size": 8, "hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 3}
 TEXT = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 512}
 SMALL = {"vision_config": VISION | {"intermediate_size": 768}, "text_config": TEXT, "projection_dim": 128}
-OPEN_CLIP = {
+OPEN_CLIP: dict[str, dict[str, Any]] = {
     "small": {
         "embed_dim": 128,
         "vision_cfg": {"image_size": 64, "layers": 4, "width": 192, "patch_size": 8},
