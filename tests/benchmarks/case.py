@@ -42,6 +42,7 @@ class Side:
     name: str
     run: Callable[[Job], Measured]
     against: str | None = None
+    alike: str | None = None  # whose outputs it should have, where that is not the side it stands against
     needs: tuple[str, ...] = ()  # modules without which it is reported as missing
     asked: float | None = None  # how many times faster hfmm is to be, at the large size
     differs: str | None = None  # why its outputs cannot be those of hfmm

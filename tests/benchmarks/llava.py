@@ -97,13 +97,13 @@ def recipe(checkpoint: str, data: dict[str, Any], stage: Mapping[str, Any], **mo
     }
 
 
-def hfmm(job: Job, kept: bool, **stage: Any) -> Measured:
+def hfmm(job: Job, kept: bool, precision: str = "auto", **stage: Any) -> Measured:
     """Train as `hfmm run` does; ``kept`` reads the tower's features from disk. Puts out the losses of its log."""
     from hfmm import training_log
     from hfmm.run_directory import RunDirectory
 
     data = rows.recipe_data(job.prepared) | {"cache_features": kept}
-    measured = training.own(job, recipe(str(job.prepared / "checkpoint"), data, stage))
+    measured = training.own(job, recipe(str(job.prepared / "checkpoint"), data, stage) | {"precision": precision})
     logged = [line["loss"] for line in training_log.read(RunDirectory(job.scratch / "run").log) if "loss" in line]
     # Three times the forward pass, as of a model that trains whole, would be too much where most of it is frozen.
     return replace(measured, outputs=measured.outputs + logged, flops=None)

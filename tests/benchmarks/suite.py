@@ -80,7 +80,8 @@ def record(
     found = base | arithmetic.summary(runs[side.name], peak_gflops, is_rate)
     if side.against is None or side.against in failures or side.against in lacking:
         return found
-    ours = runs[side.against]
-    found["times_faster"] = arithmetic.times_faster([one["value"] for one in ours], found["values"], is_rate)
-    found["agreement"] = arithmetic.agreement(ours[0], runs[side.name][0], case.tolerance, side.differs)
+    ours = [one["value"] for one in runs[side.against]]
+    found["times_faster"] = arithmetic.times_faster(ours, found["values"], is_rate)
+    if alike := runs[side.alike or side.against]:
+        found["agreement"] = arithmetic.agreement(alike[0], runs[side.name][0], case.tolerance, side.differs)
     return found

@@ -37,9 +37,10 @@ CASE = Case(
         Side("absent", nothing, against="hfmm", needs=("no_such_package",)),
         Side("odd", nothing, against="hfmm"),
         Side("other", nothing, against="hfmm", differs="other weights"),
+        Side("as odd", nothing, against="hfmm", alike="odd"),
     ),
 )
-SPEEDS = {"hfmm": 10.0, "peer": 4.0, "odd": 10.0, "other": 10.0}
+SPEEDS = {"hfmm": 10.0, "peer": 4.0, "odd": 10.0, "other": 10.0, "as odd": 5.0}
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         order.append(side)
         if side == process.PREPARE:
             return {}
-        outputs = [2.0 if side == "odd" else 1.0]
+        outputs = [2.0 if "odd" in side else 1.0]
         found = {"value": SPEEDS[side], "outputs": outputs, "flops": 1e9, "memory_mib": 50.0}
         return found | {"details": {"share": 0.5} if side == "hfmm" else {}}
 
@@ -76,7 +77,7 @@ def break_off(monkeypatch: pytest.MonkeyPatch, broken: str, why: str) -> None:
 
 def test_sides_run_in_turn_there_and_back_and_all_read_what_was_prepared_once(measured: list[str]) -> None:
     run()
-    there = ["hfmm", "peer", "odd", "other"]
+    there = ["hfmm", "peer", "odd", "other", "as odd"]
     assert measured == [process.PREPARE, *there, *reversed(there)]
 
 
@@ -92,6 +93,12 @@ def test_a_difference_in_outputs_is_reported_and_does_not_hide_the_figure(measur
     assert sides["odd"]["agreement"]["same"] is False
     assert sides["odd"]["times_faster"]["median"] == 1
     assert sides["other"]["agreement"] == {"same": None, "because": "other weights"}
+
+
+def test_outputs_may_be_those_of_another_side_than_the_one_it_stands_against(measured: list[str]) -> None:
+    side = run()["sizes"]["small"]["sides"]["as odd"]
+    assert side["agreement"]["same"] is True
+    assert side["times_faster"]["median"] == 2
 
 
 def test_a_side_that_breaks_off_is_reported_and_the_others_go_on(

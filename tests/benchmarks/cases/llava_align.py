@@ -1,4 +1,10 @@
-"""LLaVA's first stage: a projector learns from captions, between an encoder and a language model that are frozen."""
+"""LLaVA's first stage: a projector learns from captions, between an encoder and a language model that are frozen.
+
+The first gradients of an untrained projector before a real language model are hundreds of times as long as what they
+are clipped to, so that rounding decides where the first steps go: after fifty of them the script in bf16 is as far from
+itself in fp32 as hfmm is. The losses of hfmm and of the script are compared in the same precision, and at a rate that
+leaves the two in fp32 together.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +14,7 @@ from typing import Any
 from tests.benchmarks import llava, training
 from tests.benchmarks.case import Case, Job, Measured, Side
 
-RATE = 1e-3
+RATE = 1e-4
 
 
 def script(job: Job, in_bf16: bool) -> Measured:
@@ -40,6 +46,9 @@ def script(job: Job, in_bf16: bool) -> Measured:
         labels = whole["input_ids"].masked_fill(whole["attention_mask"] == 0, -100)
         for place, one in enumerate(asked):
             labels[place, : read([one], add_generation_prompt=True)["input_ids"].shape[1]] = -100
+            # A template may write a line break after the token at which an answer ends; nobody asks for that.
+            ends = (labels[place] == processor.tokenizer.eos_token_id).nonzero()[-1]
+            labels[place, ends + 1 :] = -100
         return {**whole, "labels": labels}
 
     rows, steps = llava.spoken(job), training.stopwatch()
@@ -48,7 +57,7 @@ def script(job: Job, in_bf16: bool) -> Measured:
     return llava.peer(trainer, rows, steps, in_bf16)
 
 
-KEPT = "hfmm, features from disk"
+KEPT, IN_FP32 = "hfmm, features from disk", "hfmm, features from disk, fp32"
 own = partial(llava.hfmm, train=llava.PROJECTOR, learning_rate=RATE)
 CASE = Case(
     title="LLaVA align",
@@ -62,7 +71,8 @@ CASE = Case(
     sides=(
         Side(KEPT, partial(own, kept=True)),
         Side("hfmm, features in each step", partial(own, kept=False), against=KEPT),
-        Side("Trainer script", partial(script, in_bf16=False), against=KEPT, asked=6),
+        Side(IN_FP32, partial(own, kept=True, precision="fp32"), against=KEPT, differs="another precision"),
+        Side("Trainer script", partial(script, in_bf16=False), against=KEPT, alike=IN_FP32, asked=6),
         Side("Trainer script, bf16 by hand", partial(script, in_bf16=True), against=KEPT),
     ),
 )
