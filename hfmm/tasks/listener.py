@@ -43,20 +43,25 @@ class Listener:
 
     def transcribe(self, model: Any, clips: Sequence[np.ndarray], batch_size: int) -> Iterator[str]:
         """Yield the text of each clip; one longer than the window is cut at pauses and heard piece by piece."""
-        pieces = [list(windows(clip, self.window)) for clip in clips]
-        said = iter(self._said(model, [piece for cut in pieces for piece in cut], batch_size))
-        for cut in pieces:
-            yield " ".join(text for text in islice(said, len(cut)) if text)
+        cut = [list(windows(clip, self.window)) for clip in clips]
+        said = iter(self._said(model, [piece for pieces in cut for piece in pieces], batch_size))
+        for pieces in cut:
+            yield " ".join(text for text in islice(said, len(pieces)) if text)
 
-    def _said(self, model: Any, clips: Sequence[np.ndarray], batch_size: int) -> Iterator[str]:
+    def _said(self, model: Any, pieces: Sequence[np.ndarray], batch_size: int) -> list[str]:
+        """Return the text of each piece; those of like length make a batch, which goes on until its last has ended."""
         import torch
 
-        for start in range(0, len(clips), batch_size):
-            features = torch.from_numpy(self.features(clips[start : start + batch_size]))
+        order = sorted(range(len(pieces)), key=lambda place: len(pieces[place]))
+        said = [""] * len(pieces)
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
+            features = torch.from_numpy(self.features([pieces[place] for place in places]))
             with torch.inference_mode():
                 ids = model.generate(**placed({"input_features": features}, model))
-            for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True):
-                yield text.strip()
+            for place, text in zip(places, self.tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True):
+                said[place] = text.strip()
+        return said
 
 
 def windows(clip: np.ndarray, longest: int) -> Iterator[np.ndarray]:

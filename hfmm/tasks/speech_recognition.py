@@ -29,6 +29,8 @@ from hfmm.tasks.spec_augment import mask
 
 Row = Mapping[str, Any]
 
+AHEAD = 4  # batches whose clips are sorted by length before they are heard
+
 
 class Task:
     """Cross-entropy over the tokens of the transcript, each token of a step weighing the same.
@@ -152,7 +154,7 @@ class Task:
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
         """Yield the text heard in each row."""
         iterator = iter(rows)
-        while chunk := list(islice(iterator, batch_size)):
+        while chunk := list(islice(iterator, AHEAD * batch_size)):
             for text in self.listener.transcribe(model, decode_rows(chunk), batch_size):
                 yield {"prediction": text}
 
