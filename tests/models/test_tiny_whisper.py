@@ -36,4 +36,4 @@ def test_it_is_small_and_takes_down_verbs_that_it_was_never_taught(tmp_path: Pat
     rows = clips.build(clips.Options(), tmp_path)["train"].select(range(0, 2000, 50))
     said = list(Listener(processor).transcribe(model.float().eval(), decode_rows(rows), 8))
     edits, words = wer.statistics(said, [{"text": text} for text in rows["text"]])[""]
-    assert edits.sum() / words.sum() < 0.62
+    assert edits.sum() / words.sum() < 0.5
