@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -16,6 +17,7 @@ from hfmm.resources import CHECKPOINTS
 from hfmm.tasks.contrastive import Task
 
 LAYERS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+NO_PROCESSOR = SimpleNamespace(image_processor=None)  # batches are made by hand
 TEXT = LAYERS | {"vocab_size": 99, "max_position_embeddings": 64, "eos_token_id": 2}
 VISION = LAYERS | {"image_size": 32, "patch_size": 16}
 PATCHES = {
@@ -75,7 +77,7 @@ def test_the_logits_of_every_kin_follow_from_its_embeddings_scale_and_bias(name:
 @pytest.mark.parametrize("name", KIN)
 def test_every_kin_learns_by_the_loss_that_it_can_carry(name: str) -> None:
     model, pixels, tokens = made(name)
-    task = Task(model.config, None, Task.Options())
+    task = Task(model.config, NO_PROCESSOR, Task.Options())
     assert task.sigmoid == hasattr(model, "logit_bias")
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     losses = []
@@ -95,7 +97,7 @@ def test_every_module_that_trains_by_default_gets_a_gradient(name: str, train: s
     model, pixels, tokens = made(name)
     stage = Stage.model_validate({"name": "one", "train": train, "epochs": 1, "learning_rate": 1e-3})
     tuned = adapt.prepare(model, stage, dual_encoder, [], "stages.one.train")
-    task = Task(model.config, None, Task.Options())
+    task = Task(model.config, NO_PROCESSOR, Task.Options())
     inner = tuned.get_base_model() if train == "lora" else tuned
     task.loss(inner, {**pixels, **tokens, "labels": torch.eye(3, dtype=torch.bool)}, 3).backward()
     assert adapt.unreached(tuned) == []

@@ -28,7 +28,9 @@ def test_for_embeddings_it_answers_with_the_training_groups_and_finds_the_tense(
 
     options = icons.Options(train=300, validation=1, test=120, hold_out="row", size=32)
     data = undecoded(icons.build(options, tmp_path))
-    task = contrastive.Task(SimpleNamespace(model_type="clip"), None, contrastive.Task.Options())
+    task = contrastive.Task(
+        SimpleNamespace(model_type="clip"), SimpleNamespace(image_processor=None), contrastive.Task.Options()
+    )
     predictions = colour_histogram.predict(None, task, None, data)  # type: ignore[arg-type]
     groups = sorted(set(data["train"]["group"][:]))
     said = [groups[int(one["image"].argmax())].split("/") for one in predictions]
