@@ -6,13 +6,14 @@ Loadable by path, ``evaluate.load("correction.py")``, with no network and withou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import datasets
 import evaluate
 import numpy as np
 
-from .answers import questions
+from .answers import Given, questions
 from .quotients import scores
 from .transcripts import align, light
 
@@ -24,14 +25,15 @@ KIND = "correct"  # the kind of the questions that count
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def statistics(predictions: list[list[str]], references: list[dict[str, Any]]) -> Statistics:
+def statistics(predictions: Sequence[Given], references: Sequence[dict[str, Any]]) -> Statistics:
     """Return, for each slice, the sentences come out right and the sentences of each row, whose quotient is the share.
 
-    A prediction is the list of a row's answers; a reference gives the ``text`` that was to be corrected, the ``verb``
-    as it should be, the true ``answers``, their ``kinds``, of which `KIND` counts, and the ``error`` in the text, ""
-    where there is none. The slice ``wrong sentences`` asks whether the verb was mended, ``right sentences`` whether it
-    was left alone, both whatever else was misread; ``error: tense`` and so on are the wrong ones by their error. Case
-    and punctuation do not count. Without such questions there is no slice. Raises ValueError where answers are missing.
+    A prediction is the list of a row's answers, or a record that has it; a reference gives the ``text`` that was to be
+    corrected, the ``verb`` as it should be, the true ``answers``, their ``kinds``, of which `KIND` counts, and the
+    ``error`` in the text, "" where there is none. The slice ``wrong sentences`` asks whether the verb was mended,
+    ``right sentences`` whether it was left alone, both whatever else was misread; ``error: tense`` and so on are the
+    wrong ones by their error. Case and punctuation do not count. Without such questions there is no slice. Raises
+    ValueError where answers are missing.
     """
     slices: Statistics = {}
     for row, given, true, kind in questions(predictions, references):

@@ -8,12 +8,13 @@ and without hfmm; ``answers.py`` and ``quotients.py`` lie beside it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import evaluate
 import numpy as np
 
-from .answers import by_kind, face, normal
+from .answers import Given, by_kind, face, normal
 from .quotients import scores
 
 GREATER_IS_BETTER = True
@@ -22,11 +23,11 @@ PLAIN = "words that answer and truth share, as the F1 of each question"  # what 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def statistics(predictions: list[list[str]], references: list[dict[str, Any]]) -> Statistics:
+def statistics(predictions: Sequence[Given], references: Sequence[dict[str, Any]]) -> Statistics:
     """Return, for each slice, the summed F1 and the questions of each row, whose quotient of sums is the mean.
 
-    A prediction is the list of a row's answers; a reference gives the true ``answers`` and their ``kinds``, each of
-    which is a slice. Raises ValueError where answers are missing.
+    A prediction is the list of a row's answers, or a record that has it; a reference gives the true ``answers`` and
+    their ``kinds``, each of which is a slice. Raises ValueError where answers are missing.
     """
     return by_kind(predictions, references, _f1)
 

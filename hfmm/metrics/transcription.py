@@ -6,13 +6,14 @@ hfmm; ``answers.py``, ``quotients.py`` and ``transcripts.py`` lie beside it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import evaluate
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from .answers import face, questions
+from .answers import Given, face, questions
 from .quotients import scores
 from .transcripts import light
 
@@ -24,11 +25,12 @@ KIND = "transcribe"  # the kind of the questions that count
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def statistics(predictions: list[list[str]], references: list[dict[str, Any]]) -> Statistics:
+def statistics(predictions: Sequence[Given], references: Sequence[dict[str, Any]]) -> Statistics:
     """Return, as the slice "", edits and characters of each row, whose quotient of sums is the rate.
 
-    A prediction is the list of a row's answers; a reference gives the true ``answers`` and their ``kinds``, of which
-    `KIND` counts. Without such questions there is no slice. Raises ValueError where answers are missing.
+    A prediction is the list of a row's answers, or a record that has it; a reference gives the true ``answers`` and
+    their ``kinds``, of which `KIND` counts. Without such questions there is no slice. Raises ValueError where answers
+    are missing.
     """
     edits, characters = np.zeros(len(references)), np.zeros(len(references))
     for row, given, true, kind in questions(predictions, references):
