@@ -29,7 +29,6 @@ DESCRIPTION = (
     "The past forms of *read* are pronounced *red*."
 )
 
-
 Content = Literal["phrases", "sentences", "outside phrases", "outside sentences"]
 
 

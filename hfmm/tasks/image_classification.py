@@ -200,8 +200,7 @@ class Task:
         import torch
 
         with torch.inference_mode():
-            pixels = placed({"pixel_values": self.pixels(rows)["pixel_values"]}, model)
-            logits = model(**pixels).logits.float()
+            logits = model(pixel_values=placed(self.pixels(rows), model)["pixel_values"]).logits.float()
         scores: list[list[float]] = (logits.sigmoid() if self.multi_label else logits.softmax(-1)).tolist()
         return scores
 

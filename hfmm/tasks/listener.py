@@ -27,15 +27,11 @@ class Listener:
         """Return the log-mel features (clips, bands, frames) of clips that fit the window, silence added."""
         import torch
 
+        pieces = [list(clips[at : at + AT_ONCE]) for at in range(0, len(clips), AT_ONCE)]
         # What a model hears is the same whatever it computes in.
         with torch.autocast("cpu", enabled=False):
-            pieces = [
-                self.extractor(list(clips[at : at + AT_ONCE]), sampling_rate=RATE, return_tensors="np")[
-                    "input_features"
-                ]
-                for at in range(0, len(clips), AT_ONCE)
-            ]
-        return np.concatenate(pieces)
+            found = [self.extractor(piece, sampling_rate=RATE, return_tensors="np") for piece in pieces]
+        return np.concatenate([one["input_features"] for one in found])
 
     def frames(self, clip: np.ndarray) -> int:
         """Return how many of the frames of `features` a clip fills."""

@@ -41,10 +41,10 @@ def _asked_rows(one: dict[str, Any], size: str) -> Iterator[str]:
             ours = f"{_spread(sides[side['against']])} {unit}, {side['against']}"
             peer = f"{_spread(side)} {unit}, {name}"
             yield f"| {title} | {ours} | {peer} | {_spread(side['times_faster'], ' x')} | {verdict} |"
-    name, ours = next(iter(sides.items()))
-    for key, value, limit in _limited(one, size, ours):
+    first, own = next(iter(sides.items()))
+    for key, value, limit in _limited(one, size, own):
         verdict = "reached" if value <= limit else "missed"
-        yield f"| {title} | {value:.3g} {unit if key == 'value' else key}, {name} | | | at most {limit:g}, {verdict} |"
+        yield f"| {title} | {value:.3g} {unit if key == 'value' else key}, {first} | | | at most {limit:g}, {verdict} |"
 
 
 def _limited(one: dict[str, Any], size: str, ours: dict[str, Any]) -> Iterator[tuple[str, float, float]]:

@@ -1,9 +1,9 @@
 """LLaVA's first stage: a projector learns from captions, between an encoder and a language model that are frozen.
 
 The first gradients of an untrained projector before a real language model are hundreds of times as long as what they
-are clipped to, so that rounding decides where the first steps go: after fifty of them the script in bf16 is as far from
-itself in fp32 as hfmm is. The losses of hfmm and of the script are compared in the same precision, and at a rate that
-leaves the two in fp32 together.
+are clipped to, so that rounding decides where the first steps go: over fifty of them the script in bf16 strays further
+from itself in fp32 than hfmm does. The losses of hfmm and of the script are compared in the same precision, and at a
+rate that leaves the two in fp32 near each other.
 """
 
 from __future__ import annotations
