@@ -17,8 +17,9 @@ from hfmm.evaluation import evaluate, headline
 from hfmm.hardware import is_main_process, main_process_first, processes
 from hfmm.progress import Report, quiet_libraries
 from hfmm.provenance import commits, pinned
+from hfmm.publishing import clean_room
 from hfmm.publishing.card import write_card
-from hfmm.publishing.verify import verify
+from hfmm.publishing.verify import verify_in
 from hfmm.recipe import Recipe
 from hfmm.run_directory import COMPLETE, RunDirectory, atomic_file
 from hfmm.tasks import resolve
@@ -44,14 +45,16 @@ def run(recipe: Recipe, out: Path, resume: bool, report: Report) -> RunDirectory
         return directory
     trained = directory.read_results()["train"]
     report("train", f"{trained['seconds']} s, {trained['samples_per_second']} rows/s")
-    evaluate(recipe, directory, data)
-    best = headline(directory)
-    report(
-        "evaluate",
-        f"{best['metric']} {best['value']:.3f} ({best['ci95'][0]:.3f} to {best['ci95'][1]:.3f}, n={best['n']})",
-    )
-    report("card", str(write_card(directory)))
-    report("verify", f"{verify(recipe, directory)} predictions and the card's snippet reproduced in a clean process")
+    with clean_room.opened(clean_room.offline()) as room:
+        evaluate(recipe, directory, data)
+        best = headline(directory)
+        report(
+            "evaluate",
+            f"{best['metric']} {best['value']:.3f} ({best['ci95'][0]:.3f} to {best['ci95'][1]:.3f}, n={best['n']})",
+        )
+        report("card", str(write_card(directory)))
+        count = verify_in(room, recipe, directory)
+    report("verify", f"{count} predictions and the card's snippet reproduced in a clean process")
     return directory
 
 

@@ -56,6 +56,10 @@ def pin_environment(recipe: Recipe, run: RunDirectory) -> None:
     """Record threads and precision, or set them to what the run began with: other threads give other bits."""
     import torch
 
+    if not torch.accelerator.is_available():
+        # Whisper's decoder looks its positions up by index, and threads would add up that gradient in any order.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # which would take time and change nothing
     path = run.checkpoints / "environment.json"
     if path.is_file():
         torch.set_num_threads(json.loads(path.read_text())["threads"])

@@ -20,7 +20,7 @@ from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.models import frozen_weights, llava
 from hfmm.run_directory import RunDirectory
-from hfmm.training import train
+from hfmm.training import pin_environment, train
 
 RECIPE = """
 name: fused
@@ -261,3 +261,16 @@ def test_features_are_refused_to_a_task_that_takes_none_and_to_rows_that_are_onl
 def test_weights_in_bf16_are_refused_to_a_task_that_answers_in_scores(write_recipe: Callable[..., Path]) -> None:
     with pytest.raises(UserError, match=r"publish\.dtype: image_classification answers in scores"):
         run.check(recipes.load(str(write_recipe()), ["publish.dtype=bfloat16"]))
+
+
+def test_gradients_of_rows_looked_up_by_index_are_the_same_each_time_on_processors(tmp_path: Path) -> None:
+    run_directory = RunDirectory(tmp_path / "run")
+    pin_environment(recipes.load("whisper_verbs"), run_directory)
+    rows, chosen = torch.randn(64, 192, requires_grad=True), torch.arange(24).repeat(16)
+    weights, threads = torch.randn(len(chosen), 192), torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        found = [torch.autograd.grad((rows[chosen] * weights).sum(), rows)[0] for _ in range(20)]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, found[0]) for one in found)

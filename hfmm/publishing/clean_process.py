@@ -1,10 +1,11 @@
 """Run in a process of its own, without hfmm: loads a model with plain transformers and writes what it says.
 
-Argument: the folder with job.json (task, model, revision, medium, inputs, arguments, batch size) and the card's
-snippet.py; outputs.json and printed.txt are written there.
+Once it has imported what it needs it reads its standard input, which names the folder with job.json (task, model,
+revision, medium, inputs, arguments, batch size) and the card's snippet.py; outputs.json and printed.txt go there.
 """
 
 import json
+import os
 import runpy
 import sys
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from transformers import pipeline
 
 
 def main(folder: Path) -> None:
-    """Predict the inputs, then run the snippet."""
+    """Predict the inputs, then run the snippet where it stands."""
+    os.chdir(folder)
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     loaded = pipeline(job["task"], model=job["model"], revision=job["revision"])
     readers: dict[str, Callable[[Path], Any]] = {"audio": _sound, "image": Image.open, "chat": _chat, "text": _chat}
@@ -43,4 +45,4 @@ def _chat(path: Path) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.stdin.read()))

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from hfmm.errors import UserError
 from hfmm.evaluation import EXAMPLES, read_predictions
 from hfmm.run_directory import RunDirectory
 from hfmm.tasks import BATCH_SIZE, TaskProtocol
+
+Room = subprocess.Popen[str]
 
 
 class Said(NamedTuple):
@@ -43,13 +46,26 @@ def asking_the_hub(home: Path) -> dict[str, str]:
     return {**os.environ, **cache, **({"HF_TOKEN": token} if token else {})}
 
 
+@contextmanager
+def opened(environment: Mapping[str, str]) -> Iterator[Room]:
+    """Give a fresh, isolated Python that answers one `ask`; it begins at once with its imports, which take seconds."""
+    script = str(Path(__file__).with_name("clean_process.py"))
+    command, variables = [sys.executable, "-I", script], {**environment, "TRANSFORMERS_VERBOSITY": "error"}
+    pipe, none = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, env=variables, text=True, stdin=pipe, stdout=none, stderr=pipe) as room:
+        try:
+            yield room
+        finally:
+            room.kill()  # which does nothing to one that has answered
+
+
 def ask(
     task: TaskProtocol,
     recorded: Sequence[Mapping[str, Any]],
     snippet: str,
     job: Mapping[str, Any],
     local: Mapping[str, Path],
-    environment: Mapping[str, str],
+    room: Room,
 ) -> Said:
     """Return what a model says of the recorded inputs; ``job`` names it, ``local`` the folders that the snippet finds.
 
@@ -73,17 +89,9 @@ def ask(
         (folder / "snippet.py").write_text(snippet, encoding="utf-8")
         for link, place in local.items():
             (folder / link).symlink_to(place.resolve(), target_is_directory=True)
-        _run_clean(folder, environment)
+        _, complaints = room.communicate(name)
+        if room.returncode:
+            reason = (complaints.strip().splitlines() or ["no message"])[-1]
+            raise UserError(f"Verification failed: the model does not load with plain transformers. It said: {reason}")
         outputs = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
         return Said(outputs, (folder / "printed.txt").read_text(encoding="utf-8"))
-
-
-def _run_clean(folder: Path, environment: Mapping[str, str]) -> None:
-    """Answer the job in ``folder`` in a fresh, isolated Python."""
-    script = str(Path(__file__).with_name("clean_process.py"))
-    environment = {**environment, "TRANSFORMERS_VERBOSITY": "error"}
-    command = [sys.executable, "-I", script, str(folder)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"Verification failed: the model does not load with plain transformers. It said: {reason}")

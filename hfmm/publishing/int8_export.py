@@ -74,7 +74,8 @@ def write_int8(recipe: Recipe, run: RunDirectory, repo: str) -> Int8:
     snippet = task.snippet(recipe.name, example, recorded)
     job = {"model": str(run.int8.resolve())}
     local = {recipe.name: run.int8}
-    return Int8(repo, task, snippet, clean_room.ask(task, recorded, snippet, job, local, clean_room.offline()))
+    with clean_room.opened(clean_room.offline()) as room:
+        return Int8(repo, task, snippet, clean_room.ask(task, recorded, snippet, job, local, room))
 
 
 def int8_contents(run: RunDirectory, made: Int8, card: ModelCardData, title: str, model: str, branch: str) -> Contents:
@@ -99,7 +100,8 @@ def verify_int8(run: RunDirectory, made: Int8, branch: str, home: Path) -> int:
     """
     repo, recorded = made.repo, clean_room.stored(run)
     job, snippet = {"task": None, "model": repo, "revision": branch}, publication.snippet(made.snippet, repo, branch)
-    said = clean_room.ask(made.task, recorded, snippet, job, {}, clean_room.asking_the_hub(home))
+    with clean_room.opened(clean_room.asking_the_hub(home)) as room:
+        said = clean_room.ask(made.task, recorded, snippet, job, {}, room)
     for row, wanted, output in zip(recorded, made.said.outputs, said.outputs, strict=True):
         if not same(wanted, output):
             raise UserError(

@@ -26,10 +26,16 @@ def verify(recipe: Recipe, run: RunDirectory) -> int:
     The same process runs the card's snippet, whose output must be what the card says. Raises
     UserError naming the first difference.
     """
+    with clean_room.opened(clean_room.offline()) as room:
+        return verify_in(room, recipe, run)
+
+
+def verify_in(room: clean_room.Room, recipe: Recipe, run: RunDirectory) -> int:
+    """Return the same of a clean room that was opened before there was anything to verify."""
     path = run.model / "README.md"
     card = path.read_text(encoding="utf-8") if path.is_file() else ""
     run.update_results(verified=None)  # what held of an earlier state of the folder says nothing of this one
-    count = _prove(recipe, run, card, {"model": str(run.model.resolve())}, clean_room.offline())
+    count = _prove(recipe, run, card, {"model": str(run.model.resolve())}, room)
     run.update_results(verified={"predictions": count, "snippet": True})
     return count
 
@@ -37,10 +43,11 @@ def verify(recipe: Recipe, run: RunDirectory) -> int:
 def verify_published(recipe: Recipe, run: RunDirectory, card: str, repo: str, branch: str, home: Path) -> int:
     """Return the same for a repository named by its id alone, through the cache in ``home``; raises UserError alike."""
     job = {"task": None, "model": repo, "revision": branch}
-    return _prove(recipe, run, card, job, clean_room.asking_the_hub(home))
+    with clean_room.opened(clean_room.asking_the_hub(home)) as room:
+        return _prove(recipe, run, card, job, room)
 
 
-def _prove(recipe: Recipe, run: RunDirectory, card: str, job: Mapping[str, Any], environment: Mapping[str, str]) -> int:
+def _prove(recipe: Recipe, run: RunDirectory, card: str, job: Mapping[str, Any], room: clean_room.Room) -> int:
     recorded = clean_room.stored(run)
     snippet, claimed = fenced(card, "python"), fenced(card, "text")
     if snippet is None or claimed is None:
@@ -48,7 +55,7 @@ def _prove(recipe: Recipe, run: RunDirectory, card: str, job: Mapping[str, Any],
             f"{run.model}/README.md has no snippet with its output. Write the card with `hfmm card {run.root}`."
         )
     model, task = load_task(run.model, *resolve(recipe))
-    said = clean_room.ask(task, recorded, snippet, job, {recipe.name: run.model}, environment)
+    said = clean_room.ask(task, recorded, snippet, job, {recipe.name: run.model}, room)
     for row, wanted, output in zip(recorded, task.expected(model, recorded), said.outputs, strict=True):
         _compare(job["model"], row["id"], wanted, task.from_pipeline(output))
     compare_printed(job["model"], said.printed, claimed)

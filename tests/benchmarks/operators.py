@@ -1,0 +1,108 @@
+"""Where the time of training goes, by kind of operation: what a ratio is made of, and what bounds it.
+
+    python -m tests.benchmarks.operators vit_finetune --size large [--checkpoint FOLDER]
+
+Every side that trains with a Trainer is run once under torch's profiler, which costs the small sizes more than the
+large ones: the shares are what to read, not the seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hfmm.errors import UserError
+from hfmm.hardware import processes
+from tests.benchmarks import case as cases
+from tests.benchmarks import process
+from tests.benchmarks.__main__ import checkpoint_of
+from tests.benchmarks.case import Job
+
+# By what stands in an operator's name, the first kind that fits.
+KINDS = {
+    "optimizer": ("adamw", "clip_grad", "foreach", "linalg_vector_norm"),
+    "attention": ("scaled_dot_product", "flash_attention"),
+    "matrix products": ("mm", "bmm", "matmul", "linear", "convolution", "mkldnn", "einsum"),
+    "copies and casts": ("copy", "aten::to", "clone", "contiguous", "aten::cat", "fill_", "zero_", "empty", "pad"),
+    "norms, softmax, activations": ("norm", "softmax", "gelu", "relu", "silu", "sigmoid", "tanh"),
+}
+REST, OUTSIDE = "other operators", "outside torch"
+
+
+def kind(operator: str) -> str:
+    """Return the kind of an operator by its name."""
+    return next((name for name, parts in KINDS.items() if any(part in operator for part in parts)), REST)
+
+
+def shares(microseconds: Mapping[str, float], seconds: float) -> dict[str, float]:
+    """Return the share of ``seconds`` that each kind took, from the time of each operator itself."""
+    found: defaultdict[str, float] = defaultdict(float)
+    for operator, spent in microseconds.items():
+        found[kind(operator)] += spent / 1e6 / seconds
+    names = (*KINDS, REST)
+    return {name: found[name] for name in names} | {OUTSIDE: max(0.0, 1 - sum(found.values()))}
+
+
+@contextlib.contextmanager
+def watched(found: dict[str, Any]) -> Iterator[None]:
+    """Within it `Trainer.train` leaves its seconds, and those of each operator, in ``found``."""
+    from torch.profiler import ProfilerActivity, profile
+    from transformers import Trainer
+
+    train = Trainer.train
+
+    def timed(trainer: Trainer, *arguments: Any, **options: Any) -> Any:
+        begun = time.perf_counter()
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            output = train(trainer, *arguments, **options)
+            found["seconds"] = time.perf_counter() - begun
+        averages = profiler.key_averages()
+        found["operators"] = {one.key: one.self_cpu_time_total for one in averages if one.key.startswith("aten::")}
+        return output
+
+    Trainer.train = timed
+    try:
+        yield
+    finally:
+        Trainer.train = train
+
+
+def main() -> None:
+    """Print the shares of every side that trains."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.operators")
+    parser.add_argument("name", choices=cases.names())
+    parser.add_argument("--size", choices=("small", "large"), default="large")
+    parser.add_argument("--checkpoint", type=Path, action="append", default=[])
+    asked = parser.parse_args()
+    case = cases.load(asked.name)
+    checkpoint = checkpoint_of({asked.name: case}, asked.checkpoint).get(asked.name)
+    rows = {}
+    with tempfile.TemporaryDirectory() as prepared:
+        process.measure(asked.name, asked.size, process.PREPARE, Path(prepared), processes(), checkpoint)
+        for side in case.sides:
+            if process.missing(side):
+                continue
+            found: dict[str, Any] = {}
+            with tempfile.TemporaryDirectory() as scratch, watched(found):
+                side.run(Job(case.sizes[asked.size], Path(prepared), Path(scratch), checkpoint))
+            if not found:
+                raise UserError(f"{asked.name}: {side.name} trains nothing with a Trainer.")
+            rows[side.name] = shares(found["operators"], found["seconds"])
+    print("| side | " + " | ".join(next(iter(rows.values()))) + " |")
+    print("|---" * (1 + len(next(iter(rows.values())))) + "|")
+    for name, row in rows.items():
+        print(f"| {name} | " + " | ".join(f"{100 * share:.0f} %" for share in row.values()) + " |")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))
