@@ -13,7 +13,7 @@ from hfmm.strict import Strict
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-WORTH_PROCESSES = 10_000  # fewer rows are drawn before a second process has started
+WORTH_PROCESSES = 500  # fewer rows are drawn before a second process has started
 
 OptionsType = TypeVar("OptionsType", bound=Strict)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,7 +19,8 @@ def interval(
     Rows of one group are drawn together, because rows that share a group (a grammar cell, a speaker)
     are not independent. Both arrays have one value a row.
     """
-    membership, draws = _draws(groups, REPLICATES, seed)
+    membership, count = _numbered(groups)
+    draws = _draws(count, REPLICATES, seed)
     sums = np.stack([np.bincount(membership, weights=values) for values in (numerators, denominators)])
     tops, bottoms = draws @ sums[0], draws @ sums[1]
     scores = tops[bottoms > 0] / bottoms[bottoms > 0]
@@ -32,13 +34,20 @@ def interval_of(function: Callable[[np.ndarray], float], groups: Sequence[str], 
     ``function`` maps the weight of each row (n,), how often its group was drawn, to the score; NaN, for a draw that
     has nothing to score, is left out.
     """
-    membership, draws = _draws(groups, FUNCTIONAL_REPLICATES, seed)
-    low, high = np.nanpercentile([function(draw[membership].astype(float)) for draw in draws], [2.5, 97.5])
+    membership, count = _numbered(groups)
+    draws = _draws(count, FUNCTIONAL_REPLICATES, seed)
+    low, high = np.nanpercentile([function(draw[membership]) for draw in draws], [2.5, 97.5])
     return float(low), float(high)
 
 
-def _draws(groups: Sequence[str], replicates: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the group index of each row (n,), and how often each group is drawn (replicates, groups)."""
+def _numbered(groups: Sequence[str]) -> tuple[np.ndarray, int]:
+    """Return the group index of each row (n,), and how many groups there are."""
     _, membership = np.unique(np.asarray(groups), return_inverse=True)
-    count = int(membership.max()) + 1
-    return membership, np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
+    return membership, int(membership.max()) + 1
+
+
+@lru_cache(maxsize=1)  # the slices of a metric, and the conditions of a run, share their rows
+def _draws(count: int, replicates: int, seed: int) -> np.ndarray:
+    """Return how often each of ``count`` groups is drawn (replicates, count)."""
+    chances = np.full(count, 1 / count)
+    return np.random.default_rng(seed).multinomial(count, chances, size=replicates).astype(float)
