@@ -52,22 +52,34 @@ def shares(microseconds: Mapping[str, float], seconds: float) -> dict[str, float
 
 @contextlib.contextmanager
 def watched(found: dict[str, Any]) -> Iterator[None]:
-    """Within it `Trainer.train` leaves its seconds, and those of each operator, in ``found``."""
+    """Within it every Trainer leaves the seconds of its steps, from the first to the last, and of each operator there.
+
+    What comes after the last step, scoring and saving, is left out: peers do neither.
+    """
     from torch.profiler import ProfilerActivity, profile
-    from transformers import Trainer
+    from transformers import Trainer, TrainerCallback
+
+    class Watch(TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            self.begun, self.profiler = time.perf_counter(), profile(activities=[ProfilerActivity.CPU])
+            self.profiler.start()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == state.max_steps:
+                found["seconds"] = time.perf_counter() - self.begun
+                self.profiler.stop()
+                averages = self.profiler.key_averages()
+                found["operators"] = {
+                    one.key: one.self_cpu_time_total for one in averages if one.key.startswith("aten::")
+                }
 
     train = Trainer.train
 
-    def timed(trainer: Trainer, *arguments: Any, **options: Any) -> Any:
-        begun = time.perf_counter()
-        with profile(activities=[ProfilerActivity.CPU]) as profiler:
-            output = train(trainer, *arguments, **options)
-            found["seconds"] = time.perf_counter() - begun
-        averages = profiler.key_averages()
-        found["operators"] = {one.key: one.self_cpu_time_total for one in averages if one.key.startswith("aten::")}
-        return output
+    def watching(trainer: Trainer, *arguments: Any, **options: Any) -> Any:
+        trainer.add_callback(Watch())
+        return train(trainer, *arguments, **options)
 
-    Trainer.train = timed
+    Trainer.train = watching
     try:
         yield
     finally:
