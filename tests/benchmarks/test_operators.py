@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
+from typing import Any
 
-from tests.benchmarks.operators import OUTSIDE, REST, kind, shares
+import pytest
+import torch
+from transformers import Trainer, TrainingArguments
+
+from tests.benchmarks.operators import OUTSIDE, REST, kind, shares, watched
 
 
 @pytest.mark.parametrize(
@@ -28,3 +33,23 @@ def test_what_no_operator_took_is_outside_torch() -> None:
     assert found["copies and casts"] == 0.25
     assert found[OUTSIDE] == 0.25
     assert sum(found.values()) == 1
+
+
+def test_a_trainer_leaves_the_time_of_its_steps_and_operators_and_is_then_let_alone(tmp_path: Path) -> None:
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"loss": self.layer(x).square().mean()}
+
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path), max_steps=3, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True
+    )
+    untouched, found = Trainer.train, dict[str, Any]()
+    with watched(found):
+        Trainer(model=Model(), args=arguments, train_dataset=[{"x": torch.ones(4)}] * 8).train()
+    assert Trainer.train is untouched
+    assert 0 < sum(found["operators"].values()) / 1e6 < found["seconds"]
+    assert shares(found["operators"], found["seconds"])["matrix products"] > 0
