@@ -10,6 +10,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipe
 
 from hfmm.data.audio import RATE, encode
 from hfmm.errors import UserError
+from hfmm.tasks import speech_recognition
 from hfmm.tasks.ctc import ctc
 from hfmm.tasks.speech_recognition import UNLABELLED, Task
 
@@ -83,6 +84,17 @@ def test_each_epoch_hears_a_clip_anew_and_scoring_always_the_same(task: Task) ->
     assert not any(drawn[0].equal(one) for one in drawn[1:])
     assert features(draw="0/1").equal(drawn[1])
     assert features().equal(features())
+
+
+def test_a_clip_that_would_grow_beyond_the_window_is_heard_as_it_is(
+    model: Any, processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Task(model.config, processor, Task.Options(vary=1, mask=False))
+    plain = task.collate([row()])["input_features"]
+    monkeypatch.setattr(
+        speech_recognition, "vary", lambda clip, rng: np.tile(clip, 1 + task.listener.window // len(clip))
+    )
+    assert task.collate([row(draw="0/0")])["input_features"].equal(plain)
 
 
 def test_while_training_some_of_what_the_decoder_has_written_is_replaced_and_what_it_is_to_write_never(
