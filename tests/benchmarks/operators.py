@@ -27,9 +27,9 @@ from tests.benchmarks.case import Job
 
 # By what stands in an operator's name, the first kind that fits.
 KINDS = {
-    "optimizer": ("adamw", "clip_grad", "foreach", "linalg_vector_norm"),
+    "optimizer": ("adamw", "foreach", "linalg_vector_norm"),
     "attention": ("scaled_dot_product", "flash_attention"),
-    "matrix products": ("mm", "bmm", "matmul", "linear", "convolution", "mkldnn", "einsum"),
+    "matrix products": ("mm", "matmul", "linear", "convolution", "mkldnn", "einsum"),
     "copies and casts": ("copy", "aten::to", "clone", "contiguous", "aten::cat", "fill_", "zero_", "empty", "pad"),
     "norms, softmax, activations": ("norm", "softmax", "gelu", "relu", "silu", "sigmoid", "tanh"),
 }
