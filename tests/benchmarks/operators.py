@@ -1,9 +1,9 @@
-"""Where the time of training goes, by kind of operation: what a ratio is made of, and what bounds it.
+"""Where the time of a case goes, by kind of operation: what a ratio is made of, and what bounds it.
 
     python -m tests.benchmarks.operators vit_finetune --size large [--checkpoint FOLDER]
 
-Every side that trains with a Trainer is run once under torch's profiler, which costs the small sizes more than the
-large ones: the shares are what to read, not the seconds.
+Every side is run once under torch's profiler, which costs the small sizes more than the large ones: the shares are what
+to read, not the seconds. A side that has none, as faster-whisper, does not use torch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from hfmm.errors import UserError
 from hfmm.hardware import processes
 from tests.benchmarks import case as cases
-from tests.benchmarks import process
+from tests.benchmarks import process, timed
 from tests.benchmarks.__main__ import checkpoint_of
 from tests.benchmarks.case import Job
 
@@ -50,28 +50,51 @@ def shares(microseconds: Mapping[str, float], seconds: float) -> dict[str, float
     return {name: found[name] for name in names} | {OUTSIDE: max(0.0, 1 - sum(found.values()))}
 
 
+class Spent:
+    """The seconds that were watched, and the microseconds of each operator itself within them."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.operators: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Watch from now on."""
+        from torch.profiler import ProfilerActivity, profile
+
+        self.profiler = profile(activities=[ProfilerActivity.CPU])
+        self.profiler.start()
+        self.begun = time.perf_counter()
+
+    def stop(self) -> None:
+        """Add what was watched."""
+        self.seconds += time.perf_counter() - self.begun
+        self.profiler.stop()
+        for one in self.profiler.key_averages():
+            if one.key.startswith("aten::"):
+                self.operators[one.key] += one.self_cpu_time_total
+
+
 @contextlib.contextmanager
-def watched(found: dict[str, Any]) -> Iterator[None]:
-    """Within it every Trainer leaves the seconds of its steps, from the first to the last, and of each operator there.
+def watched(spent: Spent) -> Iterator[None]:
+    """Within it what every Trainer does from its first step to its last is watched, and every stretch that is timed.
 
     What comes after the last step, scoring and saving, is left out: peers do neither.
     """
-    from torch.profiler import ProfilerActivity, profile
     from transformers import Trainer, TrainerCallback
 
     class Watch(TrainerCallback):
         def on_train_begin(self, *_: Any, **__: Any) -> None:
-            self.begun, self.profiler = time.perf_counter(), profile(activities=[ProfilerActivity.CPU])
-            self.profiler.start()
+            spent.start()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step == state.max_steps:
-                found["seconds"] = time.perf_counter() - self.begun
-                self.profiler.stop()
-                averages = self.profiler.key_averages()
-                found["operators"] = {
-                    one.key: one.self_cpu_time_total for one in averages if one.key.startswith("aten::")
-                }
+                spent.stop()
+
+    @contextlib.contextmanager
+    def watch() -> Iterator[None]:
+        spent.start()
+        yield
+        spent.stop()
 
     train = Trainer.train
 
@@ -79,15 +102,15 @@ def watched(found: dict[str, Any]) -> Iterator[None]:
         trainer.add_callback(Watch())
         return train(trainer, *arguments, **options)
 
-    Trainer.train = watching
+    Trainer.train, timed.watch = watching, watch
     try:
         yield
     finally:
-        Trainer.train = train
+        Trainer.train, timed.watch = train, contextlib.nullcontext
 
 
 def main() -> None:
-    """Print the shares of every side that trains."""
+    """Print the shares of every side; an empty row is one that used no torch."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.operators")
     parser.add_argument("name", choices=cases.names())
     parser.add_argument("--size", choices=("small", "large"), default="large")
@@ -95,22 +118,21 @@ def main() -> None:
     asked = parser.parse_args()
     case = cases.load(asked.name)
     checkpoint = checkpoint_of({asked.name: case}, asked.checkpoint).get(asked.name)
-    rows = {}
+    rows: dict[str, dict[str, float] | None] = {}
     with tempfile.TemporaryDirectory() as prepared:
         process.measure(asked.name, asked.size, process.PREPARE, Path(prepared), processes(), checkpoint)
         for side in case.sides:
             if process.missing(side):
                 continue
-            found: dict[str, Any] = {}
-            with tempfile.TemporaryDirectory() as scratch, watched(found):
+            spent = Spent()
+            with tempfile.TemporaryDirectory() as scratch, watched(spent):
                 side.run(Job(case.sizes[asked.size], Path(prepared), Path(scratch), checkpoint))
-            if not found:
-                raise UserError(f"{asked.name}: {side.name} trains nothing with a Trainer.")
-            rows[side.name] = shares(found["operators"], found["seconds"])
-    print("| side | " + " | ".join(next(iter(rows.values()))) + " |")
-    print("|---" * (1 + len(next(iter(rows.values())))) + "|")
+            rows[side.name] = shares(spent.operators, spent.seconds) if spent.operators else None
+    kinds = (*KINDS, REST, OUTSIDE)
+    print("| side | " + " | ".join(kinds) + " |")
+    print("|---" * (1 + len(kinds)) + "|")
     for name, row in rows.items():
-        print(f"| {name} | " + " | ".join(f"{100 * share:.0f} %" for share in row.values()) + " |")
+        print(f"| {name} | " + " | ".join("" if row is None else f"{100 * row[one]:.0f} %" for one in kinds) + " |")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
-from tests.benchmarks.operators import OUTSIDE, REST, kind, shares, watched
+from tests.benchmarks import timed
+from tests.benchmarks.operators import OUTSIDE, REST, Spent, kind, shares, watched
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,23 @@ def test_a_trainer_leaves_the_time_of_its_steps_and_operators_and_is_then_let_al
     arguments = TrainingArguments(
         output_dir=str(tmp_path), max_steps=3, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True
     )
-    untouched, found = Trainer.train, dict[str, Any]()
-    with watched(found):
+    untouched, spent = Trainer.train, Spent()
+    with watched(spent):
         Trainer(model=Model(), args=arguments, train_dataset=[{"x": torch.ones(4)}] * 8).train()
     assert Trainer.train is untouched
-    assert 0 < sum(found["operators"].values()) / 1e6 < found["seconds"]
-    assert shares(found["operators"], found["seconds"])["matrix products"] > 0
+    assert 0 < sum(spent.operators.values()) / 1e6 < spent.seconds
+    assert shares(spent.operators, spent.seconds)["matrix products"] > 0
+
+
+def test_every_stretch_that_is_timed_adds_to_what_was_watched_and_nothing_outside_it_does() -> None:
+    spent, factor = Spent(), torch.ones(64, 64)
+    with watched(spent):
+        factor.sigmoid()
+        for _ in range(2):
+            with timed.timed() as stretch:
+                factor @ factor
+    with timed.timed():
+        factor.tanh()
+    assert 0 < stretch.seconds < spent.seconds
+    assert "aten::mm" in spent.operators
+    assert not {"aten::sigmoid", "aten::tanh"} & set(spent.operators)

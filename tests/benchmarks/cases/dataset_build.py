@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from tests.benchmarks.case import Case, Job, Measured, Side
+from tests.benchmarks.timed import timed
 
 
 def build(job: Job, builder: str, **options: int) -> Measured:
@@ -17,10 +17,9 @@ def build(job: Job, builder: str, **options: int) -> Measured:
 
     quiet_libraries()
     spec = Data(builder=builder, train=job.options["rows"], validation=8, test=8, seed=0, **options)
-    begun = time.perf_counter()
-    built = builders.build(spec, {}, job.scratch / "cache", processes())
-    seconds = time.perf_counter() - begun
-    return Measured(sum(map(len, built.values())) / seconds)
+    with timed() as stretch:
+        built = builders.build(spec, {}, job.scratch / "cache", processes())
+    return Measured(sum(map(len, built.values())) / stretch.seconds)
 
 
 CASE = Case(

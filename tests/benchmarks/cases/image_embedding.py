@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from hfmm.hardware import inference_dtype, peak_memory_mb
 from tests.benchmarks import rows, training
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.cases.clip_finetune import prepare
+from tests.benchmarks.timed import timed
 
 BATCH = 32  # of sentence-transformers, and of `hfmm predict`
 SHOWN = 8  # rows whose embeddings are compared
@@ -26,15 +26,14 @@ def hfmm(job: Job) -> Measured:
     embedder = Embedder(model.eval().config, processor)
     pictures = rows.decoded(job.prepared).cast_column("image", Image(decode=False)).select_columns(["image"])
     embedder.embed_images(model, pictures.select(range(BATCH)).to_list())
-    begun = time.perf_counter()
-    found = [
-        embedder.embed_images(model, pictures.select(range(start, min(start + BATCH, len(pictures)))).to_list())
-        for start in range(0, len(pictures), BATCH)
-    ]
-    seconds = time.perf_counter() - begun
+    with timed() as stretch:
+        found = [
+            embedder.embed_images(model, pictures.select(range(start, min(start + BATCH, len(pictures)))).to_list())
+            for start in range(0, len(pictures), BATCH)
+        ]
     memory = peak_memory_mb()
     return Measured(
-        len(pictures) / seconds, np.concatenate(found)[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory
+        len(pictures) / stretch.seconds, np.concatenate(found)[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory
     )
 
 
@@ -45,11 +44,10 @@ def sentence_transformers(job: Job, dtype: str) -> Measured:
     model = library.SentenceTransformer(str(job.prepared / "checkpoint"), device="cpu", model_kwargs={"dtype": dtype})
     pictures = rows.decoded(job.prepared)
     model.encode([row["image"] for row in pictures.select(range(BATCH))])
-    begun = time.perf_counter()
-    found = model.encode([row["image"].convert("RGB") for row in pictures], normalize_embeddings=True)
-    seconds = time.perf_counter() - begun
+    with timed() as stretch:
+        found = model.encode([row["image"].convert("RGB") for row in pictures], normalize_embeddings=True)
     memory = peak_memory_mb()
-    return Measured(len(pictures) / seconds, found[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
+    return Measured(len(pictures) / stretch.seconds, found[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
 
 
 def _flops(job: Job) -> float:

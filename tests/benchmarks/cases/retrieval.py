@@ -6,11 +6,11 @@ away. Each query has 5 relevant candidates. The ranks of the first queries are c
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from hfmm.hardware import peak_memory_mb
 from tests.benchmarks.case import Case, Job, Measured, Side
+from tests.benchmarks.timed import timed
 
 WIDTH = 512
 RELEVANT = 5
@@ -31,11 +31,12 @@ def hfmm(job: Job) -> Measured:
 
     queries, candidates, relevant = _inputs(job.options["rows"])
     before = peak_memory_mb()
-    begun = time.perf_counter()
-    found = retrieval.ranks(queries, candidates, relevant)
-    seconds = time.perf_counter() - begun
+    with timed() as stretch:
+        found = retrieval.ranks(queries, candidates, relevant)
     over = {"MiB over the embeddings": peak_memory_mb() - before}
-    return Measured(seconds, [float(rank) for rank in found[:CHECKED]], 2 * len(queries) * len(queries) * WIDTH, over)
+    return Measured(
+        stretch.seconds, [float(rank) for rank in found[:CHECKED]], 2 * len(queries) * len(queries) * WIDTH, over
+    )
 
 
 def product(job: Job) -> Measured:
@@ -47,18 +48,17 @@ def product(job: Job) -> Measured:
     queries, candidates, relevant = _inputs(job.options["rows"])
     step = min(retrieval.BLOCK_ROWS, retrieval.BLOCK_FLOATS // len(candidates), len(queries))
     buffer = np.empty((step, len(candidates)), dtype=np.float32)
-    begun = time.perf_counter()
-    for start in range(0, len(queries), step):
-        block = queries[start : start + step]
-        np.matmul(block, candidates.T, out=buffer[: len(block)])
-    seconds = time.perf_counter() - begun
+    with timed() as stretch:
+        for start in range(0, len(queries), step):
+            block = queries[start : start + step]
+            np.matmul(block, candidates.T, out=buffer[: len(block)])
     memory = peak_memory_mb()
     candidates = candidates / np.linalg.norm(candidates, axis=1, keepdims=True)
     sorted_ranks = []
     for query, right in zip(queries[:CHECKED], relevant, strict=False):
         order = np.argsort(-(candidates @ query), kind="stable")
         sorted_ranks.append(float(np.flatnonzero(np.isin(order, right))[0] + 1))
-    return Measured(seconds, sorted_ranks, 2 * len(queries) * len(queries) * WIDTH, memory_mib=memory)
+    return Measured(stretch.seconds, sorted_ranks, 2 * len(queries) * len(queries) * WIDTH, memory_mib=memory)
 
 
 CASE = Case(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 from tests.benchmarks.case import Case, Job, Measured, Side
+from tests.benchmarks.timed import timed
 
 TIMES = 5  # of which the quickest counts: others measure what else the machine does
 
@@ -14,9 +14,9 @@ TIMES = 5  # of which the quickest counts: others measure what else the machine 
 def _quickest(command: list[str]) -> Measured:
     seconds = []
     for _ in range(TIMES):
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, *command], check=True, capture_output=True)
-        seconds.append(time.perf_counter() - begun)
+        with timed() as stretch:
+            subprocess.run([sys.executable, *command], check=True, capture_output=True)
+        seconds.append(stretch.seconds)
     return Measured(min(seconds))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from hfmm.hardware import inference_dtype, peak_memory_mb
 from tests.benchmarks import training
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.cases.clip_finetune import write_checkpoint
+from tests.benchmarks.timed import timed
 
 BATCH = 32
 SHOWN = 8  # texts whose embeddings are compared
@@ -30,11 +30,10 @@ def hfmm(job: Job) -> Measured:
     model, processor = models.reload(str(job.prepared / "checkpoint"), inference_dtype("auto"))
     embedder, read = Embedder(model.eval().config, processor), texts(job.options["texts"])
     embedder.embed_texts(model, read[:BATCH])
-    begun = time.perf_counter()
-    found = embedder.embed_texts(model, read)
-    seconds = time.perf_counter() - begun
+    with timed() as stretch:
+        found = embedder.embed_texts(model, read)
     memory = peak_memory_mb()
-    return Measured(len(read) / seconds, found[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
+    return Measured(len(read) / stretch.seconds, found[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
 
 
 def sentence_transformers(job: Job, dtype: str) -> Measured:
@@ -44,11 +43,10 @@ def sentence_transformers(job: Job, dtype: str) -> Measured:
     model = library.SentenceTransformer(str(job.prepared / "checkpoint"), device="cpu", model_kwargs={"dtype": dtype})
     read = texts(job.options["texts"])
     model.encode(read[:BATCH])
-    begun = time.perf_counter()
-    found = model.encode(read, normalize_embeddings=True)
-    seconds = time.perf_counter() - begun
+    with timed() as stretch:
+        found = model.encode(read, normalize_embeddings=True)
     memory = peak_memory_mb()
-    return Measured(len(read) / seconds, found[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
+    return Measured(len(read) / stretch.seconds, found[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
 
 
 def _flops(job: Job) -> float:

@@ -7,7 +7,6 @@ word error rates stand beside the times.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from hfmm.hardware import peak_memory_mb
 from tests.benchmarks import speech
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.speech import OTHER, PREDICT
+from tests.benchmarks.timed import timed
 
 
 def one_by_one(job: Job, way: Callable[..., speech.Hear], **settings: Any) -> Measured:
@@ -25,9 +25,9 @@ def one_by_one(job: Job, way: Callable[..., speech.Hear], **settings: Any) -> Me
     hear(clips[:1])
     texts, seconds = [], []
     for clip in clips:
-        begun = time.perf_counter()
-        texts += hear([clip])
-        seconds.append(time.perf_counter() - begun)
+        with timed() as stretch:
+            texts += hear([clip])
+        seconds.append(stretch.seconds)
     memory = peak_memory_mb()
     details = speech.errors(texts, references, job)
     return Measured(statistics.median(seconds), texts, details=details, memory_mib=memory)

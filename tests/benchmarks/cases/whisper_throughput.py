@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from hfmm.hardware import peak_memory_mb
 from tests.benchmarks import speech
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.speech import OTHER, PREDICT
+from tests.benchmarks.timed import timed
 
 
 def together(job: Job, way: Callable[..., speech.Hear], **settings: Any) -> Measured:
@@ -18,11 +18,12 @@ def together(job: Job, way: Callable[..., speech.Hear], **settings: Any) -> Meas
     clips, references = speech.clips(job.prepared)
     hear = way(job, **settings)
     hear(clips[:1])
-    begun = time.perf_counter()
-    texts = hear(clips)
-    seconds = time.perf_counter() - begun
+    with timed() as stretch:
+        texts = hear(clips)
     memory = peak_memory_mb()
-    return Measured(len(clips) / seconds, texts, details=speech.errors(texts, references, job), memory_mib=memory)
+    return Measured(
+        len(clips) / stretch.seconds, texts, details=speech.errors(texts, references, job), memory_mib=memory
+    )
 
 
 standard = partial(together, way=speech.pipeline, model="checkpoint")
