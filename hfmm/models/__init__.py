@@ -10,6 +10,7 @@ from datasets import Features
 from hfmm import parts
 from hfmm.errors import UserError
 from hfmm.models import checkpoint
+from hfmm.models.freed_memory import keep_freed_memory
 from hfmm.recipe import Model, Recipe
 from hfmm.strict import validate
 
@@ -20,6 +21,7 @@ def load(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]
     ``auto_class`` is the Auto class that the task trains. Raises UserError for a checkpoint that
     cannot be had or that does not fit the task.
     """
+    keep_freed_memory()
     family, *found = _find(recipe, auto_class)
     model, processor = family.load(*found, features, auto_class)
     for part in vars(model.config).values():
@@ -91,6 +93,7 @@ def reload(directory: str, dtype: str = "auto") -> tuple[Any, Any]:
     import transformers
     from safetensors import SafetensorError
 
+    keep_freed_memory()
     try:
         config = transformers.AutoConfig.from_pretrained(directory)
         model = getattr(transformers, config.architectures[0]).from_pretrained(directory, dtype=dtype)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+MIB = 64
+STEPS = f"""
+import resource, sys
+import torch
+from hfmm.models.freed_memory import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+step = lambda: torch.ones({MIB} * 2**18)
+step(), step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(4):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to keep freed memory")
+def test_a_step_finds_the_memory_of_the_last_one_without_asking_the_system() -> None:
+    kept, given_back = (
+        int(subprocess.run([sys.executable, "-c", STEPS, way], capture_output=True, text=True, check=True).stdout)
+        for way in ("keep", "leave")
+    )
+    assert kept < 100
+    assert given_back > 100 * kept
