@@ -56,8 +56,8 @@ def loss_curve(log: list[dict[str, Any]], metric: str, path: Path) -> None:
         offset += max((line["step"] for line in lines), default=0)
     left.set(xlabel="step", ylabel="training loss", yscale="log")
     left.yaxis.label.set_color("tab:blue")
-    highest = max([1.0, *(line[f"eval_{metric}"] for line in log if f"eval_{metric}" in line)])
-    right.set(ylabel=f"validation {metric}", ylim=(0, 1.02 * highest))
+    scored = [line[f"eval_{metric}"] for line in log if f"eval_{metric}" in line]
+    right.set(ylabel=f"validation {metric}", ylim=(0, 1.02 * max([1.0, *scored])), visible=bool(scored))
     right.yaxis.label.set_color("tab:orange")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
