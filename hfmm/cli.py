@@ -174,11 +174,11 @@ def card_command(
 @app.command("verify")
 def verify_command(run: RunFolder) -> None:
     """Prove in a clean process that the saved model says what its card says."""
-    from hfmm.publishing.verify import verify
+    from hfmm.publishing.verify import REPRODUCED, verify
     from hfmm.run import open_run
 
     recipe, directory = open_run(run)
-    _report("verify", f"{verify(recipe, directory)} predictions and the card's snippet reproduced in a clean process")
+    _report("verify", REPRODUCED.format(verify(recipe, directory)))
 
 
 @app.command("predict")

@@ -19,7 +19,7 @@ from hfmm.progress import Report, quiet_libraries
 from hfmm.provenance import commits, pinned
 from hfmm.publishing import clean_room
 from hfmm.publishing.card import write_card
-from hfmm.publishing.verify import verify_in
+from hfmm.publishing.verify import REPRODUCED, verify_in
 from hfmm.recipe import Recipe
 from hfmm.run_directory import COMPLETE, RunDirectory, atomic_file
 from hfmm.tasks import resolve
@@ -55,7 +55,7 @@ def run(recipe: Recipe, out: Path, resume: bool, report: Report) -> RunDirectory
         )
         report("card", str(write_card(directory)))
         count = verify_in(room, recipe, directory)
-    report("verify", f"{count} predictions and the card's snippet reproduced in a clean process")
+    report("verify", REPRODUCED.format(count))
     return directory
 
 

@@ -23,7 +23,7 @@ from hfmm.publishing.private import refuse_private
 from hfmm.publishing.publication import Base, Publication
 from hfmm.publishing.pull import pull
 from hfmm.publishing.push import Pushed, Target, push, with_manifest
-from hfmm.publishing.verify import verify, verify_published
+from hfmm.publishing.verify import REPRODUCED, verify, verify_published
 from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory, write_json
 from hfmm.tasks import resolve
@@ -89,7 +89,7 @@ def publish_parcel(parcel: Parcel, folder: Path, ask: Ask, report: Report) -> No
 def _verified(recipe: Recipe, run: RunDirectory, allow_unverified: bool, report: Report) -> str:
     """Return why the run cannot be proved, which is nothing unless that is allowed."""
     try:
-        report("verify", f"{verify(recipe, run)} predictions and the card's snippet reproduced in a clean process")
+        report("verify", REPRODUCED.format(verify(recipe, run)))
     except UserError as error:
         if not allow_unverified:
             raise UserError(
@@ -173,7 +173,7 @@ def _prove(
         if place.unverified:
             return
         count = verify_published(recipe, run, text, place.repo, place.branch, home)
-        report("check", f"downloaded by id: {count} predictions and the card's snippet reproduced in a clean process")
+        report("check", f"downloaded by id: {REPRODUCED.format(count)}")
         if ADAPTER in parcels:
             base = place.bases[recipe.model.checkpoint]
             job = {**base._asdict(), "base": base.id, "adapter": parcels[ADAPTER].target.id, "model": place.repo}

@@ -15,6 +15,7 @@ from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory
 from hfmm.tasks import resolve
 
+REPRODUCED = "{} predictions and the card's snippet reproduced in a clean process"  # told of what `verify` returns
 SCORE_TOLERANCE = 1e-3
 # The snippet prints two decimals and predicts one example alone, so its last digit may differ by one.
 PRINTED_TOLERANCE = 0.011
