@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from hfmm import publish_cli
+from hfmm import libraries, publish_cli
 from hfmm.ending import carry_out
 from hfmm.errors import UserError
 from hfmm.hardware import is_main_process
 from hfmm.inspect_cli import app as inspect_app
-from hfmm.progress import quiet_imports
 from hfmm.publish_cli import report as _report
 
 app = typer.Typer(
@@ -126,9 +125,8 @@ def data_command(
     """Build a dataset as Parquet files with a dataset card and a contact sheet, and send it to the Hub if asked."""
     from hfmm.data.export import export_builder
     from hfmm.hardware import processes as all_processes
-    from hfmm.progress import quiet_libraries
 
-    quiet_libraries()
+    libraries.imported()
     target = publish_cli.target(push, "dataset", private) if push else None
     export_builder(builder, overrides or (), out, processes or all_processes(), push)
     typer.echo(f'look      {out}/contact_sheet.png\nload      datasets.load_dataset("{push or out}")')
@@ -195,10 +193,9 @@ def predict_command(
 ) -> None:
     """Print a model's prediction for each input file, one JSON line a file, or for each question about it."""
     from hfmm.evaluation import predict_files
-    from hfmm.progress import quiet_libraries
     from hfmm.publishing.pull import model_folder
 
-    quiet_libraries()
+    libraries.imported()
     for line in predict_files(model_folder(model), inputs, texts or (), precision):
         typer.echo(line)
 
@@ -214,7 +211,7 @@ def doctor_command() -> None:
 
 def main() -> None:
     """Run the command line."""
-    quiet_imports()
+    libraries.importing()
     carry_out(app)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hfmm import libraries
 from hfmm.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,14 +38,13 @@ def gap_command(
 ) -> None:
     """Measure how far apart image and text embeddings lie, and draw them."""
     from hfmm.inspection import gap
-    from hfmm.progress import quiet_libraries
 
     if (embeddings is None) == (model is None or data is None):
         raise UserError(
             "Give a model and a dataset, `hfmm inspect gap runs/clip-grammar/model icons`, or two files, "
             "`hfmm inspect gap --embeddings images.npy texts.npy`."
         )
-    quiet_libraries()
+    libraries.imported()
     if embeddings is not None:
         clouds = gap.of_files(*embeddings)
     else:
@@ -84,9 +84,8 @@ def density_command(
 ) -> None:
     """Count the tokens that a sentence costs as icon, photographed page, speech and text."""
     from hfmm.inspection import density
-    from hfmm.progress import quiet_libraries
 
-    quiet_libraries()
+    libraries.imported()
     if not text.strip():
         raise UserError("--text is empty: give the sentence to count.")
     found = density.costs(checkpoints, text, seconds)
@@ -108,9 +107,8 @@ def attention_command(
 ) -> None:
     """Show what a Whisper heard in a clip: tokens, their probabilities and times, and where it looked."""
     from hfmm.inspection import attention
-    from hfmm.progress import quiet_libraries
 
-    quiet_libraries()
+    libraries.imported()
     heard = attention.hear(model, clip)
     attention.draw(heard, out)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -22,24 +21,3 @@ def watched() -> bool:
 def track(items: Iterable[Item], what: str, total: int | None = None, unit: str = "row") -> Iterator[Item]:
     """Yield ``items`` under a progress bar on standard error."""
     yield from tqdm(items, desc=what, total=total, unit=unit, disable=not watched(), leave=False)
-
-
-def quiet_imports() -> None:
-    """Keep torchao, which transformers imports where it is there, from telling of each kernel that it cannot use."""
-    for name in ("torchao", "torch.utils._pytree"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def quiet_libraries() -> None:
-    """Let the libraries below speak of errors only, and show their own bars only to a watcher."""
-    import datasets
-    import huggingface_hub
-    import transformers
-
-    huggingface_hub.logging.set_verbosity_error()
-    transformers.logging.set_verbosity_error()
-    datasets.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    if not watched():
-        huggingface_hub.utils.disable_progress_bars()
-        datasets.disable_progress_bars()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from hfmm import libraries
 from hfmm.errors import UserError
 from hfmm.hardware import is_main_process
 
@@ -42,13 +43,12 @@ def publish_command(
     yes: Yes = False,
 ) -> None:
     """Verify a run, show what will be sent, push it in one commit, download it by its id and verify it again."""
-    from hfmm.progress import quiet_libraries
     from hfmm.publishing import publish as publishing
     from hfmm.publishing.bases import checkpoint_parcel
     from hfmm.publishing.metric_space import metric_parcel
     from hfmm.run import open_run
 
-    quiet_libraries()
+    libraries.imported()
     ask = asking(dry_run, yes)
     kind, _, name = what.rpartition(":")
     if kind == "metric":

@@ -9,13 +9,13 @@ from typing import Any
 from datasets import DatasetDict
 
 from hfmm import data as datasets_of_recipes
-from hfmm import models, parts
+from hfmm import libraries, models, parts
 from hfmm import recipe_file as recipes
 from hfmm.data.contact_sheet import contact_sheet
 from hfmm.errors import UserError
 from hfmm.evaluation import evaluate, headline
 from hfmm.hardware import is_main_process, main_process_first, processes
-from hfmm.progress import Report, quiet_libraries
+from hfmm.progress import Report
 from hfmm.provenance import commits, pinned
 from hfmm.publishing import clean_room
 from hfmm.publishing.card import write_card
@@ -33,7 +33,7 @@ def run(recipe: Recipe, out: Path, resume: bool, report: Report) -> RunDirectory
     Under `accelerate launch` all processes train, and the main one does what comes after.
     Raises UserError for anything the user can mend; what was done before it is kept.
     """
-    quiet_libraries()
+    libraries.imported()
     check(recipe)
     with main_process_first():
         recipe = pinned(recipe, _saved(out) if resume else None)
@@ -61,7 +61,7 @@ def run(recipe: Recipe, out: Path, resume: bool, report: Report) -> RunDirectory
 
 def open_run(root: Path) -> tuple[Recipe, RunDirectory]:
     """Return the recipe and the directory of an existing run; raises UserError where there is none."""
-    quiet_libraries()
+    libraries.imported()
     directory = RunDirectory.existing(root)
     return recipes.load(str(directory.recipe)), directory
 

@@ -26,11 +26,11 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
 def write(builder: str, prepared: Path, change: Any = None, **options: Any) -> DatasetDict:
     """Build rows with one of hfmm's builders, let ``change`` alter each split, and write them for all sides."""
     from hfmm import data as builders
+    from hfmm import libraries
     from hfmm.hardware import processes
-    from hfmm.progress import quiet_libraries
     from hfmm.recipe import Data
 
-    quiet_libraries()
+    libraries.imported()
     built = builders.build(Data(builder=builder, **options), {}, prepared / "cache", processes())
     if change is not None:
         built = DatasetDict({split: change(rows) for split, rows in built.items()})

@@ -34,13 +34,13 @@ def run_recipe(job: Job, recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Prepare the data of a recipe and train it; returns the recipe as loaded, the run's folder and the data."""
     import yaml
 
+    from hfmm import libraries
     from hfmm import recipe_file as recipes
-    from hfmm.progress import quiet_libraries
     from hfmm.run import prepare_data
     from hfmm.run_directory import RunDirectory
     from hfmm.training import train
 
-    quiet_libraries()
+    libraries.imported()
     path = job.scratch / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
     loaded, run = recipes.load(str(path)), RunDirectory(job.scratch / "run")

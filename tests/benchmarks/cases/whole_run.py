@@ -23,6 +23,9 @@ def hfmm(job: Job) -> Measured:
     begun = time.perf_counter()
     ends = {}
     with Sampler() as sampler:
+        from hfmm import libraries
+
+        libraries.importing()
         from hfmm import recipe_file
         from hfmm.run import run
 
