@@ -16,7 +16,7 @@ PACKAGE = Path(hfmm.__file__).parent
 # A module may import from its own layer's folder and from the layers before it.
 LAYERS = [
     {"errors", "resources", "progress", "hardware"},
-    {"strict", "run_directory", "parts", "grammar", "overrides"},
+    {"strict", "run_directory", "parts", "grammar", "overrides", "libraries"},
     {"recipe"},
     {"recipe_file", "recipe_text", "doctor"},
     {"data", "models", "metrics"},
