@@ -13,7 +13,7 @@ def keep_freed_memory() -> None:
     """Have glibc keep what is freed; with another C library nothing changes.
 
     By itself it gives large blocks back to the system, and each step waits while the same pages are found and cleared
-    again. The most that a process holds grows by a tenth at worst, where steps differ in what they ask for (mallopt(3)).
+    again. What a process holds at most grows by a tenth at worst, where steps ask for different things (mallopt(3)).
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
