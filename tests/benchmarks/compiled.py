@@ -9,13 +9,13 @@ computes: in its precision, with freed memory kept.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from hfmm.hardware import inference_dtype
 from hfmm.models.freed_memory import keep_freed_memory
 from tests.benchmarks.speech import WHISPER_TINY, WINDOW
+from tests.benchmarks.timed import timed
 
 TIMES = 9
 PICTURES, TEXTS, LENGTH, CLIPS = 32, 32, 64, 16
@@ -64,9 +64,9 @@ def main() -> None:
 
 def seconds(model: Callable[..., Any], inputs: dict[str, Any]) -> float:
     """Return how long one call takes."""
-    begun = time.perf_counter()
-    model(**inputs)
-    return time.perf_counter() - begun
+    with timed() as stretch:
+        model(**inputs)
+    return stretch.seconds
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What it gains to keep the memory that a step frees: hfmm's own side of a case with that and without, in turn.
 
-python -m tests.benchmarks.kept_memory vit_finetune clip_finetune [--checkpoint FOLDER]
+    python -m tests.benchmarks.kept_memory vit_finetune clip_finetune [--checkpoint FOLDER]
+
+Each run has a process of its own: what one has kept, another would find.
 """
 
 from __future__ import annotations
@@ -45,7 +47,6 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as prepared:
             checkpoint = checkpoints.get(name)
             process.measure(name, "large", process.PREPARE, Path(prepared), processes(), checkpoint)
-            # A process of its own for each run: what one has kept, another would find.
             with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
                 found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
                 for repeat in range(asked.repeats):
