@@ -6,7 +6,8 @@
     python -m tests.benchmarks --quick                 # every case once, small: does all of it run?
     python -m tests.benchmarks vit_finetune --size large --checkpoint FOLDER
 
-Figures go to benchmarks.json, case by case: those of cases that are not run now stay. The picture stands beside it.
+Figures go to benchmarks.json, case by case and size by size: those that are not measured now stay. The picture stands
+beside it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hfmm.run_directory import write_json
 from tests.benchmarks import case as cases
 from tests.benchmarks import process
 from tests.benchmarks.plot import draw
-from tests.benchmarks.suite import run_case
+from tests.benchmarks.suite import merged, run_case
 from tests.benchmarks.table import lines
 
 BENCHMARKS = Path(__file__).parent / "benchmarks.json"
@@ -33,7 +34,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Return the command line, read."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("names", nargs="*", metavar="name", help=f"all unless given: {', '.join(cases.names())}")
-    parser.add_argument("--size", choices=("small", "large"), action="append", help="both unless given")
+    parser.add_argument("--size", choices=cases.SIZES, action="append", help="both unless given")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="the small size, once")
     parser.add_argument("--threads", type=int, default=processes(), help="of every side; all cores unless given")
@@ -74,14 +75,15 @@ def main() -> None:
         + ", ".join(f"{name} {peak:,.0f} GFLOP/s" for name, peak in machine["peak_gflops"].items()),
         flush=True,
     )
-    sizes = [size for size in ("small", "large") if size in (asked.size or ("small", "large"))]
+    sizes = [size for size in cases.SIZES if size in (asked.size or cases.SIZES)]
+    fresh: dict[str, Any] = {}
     for name, case in chosen.items():
-        known[name] = run_case(
+        fresh[name] = run_case(
             name, case, sizes, asked.repeats, machine, checkpoints.get(name), lambda line: print(line, flush=True)
         )
+        known[name] = merged(known.get(name, {}), fresh[name])
         write_json(asked.out, known)
         draw(known, asked.out.with_suffix(".png"))
-    fresh = {name: known[name] for name in chosen}
     print("\n" + "\n".join(lines(fresh)))
     statuses = [
         side["status"] for one in fresh.values() for size in one["sizes"].values() for side in size["sides"].values()

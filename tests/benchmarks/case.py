@@ -12,6 +12,7 @@ from hfmm.errors import UserError
 from hfmm.hardware import peak_memory_mb
 
 CASES = Path(__file__).parent / "cases"
+SIZES = ("small", "large")
 
 
 @dataclass(frozen=True)

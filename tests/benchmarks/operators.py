@@ -113,7 +113,7 @@ def main() -> None:
     """Print the shares of every side; an empty row is one that used no torch."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.operators")
     parser.add_argument("name", choices=cases.names())
-    parser.add_argument("--size", choices=("small", "large"), default="large")
+    parser.add_argument("--size", choices=cases.SIZES, default="large")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
     asked = parser.parse_args()
     case = cases.load(asked.name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import arithmetic, process
-from tests.benchmarks.case import Case, Side
+from tests.benchmarks.case import SIZES, Case, Side
 
 Say = Callable[[str], None]
 
@@ -17,16 +17,18 @@ Say = Callable[[str], None]
 def run_case(
     name: str, case: Case, sizes: Sequence[str], repeats: int, machine: dict[str, Any], checkpoint: str | None, say: Say
 ) -> dict[str, Any]:
-    """Measure a case and return its record, which stands alone: machine and date travel with it."""
+    """Measure a case and return its record; each size in it stands alone: machine and date travel with it."""
     return {
         "title": case.title,
         "unit": case.unit,
-        "date": datetime.now(UTC).date().isoformat(),
-        "checkpoint": Path(checkpoint).name if checkpoint else None,
-        "machine": machine,
-        "limits": {size: dict(limits) for size, limits in case.limits.items()},
         "sizes": {size: _run_size(name, case, size, repeats, machine, checkpoint, say) for size in sizes},
     }
+
+
+def merged(known: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
+    """Return a case's record with what was measured now; of a size that was not, what was known stays."""
+    sizes = known.get("sizes", {}) | fresh["sizes"]
+    return fresh | {"sizes": {size: sizes[size] for size in SIZES if size in sizes}}
 
 
 def _run_size(
@@ -54,7 +56,11 @@ def _run_size(
                 runs[side.name].append(found)
                 say(f"{name:<20} {size:<6} {side.name:<34} {found['value']:10.3f} {case.unit}")
     return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine,
+        "checkpoint": Path(checkpoint).name if checkpoint else None,
         "options": dict(case.sizes[size]),  # type: ignore[index]
+        "limits": dict(case.limits.get(size, {})),
         "repeats": repeats,
         "sides": {
             side.name: record(case, side, runs, lacking, failures, machine["peak_gflops"]) for side in case.sides

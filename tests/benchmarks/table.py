@@ -42,16 +42,16 @@ def _asked_rows(one: dict[str, Any], size: str) -> Iterator[str]:
             peer = f"{_spread(side)} {unit}, {name}"
             yield f"| {title} | {ours} | {peer} | {_spread(side['times_faster'], ' x')} | {verdict} |"
     first, own = next(iter(sides.items()))
-    for key, value, limit in _limited(one, size, own):
+    for key, value, limit in _limited(one["sizes"][size], own):
         verdict = "reached" if value <= limit else "missed"
         yield f"| {title} | {value:.3g} {unit if key == 'value' else key}, {first} | | | at most {limit:g}, {verdict} |"
 
 
-def _limited(one: dict[str, Any], size: str, ours: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
+def _limited(found: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
     """Yield the name, value and limit of whatever of hfmm's own side is limited."""
     if ours["status"] == "measured":
         values = {"value": ours["median"]} | ours["details"]
-        yield from ((key, values[key], limit) for key, limit in one["limits"].get(size, {}).items() if key in values)
+        yield from ((key, values[key], limit) for key, limit in found["limits"].items() if key in values)
 
 
 def _rows(one: dict[str, Any], size: str) -> Iterator[str]:
@@ -98,17 +98,19 @@ def _agreement(found: dict[str, Any] | None) -> str:
 
 def _machines(known: dict[str, Any]) -> Iterator[str]:
     """Yield a line for each machine and day, with the cases measured there."""
-    where: dict[str, list[str]] = {}
+    where: dict[str, dict[str, list[str]]] = {}
     for one in known.values():
-        machine = one["machine"]
-        peaks = ", ".join(f"{name} {peak:,.0f} GFLOP/s" for name, peak in machine["peak_gflops"].items())
-        line = (
-            f"- {machine['hardware']}, {machine['threads']} threads, bf16 unit: {machine['bf16_unit']}, matrix peak "
-            f"{peaks}, torch {machine['packages']['torch']}, {one['date']}"
-        )
-        where.setdefault(line, []).append(one["title"])
+        for size, found in one["sizes"].items():
+            machine = found["machine"]
+            peaks = ", ".join(f"{name} {peak:,.0f} GFLOP/s" for name, peak in machine["peak_gflops"].items())
+            line = (
+                f"- {machine['hardware']}, {machine['threads']} threads, bf16 unit: {machine['bf16_unit']}, "
+                f"matrix peak {peaks}, torch {machine['packages']['torch']}, {found['date']}"
+            )
+            where.setdefault(line, {}).setdefault(one["title"], []).append(size)
     for line, titles in where.items():
-        yield f"{line}: {', '.join(titles)}."
+        measured = "; ".join(f"{title}, {' and '.join(sizes)}" for title, sizes in titles.items())
+        yield f"{line}: {measured}."
 
 
 def _notes(one: dict[str, Any]) -> Iterator[str]:
@@ -120,7 +122,7 @@ def _notes(one: dict[str, Any]) -> Iterator[str]:
                 continue
             mine = [f"{key} {value:.3g}" for key, value in side["details"].items()]
             if side["against"] is None:
-                for key, value, limit in _limited(one, size, side):
+                for key, value, limit in _limited(found, side):
                     mine.append(f"{key} {'within' if value <= limit else 'ABOVE'} the limit of {limit:g}")
             if mine:
                 noted.append(f"{name}: {', '.join(mine)}")

@@ -126,6 +126,24 @@ def test_the_table_shows_ratios_utilisation_missing_peers_and_what_was_asked(mea
     assert "bf16 unit: none" in shown
 
 
+def test_a_size_that_is_measured_again_replaces_itself_alone(measured: list[str]) -> None:
+    known = run(("large",), repeats=3)
+    fresh = run(("small",), repeats=1)
+    merged = suite.merged(known, fresh)
+    assert {size: found["repeats"] for size, found in merged["sizes"].items()} == {"small": 1, "large": 3}
+    assert list(merged["sizes"]) == ["small", "large"]
+    again = suite.merged(merged, run(("large",), repeats=2))
+    assert {size: found["repeats"] for size, found in again["sizes"].items()} == {"small": 1, "large": 2}
+    assert suite.merged({}, fresh) == fresh
+
+
+def test_each_machine_and_day_has_a_line_with_the_sizes_that_were_measured_there(measured: list[str]) -> None:
+    known = run(("small", "large"))
+    known["sizes"]["small"]["date"] = "2026-01-01"
+    machines = [line for line in table.lines({"counting": known}) if line.startswith("- a processor")]
+    assert [line.rpartition(": ")[2] for line in machines] == ["Counting, small.", "Counting, large."]
+
+
 def test_what_was_asked_for_is_a_short_table_of_its_own(measured: list[str]) -> None:
     shown = table.asked({"counting": run(("small", "large"))})
     assert shown[2:] == [
