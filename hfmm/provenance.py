@@ -1,4 +1,4 @@
-"""Where a run's weights come from: the commit of every Hub checkpoint, pinned when the run begins."""
+"""Where a run's weights and rows come from, fixed when it begins: folders by their whole path, Hub ids by a commit."""
 
 from __future__ import annotations
 
@@ -7,14 +7,30 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 
 from hfmm.models.checkpoint import BUILTIN
-from hfmm.recipe import Recipe
+from hfmm.recipe import Data, Recipe
 
-KEYS = ("checkpoint", "text", "language", "vision")  # where a recipe's model names what it takes weights from
+# Where a recipe's model names what it takes weights from, and what these are of the model.
+KEYS = {"checkpoint": "weights", "text": "text tower", "language": "language model", "vision": "vision tower"}
+
+
+def is_folder(source: str) -> bool:
+    """Tell whether a checkpoint or dataset lies on this machine, or lay there when the run began (see `rooted`)."""
+    path = Path(source).expanduser()
+    return path.is_absolute() or path.exists()
 
 
 def revision_key(key: str) -> str:
     """Return where a recipe's model has the commit of the checkpoint that it names under ``key``."""
     return "revision" if key == "checkpoint" else f"{key}_revision"
+
+
+def rooted(recipe: Recipe) -> Recipe:
+    """Return the recipe with its folders by absolute paths, so that the run stays itself wherever it is called from."""
+    model = recipe.model.model_dump()
+    named = {key: _rooted(model[key]) for key in KEYS if model.get(key)}
+    others = [_with_rooted_path(one) for one in recipe.elsewhere]
+    update = {"model": recipe.model.model_copy(update=named), "data": _with_rooted_path(recipe.data)}
+    return recipe.model_copy(update=update | {"elsewhere": others})
 
 
 def pinned(recipe: Recipe, saved: Recipe | None) -> Recipe:
@@ -34,6 +50,16 @@ def commits(recipe: Recipe) -> dict[str, str]:
     model = recipe.model.model_dump()
     named = {model[key]: model.get(revision_key(key)) for key in KEYS if model.get(key)}
     return {name: commit for name, commit in named.items() if commit}
+
+
+def _with_rooted_path(data: Data) -> Data:
+    path = data.options.get("path")
+    return data.model_copy(update={"path": _rooted(path)}) if isinstance(path, str) else data
+
+
+def _rooted(source: str) -> str:
+    path = Path(source).expanduser()
+    return str(path.absolute()) if path.exists() else source
 
 
 def _commit(checkpoint: str) -> str | None:

@@ -62,8 +62,6 @@ def publish_command(
     wishes = publishing.Wishes(adapter, int8, license, allow_unverified)
     recipe, directory = open_run(Path(what))
     publishing.publish(recipe, directory, place, wishes, ask, report)
-    if not dry_run:
-        typer.echo(f'\nload      transformers.pipeline(model="{repo}")')
 
 
 def reproduce_command(

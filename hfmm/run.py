@@ -15,8 +15,9 @@ from hfmm.data.contact_sheet import contact_sheet
 from hfmm.errors import UserError
 from hfmm.evaluation import evaluate, headline
 from hfmm.hardware import is_main_process, main_process_first, processes
+from hfmm.opening import opened
 from hfmm.progress import Report
-from hfmm.provenance import commits, pinned
+from hfmm.provenance import commits, pinned, rooted
 from hfmm.publishing import clean_room
 from hfmm.publishing.card import write_card
 from hfmm.publishing.verify import REPRODUCED, verify_in
@@ -36,8 +37,8 @@ def run(recipe: Recipe, out: Path, resume: bool, report: Report) -> RunDirectory
     libraries.imported()
     check(recipe)
     with main_process_first():
-        recipe = pinned(recipe, _saved(out) if resume else None)
-        directory = _open(recipe, out, resume or not is_main_process())
+        recipe = pinned(rooted(recipe), _saved(out) if resume else None)
+        directory = opened(recipe, out, resume or not is_main_process())
         data = prepare_data(recipe, directory, report)
         directory.update_results(bases=directory.read_results().get("bases") or commits(recipe))
     train(recipe, directory, data, report)
@@ -126,24 +127,3 @@ def prepare_data(recipe: Recipe, directory: RunDirectory, report: Report) -> Dat
 def _saved(out: Path) -> Recipe | None:
     path = RunDirectory(out).recipe
     return recipes.load(str(path)) if path.is_file() else None
-
-
-def _open(recipe: Recipe, out: Path, resume: bool) -> RunDirectory:
-    directory = RunDirectory(out)
-    if resume and directory.recipe.is_file():
-        saved = recipes.load(str(directory.recipe))
-        if saved.model_dump() != recipe.model_dump():
-            old, new = saved.model_dump(), recipe.model_dump()
-            changed = ", ".join(key for key in new if new[key] != old.get(key))
-            raise UserError(
-                f"{out} holds a run of another recipe: {changed} differ. Resume it as it was "
-                f"(`hfmm run {directory.recipe} --resume --out {out}`), or give another --out."
-            )
-        return directory
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        holds = "a run" if directory.recipe.is_file() else "files"
-        raise UserError(f"{out} already holds {holds}. Go on with --resume, or give another --out.")
-    shutil.rmtree(directory.checkpoints, ignore_errors=True)
-    with atomic_file(directory.recipe) as temporary:
-        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
-    return directory

@@ -19,7 +19,7 @@ COMPLETE = "COMPLETE"  # written last into a folder of many files: without it th
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place once the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")  # several processes may write one file
     try:
         yield temporary
         _flush_to_disk(temporary)

@@ -34,6 +34,7 @@ LAYERS = [
     },
     {"training", "evaluation"},
     {"publishing"},
+    {"opening"},
     {"run", "inspection"},
     {"reproduce"},
     {"inspect_cli", "publish_cli", "ending"},

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from hfmm import models
 from hfmm import recipe_file as recipes
 from hfmm.models import dual_encoder, llava
-from hfmm.provenance import commits, pinned, revision_key
+from hfmm.provenance import commits, is_folder, pinned, revision_key, rooted
 from hfmm.recipe import Model
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -113,3 +113,24 @@ def test_the_weights_that_are_loaded_are_those_of_the_commit(
         return any(one.shape == other.shape and one.equal(sign * other) for one in loaded for other in known)
 
     assert (holds(1), holds(-1)) == (commit == OLD, commit == NEW)
+
+
+def test_folders_are_named_by_their_whole_path_so_that_a_run_is_the_same_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tower", "photos", "more"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    changes = ["data={builder: folder, path: photos}", "elsewhere=[{builder: folder, path: more}]"]
+    recipe = rooted(recipes.load("vit_icons", ["model.checkpoint=tower", *changes]))
+    assert recipe.model.checkpoint == str(tmp_path / "tower")
+    assert recipe.data.options["path"] == str(tmp_path / "photos")
+    assert recipe.elsewhere[0].options["path"] == str(tmp_path / "more")
+    shutil.rmtree(tmp_path / "tower")
+    assert is_folder(recipe.model.checkpoint)
+
+
+def test_ids_stay_as_they_are() -> None:
+    recipe = recipes.load("lit_pages")
+    assert rooted(recipe).model_dump() == recipe.model_dump()
+    assert not is_folder(recipe.model.checkpoint)

@@ -25,8 +25,5 @@ def measure(name: str, predictions: Any, references: list[Any]) -> tuple[Slices,
         slices: Slices = metric.statistics(predictions, references)
         functionals: Functionals = metric.functionals(predictions, references) if hasattr(metric, "functionals") else {}
     except ValueError as error:
-        raise UserError(
-            f"The metric {name} cannot be measured: {error}. NaN and zero vectors come from weights that training has "
-            "driven apart (lower the learning rate) or that a checkpoint never had."
-        ) from error
+        raise UserError(f"The metric {name} cannot be measured: {error}.") from error
     return slices, functionals

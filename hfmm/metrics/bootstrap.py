@@ -29,15 +29,18 @@ def interval(
 
 
 def interval_of(function: Callable[[np.ndarray], float], groups: Sequence[str], seed: int = 0) -> tuple[float, float]:
-    """Return the 2.5th and 97.5th percentile of a score that is no quotient of sums, such as a median.
+    """Return an interval of a score that is no quotient of sums, such as a median or a distance.
 
-    ``function`` maps the weight of each row (n,), how often its group was drawn, to the score; NaN, for a draw that
-    has nothing to score, is left out.
+    It is the 2.5th to the 97.5th percentile of the draws, moved so that their median is the score itself: drawing adds
+    noise of its own to a distance between means, which would else leave the score outside. ``function`` maps the
+    weight of each row (n,), how often its group was drawn, to the score; NaN, for a draw that has nothing to score,
+    is left out.
     """
     membership, count = _numbered(groups)
     draws = _draws(count, FUNCTIONAL_REPLICATES, seed)
-    low, high = np.nanpercentile([function(draw[membership]) for draw in draws], [2.5, 97.5])
-    return float(low), float(high)
+    low, middle, high = np.nanpercentile([function(draw[membership]) for draw in draws], [2.5, 50, 97.5])
+    score = function(np.ones(len(membership)))
+    return float(low + score - middle), float(high + score - middle)
 
 
 def _numbered(groups: Sequence[str]) -> tuple[np.ndarray, int]:

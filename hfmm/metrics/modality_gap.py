@@ -14,6 +14,11 @@ import evaluate
 import numpy as np
 
 GREATER_IS_BETTER = False
+PLAIN = (
+    "how far the model's images and texts lie apart: distance between their centroids (0 to 2), cosines of pairs and "
+    "of others, alignment (squared distance of a pair), uniformity (lower: spread more evenly), and how often a straight "
+    "boundary tells an image from a text (50 %: by chance)"
+)
 OF_WEIGHTS = True  # it says nothing of a baseline that is no model
 
 BLOCK_FLOATS = 2**26  # at most 256 MiB of pairs at a time, whatever the number of rows
@@ -135,7 +140,10 @@ def _directions(vectors: np.ndarray, name: str) -> np.ndarray:
     lengths: np.ndarray = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     for wrong, what in ((~np.isfinite(lengths), "holds NaN or infinity"), (lengths == 0, "is zero")):
         if wrong.any():
-            raise ValueError(f"the {name} embedding of row {int(wrong.argmax())} {what}")
+            raise ValueError(
+                f"the {name} embedding of row {int(wrong.argmax())} {what}: training has driven the weights apart "
+                "(lower the learning rate), or the checkpoint never had them"
+            )
     unit: np.ndarray = np.divide(vectors, lengths[:, None], dtype=np.float32)
     return unit
 

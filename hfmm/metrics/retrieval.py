@@ -155,7 +155,10 @@ def _lengths(vectors: np.ndarray, name: str) -> np.ndarray:
     lengths: np.ndarray = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     for wrong, what in ((~np.isfinite(lengths), "holds NaN or infinity"), (lengths == 0, "is zero")):
         if wrong.any():
-            raise ValueError(f"the {name} embedding of row {int(wrong.argmax())} {what}")
+            raise ValueError(
+                f"the {name} embedding of row {int(wrong.argmax())} {what}: training has driven the weights apart "
+                "(lower the learning rate), or the checkpoint never had them"
+            )
     return lengths[:, None]
 
 

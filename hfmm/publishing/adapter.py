@@ -14,7 +14,8 @@ from hfmm.errors import UserError
 from hfmm.publishing import contents
 from hfmm.publishing.card_metadata import derived
 from hfmm.publishing.contents import Contents
-from hfmm.publishing.publication import Base
+from hfmm.publishing.publication import Base, located
+from hfmm.publishing.push import Target
 from hfmm.run_directory import RunDirectory
 
 CONFIG, CARD = "adapter_config.json", "README.md"
@@ -33,17 +34,17 @@ What training added to [`{base}`](https://huggingface.co/{base}), without it. Me
 from peft import PeftModel
 from transformers import AutoConfig, {auto_class}
 
-config = AutoConfig.from_pretrained("{model}")  # labels and sizes are those of the tuned model
-base = {auto_class}.from_pretrained({loaded}, config=config, ignore_mismatched_sizes=True)
-model = PeftModel.from_pretrained(base, "{adapter}")
+config = AutoConfig.from_pretrained({model_loaded})  # labels and sizes are those of the tuned model
+base = {auto_class}.from_pretrained({base_loaded}, config=config, ignore_mismatched_sizes=True)
+model = PeftModel.from_pretrained(base, {adapter_loaded})
 ```
 """
 
 
 def adapter_contents(
-    run: RunDirectory, auto_class: str, card: ModelCardData, title: str, ids: tuple[str, str], base: Base
+    run: RunDirectory, auto_class: str, card: ModelCardData, title: str, places: tuple[Target, Target], base: Base
 ) -> Contents:
-    """Return the adapter's files; ``ids`` are those of the model's repository and of its own, ``card`` the model's.
+    """Return the adapter's files; ``places`` are the model's repository and its own, ``card`` is the model's.
 
     Raises UserError where the run has no adapter.
     """
@@ -53,20 +54,20 @@ def adapter_contents(
             "carry, or the model was put together from two checkpoints, so that none is its base. Publish without "
             "--adapter-repo, or tune the published model with LoRA in a run of its own."
         )
-    model, adapter = ids
+    model, adapter = places
     files = contents.of_folder(run.adapter)
     settings = json.loads((run.adapter / CONFIG).read_text(encoding="utf-8"))
     settings |= {"base_model_name_or_path": base.id, "revision": base.revision}
     files[CONFIG] = contents.of_source(CONFIG, (json.dumps(settings, indent=2) + "\n").encode())
-    loaded = f'"{base.id}"' + (f', revision="{base.revision}"' if base.revision else "")
     text = TEXT.format(
         metadata=derived(card, "peft", base.id, "adapter").to_yaml(line_break="\n"),
         title=title,
         base=base.id,
-        model=model,
-        adapter=adapter,
+        model=model.id,
         auto_class=auto_class,
-        loaded=loaded,
+        model_loaded=located(model.id, model.branch),
+        base_loaded=located(*base),
+        adapter_loaded=located(adapter.id, adapter.branch),
     )
     files[CARD] = contents.of_source(CARD, text.encode())
     return files
@@ -78,7 +79,7 @@ def verify_adapter(job: dict[str, Any], environment: dict[str, str]) -> None:
     Raises UserError with the tensor that differs most.
     """
     script = str(Path(__file__).with_name("clean_adapter.py"))
-    command = [sys.executable, "-I", script, json.dumps(job)]
+    command = [sys.executable, "-P", script, json.dumps(job)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]

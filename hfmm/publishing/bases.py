@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard
 
 from hfmm.errors import UserError
 from hfmm.models.checkpoint import BUILTIN
-from hfmm.provenance import KEYS
+from hfmm.provenance import KEYS, is_folder
 from hfmm.publishing import contents, publication
 from hfmm.publishing.fenced import fenced
 from hfmm.publishing.hub_errors import reason
@@ -69,24 +70,35 @@ def checkpoint_parcel(name: str, target: Target) -> Parcel:
 def refuse_foreign(parcel: Parcel) -> None:
     """Raise UserError where the name that an embedded checkpoint would take is taken by something else."""
     try:
-        foreign = patiently(lambda: compare(parcel.target, parcel.contents)).foreign
+        there = patiently(lambda: compare(parcel.target, parcel.contents))
     except Exception as error:
         raise UserError(f"{reason(error, parcel.target.id)} Nothing was sent.") from error
-    if foreign:
+    found = f"{there.foreign[0]}, which hfmm did not put there" if there.foreign else ""
+    if there.earlier is not None and "checkpoint" not in there.earlier:
+        found = f"what hfmm published of {there.earlier.get('recipe', 'other data')}"
+    if found:
         raise UserError(
             f"The model comes from an embedded checkpoint, which goes into {parcel.target.id} first, and that "
-            f"repository holds {foreign[0]}, which hfmm did not put there. Rename it, or publish under another owner."
+            f"repository holds {found}. Rename it, or publish under another owner."
         )
 
 
 def licence(recipe: Recipe, bases: dict[str, Base], stated: str | None) -> dict[str, str]:
     """Return the card's licence: the one that is stated here, else that of the bases, else the recipe's.
 
-    Raises UserError where the bases have different ones.
+    The recipe's stands where training began from random weights. Raises UserError where the bases have different ones,
+    and where one is a folder that does not say under which it stands.
     """
     if stated is not None:
         return {"license": stated}
+    if recipe.model.init == "random":
+        return {"license": recipe.publish.license}
     found = {checkpoint: _licence_of(checkpoint, bases.get(checkpoint)) for checkpoint in _named(recipe)}
+    if unknown := [name for name, one in found.items() if not one and is_folder(name)]:
+        raise UserError(
+            f"{unknown[0]} has no README.md that names its licence, so that of the model is unknown. "
+            "Say with --license under which yours may stand."
+        )
     licences = {json.dumps(one): one for one in found.values() if one}
     if len(licences) > 1:
         told = ", ".join(f"{name} {one['license']}" for name, one in found.items() if one)
@@ -106,7 +118,8 @@ def _licence_of(checkpoint: str, base: Base | None) -> dict[str, str]:
             ) from error
         data = info.card_data.to_dict() if info.card_data else {}
     else:
-        return {}
+        card = Path(checkpoint).expanduser() / "README.md"
+        data = ModelCard.load(card).data.to_dict() if card.is_file() else {}
     return {key: data[key] for key in LICENCE_KEYS if data.get(key)} if data.get("license") else {}
 
 

@@ -14,12 +14,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hfmm import parts
 from hfmm.errors import UserError
 from hfmm.evaluation import headline, load_task, read_predictions
+from hfmm.provenance import KEYS
 from hfmm.publishing import papers, publication, transcripts
 from hfmm.publishing.card_metadata import check, metadata
 from hfmm.publishing.lineage import ancestors
 from hfmm.publishing.measures import measures, score
 from hfmm.publishing.plots import draw_plots
-from hfmm.publishing.publication import CHECKPOINTS, Publication
+from hfmm.publishing.publication import LOCAL, Publication
 from hfmm.publishing.wrong_answers import wrong_answers
 from hfmm.recipe_file import load
 from hfmm.resources import MODEL_CARDS
@@ -64,7 +65,7 @@ def render(run: RunDirectory, published: Publication | None = None, examples: Pa
     resolved = load(str(run.recipe))
     recipe, results, best = resolved.model_dump(mode="json"), run.read_results(), headline(run)
     predictions = read_predictions(run)
-    plots = sorted(path.name for path in run.plots.iterdir())
+    plots = sorted(path.name for path in run.plots.glob("*.png"))
     model, task = load_task(run.model, *resolve(resolved))
     with tempfile.TemporaryDirectory() as folder:
         row = task.from_stored(predictions[0]["input"])
@@ -80,10 +81,12 @@ def render(run: RunDirectory, published: Publication | None = None, examples: Pa
     )
     environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
     environment.filters["score"] = score
+    told = recipe_text(run, published).strip()
     text = environment.get_template("card.md.jinja").render(
         metadata=metadata(recipe, results, task, best, example_file, published).to_yaml(line_break="\n"),
         recipe=recipe,
-        recipe_text=recipe_text(run, published).strip(),
+        recipe_text=told,
+        local=LOCAL if LOCAL in told else "",
         results=results,
         task=task,
         plots=plots,
@@ -92,6 +95,7 @@ def render(run: RunDirectory, published: Publication | None = None, examples: Pa
         meaning=parts.find("metrics", best["metric"], "statistics", "metrics").PLAIN,
         conditions=list(dict.fromkeys(one["condition"] for one in results["records"])),
         measures=measures(results["records"]),
+        explained=_plainly(recipe["metrics"], results["records"]),
         probes=[_explained(name) for name in recipe["probes"]],
         classes=_class_rows(results["records"]),
         forgetting=_forgetting(results["records"]),
@@ -103,7 +107,7 @@ def render(run: RunDirectory, published: Publication | None = None, examples: Pa
         snippet=snippet,
         snippet_output=task.snippet_output(model, predictions),
         base=" and ".join(
-            publication.base_words(recipe["model"][key], published) for key in CHECKPOINTS if recipe["model"].get(key)
+            publication.base_words(recipe["model"][key], published) for key in KEYS if recipe["model"].get(key)
         ),
         lineage=ancestors(resolved),
         papers=papers.of(model.config, resolved),
@@ -161,6 +165,17 @@ def prose(name: str) -> dict[str, str]:
     sections = re.split(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = dict(zip(sections[1::2], sections[2::2], strict=True))
     return {title: found[title].strip() for title in PROSE if title in found}
+
+
+def _plainly(metrics: list[str], records: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return what each metric of the table measures, and which way is better where it has one score for all rows."""
+    whole, told = {one["metric"] for one in records if not one["group"]}, []
+    for name in metrics:
+        module = parts.find("metrics", name, "statistics", "metrics")
+        if plain := getattr(module, "PLAIN", ""):
+            better = f"; {'more' if module.GREATER_IS_BETTER else 'less'} is better" if name in whole else ""
+            told.append((name.replace("_", " "), plain + better))
+    return told
 
 
 def _explained(probe: str) -> tuple[str, str]:

@@ -9,7 +9,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hfmm.errors import UserError
 from hfmm.models.checkpoint import BUILTIN
-from hfmm.publishing.publication import CHECKPOINTS, Publication, is_folder
+from hfmm.provenance import KEYS, is_folder
+from hfmm.publishing.publication import Publication
 from hfmm.tasks import TaskProtocol
 
 
@@ -84,7 +85,7 @@ def _bases(recipe: dict[str, Any], publication: Publication | None) -> list[str]
     """Return the Hub ids that the weights come from; none where training began from random weights."""
     if recipe["model"]["init"] == "random":
         return []
-    named = [recipe["model"][key] for key in CHECKPOINTS if recipe["model"].get(key)]
+    named = [recipe["model"][key] for key in KEYS if recipe["model"].get(key)]
     if publication:
         return [publication.bases[one].id for one in named if one in publication.bases]
     return [one for one in named if not one.startswith(BUILTIN) and not is_folder(one)]

@@ -1,6 +1,6 @@
 """Run in a process of its own, without hfmm: prints how far base and adapter, merged, are from the published model.
 
-Argument: JSON with base, revision, adapter, model and auto_class.
+Argument: JSON with base and its revision, adapter and model and the branch of both, and auto_class.
 """
 
 import json
@@ -14,11 +14,12 @@ from peft import PeftModel
 def main(job: dict[str, str]) -> None:
     """Load all three by their Hub ids and compare tensor by tensor."""
     kind = getattr(transformers, job["auto_class"])
-    config = transformers.AutoConfig.from_pretrained(job["model"])
+    branch = {"revision": job["branch"]}
+    config = transformers.AutoConfig.from_pretrained(job["model"], **branch)
     arguments = {"config": config, "ignore_mismatched_sizes": True, "dtype": "float32"}
     base = kind.from_pretrained(job["base"], revision=job["revision"], **arguments)
-    merged = PeftModel.from_pretrained(base, job["adapter"]).merge_and_unload().state_dict()
-    model = kind.from_pretrained(job["model"]).state_dict()
+    merged = PeftModel.from_pretrained(base, job["adapter"], **branch).merge_and_unload().state_dict()
+    model = kind.from_pretrained(job["model"], **branch).state_dict()
     differences = {name: beyond_rounding(merged[name], tensor) for name, tensor in model.items()}
     worst = max(differences, key=differences.__getitem__)
     print(json.dumps({"tensor": worst, "difference": differences[worst]}))

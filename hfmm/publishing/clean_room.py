@@ -46,11 +46,19 @@ def asking_the_hub(home: Path) -> dict[str, str]:
     return {**os.environ, **cache, **({"HF_TOKEN": token} if token else {})}
 
 
+def by_id(repo: str, branch: str) -> dict[str, Any]:
+    """Return the job of a repository named by its id; its card says the task, which plain `pipeline` reads on main."""
+    return {"model": repo, "revision": branch} | ({"task": None} if branch == "main" else {})
+
+
 @contextmanager
 def opened(environment: Mapping[str, str]) -> Iterator[Room]:
-    """Give a fresh, isolated Python that answers one `ask`; it begins at once with its imports, which take seconds."""
+    """Give a fresh Python that answers one `ask`; it begins at once with its imports, which take seconds.
+
+    It finds packages where this one does, user site and PYTHONPATH included, but nothing beside its script.
+    """
     script = str(Path(__file__).with_name("clean_process.py"))
-    command, variables = [sys.executable, "-I", script], {**environment, "TRANSFORMERS_VERBOSITY": "error"}
+    command, variables = [sys.executable, "-P", script], {**environment, "TRANSFORMERS_VERBOSITY": "error"}
     pipe, none = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(command, env=variables, text=True, stdin=pipe, stdout=none, stderr=pipe) as room:
         try:

@@ -34,7 +34,7 @@ def reason(error: BaseException, repo: str) -> str:
     if isinstance(error, HfHubHTTPError) and error.response is not None:
         status = error.response.status_code
         if status == 401 and get_token() is None:
-            return f"You are not logged in. {LOGIN}."
+            return f"The Hub shows no {repo} to who is not logged in (401). Check the name. {LOGIN} if you publish."
         if status in BY_STATUS:
             return BY_STATUS[status].format(repo=repo)
         what = "failed, and went on failing" if status >= 500 else "refused"

@@ -99,7 +99,7 @@ def verify_int8(run: RunDirectory, made: Int8, branch: str, home: Path) -> int:
     Its snippet runs in the same process. Raises UserError naming the first difference.
     """
     repo, recorded = made.repo, clean_room.stored(run)
-    job, snippet = {"task": None, "model": repo, "revision": branch}, publication.snippet(made.snippet, repo, branch)
+    job, snippet = clean_room.by_id(repo, branch), publication.snippet(made.snippet, repo, branch)
     with clean_room.opened(clean_room.asking_the_hub(home)) as room:
         said = clean_room.ask(made.task, recorded, snippet, job, {}, room)
     for row, wanted, output in zip(recorded, made.said.outputs, said.outputs, strict=True):
@@ -117,6 +117,5 @@ def _scores(records: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     rows = []
     for one in measures(records):
         rounded = one.get(int8_weights.CONDITION)
-        told = score(rounded, one["share"]) if rounded else "not measured"
-        rows.append((one["name"], told, score(one[""], one["share"])))
+        rows.append((one["name"], score(rounded) if rounded else "not measured", score(one[""])))
     return rows

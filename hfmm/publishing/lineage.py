@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hfmm import recipe_file as recipes
 from hfmm.models.checkpoint import BUILTIN
+from hfmm.provenance import KEYS, is_folder
 from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory
 
@@ -24,12 +25,11 @@ def ancestors(recipe: Recipe) -> list[Ancestor]:
     step = Ancestor(recipe.name, _how(recipe))
     if parent := run_of(checkpoint):
         return [*ancestors(recipes.load(str(parent.recipe))), step]
-    builtin = checkpoint.startswith(BUILTIN)
-    first = Ancestor(
-        last_part(checkpoint.removeprefix(BUILTIN)) if not _is_id(checkpoint) else checkpoint,
-        "comes with hfmm; its own card tells how it was made" if builtin else "where it began",
-    )
-    return [first, step]
+    if checkpoint.startswith(BUILTIN):
+        how = "comes with hfmm; its own card tells how it was made"
+    else:
+        how = "a folder without a record of how it was made" if is_folder(checkpoint) else "where it began"
+    return [Ancestor(_named(checkpoint), how), step]
 
 
 def run_of(checkpoint: str) -> RunDirectory | None:
@@ -45,14 +45,17 @@ def last_part(folder: str) -> str:
     return path.parent.name if path.name == "model" else path.name
 
 
+def _named(checkpoint: str) -> str:
+    return last_part(checkpoint) if is_folder(checkpoint) else checkpoint.removeprefix(BUILTIN)
+
+
 def _how(recipe: Recipe) -> str:
     shape = " from random weights in that shape" if recipe.model.init == "random" else ""
     stages = ", then ".join(
         f"{stage.name} ({stage.train if isinstance(stage.train, str) else ', '.join(stage.train)})"
         for stage in recipe.stages
     )
-    return f"{recipe.task.name.replace('_', ' ')} on `{recipe.data.builder}`{shape}: {stages}"
-
-
-def _is_id(checkpoint: str) -> bool:
-    return not checkpoint.startswith(BUILTIN) and not Path(checkpoint).expanduser().exists()
+    model = recipe.model.model_dump()
+    towers = [key for key in KEYS if key != "checkpoint" and model.get(key)]
+    others = "".join(f", its {KEYS[key]} from {_named(model[key])}" for key in towers)
+    return f"{recipe.task.name.replace('_', ' ')} on `{recipe.data.builder}`{shape}{others}: {stages}"

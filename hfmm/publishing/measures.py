@@ -13,12 +13,13 @@ def measures(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for one in records:
         if one["metric"] != "confusion" and one["split"] == "test":
             name = f"{one['metric'].replace('_', ' ')} {one['group']}".strip()
-            rows.setdefault(name, {"name": name, "share": _is_share(one)})[one["condition"]] = one
+            rows.setdefault(name, {"name": name})[one["condition"]] = one
     return list(rows.values())
 
 
-def score(record: dict[str, Any], share: bool) -> str:
+def score(record: dict[str, Any]) -> str:
     """Return a record's value with its interval, in percent where it is a share."""
+    share = _is_share(record)
     numbers = (record["value"], *record["ci95"])
     value, low, high = (f"{100 * one:.1f}" if share else f"{one:.3g}" for one in numbers)
     return f"{value}{' %' if share else ''} ({low} to {high})"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from hfmm.recipe import Recipe
 
+TOWER = r"_(vision|text)_model$"  # what the type of a CLIP's or SigLIP's tower ends in
 BIBLIOGRAPHY = Path(__file__).parent / "templates" / "papers.bib"
 
 
 def of(config: Any, recipe: Recipe) -> str:
     """Return the entries of the model's architecture, of its towers, and of how it was tuned: LoRA, interpolation."""
     parts: list[Any] = [getattr(config, name, None) for name in ("vision_config", "text_config")]
-    keys = [config.model_type, *(part.model_type for part in parts if part is not None)]
+    keys = [config.model_type, *(re.sub(TOWER, "", part.model_type) for part in parts if part is not None)]
     keys += ["lora"] if any(stage.train == "lora" for stage in recipe.stages) else []
     keys += ["wiseft"] if any(stage.interpolate is not None for stage in recipe.stages) else []
     entries = {text.partition("{")[2].partition(",")[0]: text for text in _entries()}

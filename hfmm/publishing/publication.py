@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 from hfmm.models.checkpoint import BUILTIN
-from hfmm.provenance import KEYS, revision_key
+from hfmm.provenance import KEYS, is_folder, revision_key
 from hfmm.publishing.lineage import last_part
 
-CHECKPOINTS = ("checkpoint", "text", "language")  # where a recipe's model names what it starts from
 LOCAL = "# a local folder"  # marks what nobody else can load
 MODEL_LINE = r'^model = ".*$'  # in every snippet
 PIPELINE_IMPORT = "from transformers import pipeline\n"
@@ -39,10 +37,14 @@ class Publication:
 
 def snippet(text: str, repo: str, branch: str) -> str:
     """Return a card's snippet with the repository downloaded by its id, so that its example file is there as well."""
-    where = f'"{repo}"' + (f', revision="{branch}"' if branch != "main" else "")
-    line = f"model = snapshot_download({where})  # this repository"
+    line = f"model = snapshot_download({located(repo, branch)})  # this repository"
     text = re.sub(MODEL_LINE, line, text, count=1, flags=re.MULTILINE)
     return text.replace(PIPELINE_IMPORT, f"from huggingface_hub import snapshot_download\n{PIPELINE_IMPORT}", 1)
+
+
+def located(repo: str, revision: str | None) -> str:
+    """Return the Python arguments by which a repository's revision is loaded; ``main`` needs no name."""
+    return f'"{repo}"' + (f', revision="{revision}"' if revision and revision != "main" else "")
 
 
 def recipe_text(text: str, recipe: dict[str, Any], publication: Publication | None) -> str:
@@ -76,13 +78,8 @@ def base_words(checkpoint: str, publication: Publication | None) -> str:
             f" at `{base.revision[:8]}`" if base.revision else ""
         )
     if checkpoint.startswith(BUILTIN):
-        return f"`{checkpoint.removeprefix(BUILTIN)}`, the small checkpoint that comes with hfmm,"
+        return f"`{checkpoint.removeprefix(BUILTIN)}`, (comes with hfmm)"
     return f"the folder `{last_part(checkpoint)}`" if is_folder(checkpoint) else f"`{checkpoint}`"
-
-
-def is_folder(source: str) -> bool:
-    """Tell whether a checkpoint or dataset lies on this machine."""
-    return Path(source).expanduser().exists()
 
 
 def _replaced(text: str, key: str, old: str | None, new: str) -> str:

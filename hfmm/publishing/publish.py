@@ -20,7 +20,7 @@ from hfmm.publishing.clean_room import asking_the_hub
 from hfmm.publishing.int8_export import Int8, int8_contents, verify_int8, write_int8
 from hfmm.publishing.parcel import Parcel, describe
 from hfmm.publishing.private import refuse_private
-from hfmm.publishing.publication import Base, Publication
+from hfmm.publishing.publication import Base, Publication, located
 from hfmm.publishing.pull import pull
 from hfmm.publishing.push import Pushed, Target, push, with_manifest
 from hfmm.publishing.verify import REPRODUCED, verify, verify_published
@@ -46,9 +46,10 @@ def publish(recipe: Recipe, run: RunDirectory, target: Target, wishes: Wishes, a
     """Publish a run; nothing is sent before ``ask`` agrees. Raises UserError for whatever stands in the way."""
     if wishes.int8:
         int8.require("--int8-repo")
+    base_parcels = bases.embedded(recipe, target)
+    _refuse_same_place([target.id, wishes.adapter, wishes.int8, *(one.target.id for one in base_parcels.values())])
     unverified = _verified(recipe, run, wishes.allow_unverified, report)
     made = _int8(recipe, run, wishes.int8, unverified, report) if wishes.int8 else None
-    base_parcels = bases.embedded(recipe, target)
     known = bases.known(recipe, run)
     places = known | {name: Base(parcel.target.id, None) for name, parcel in base_parcels.items()}
     place = Publication(target.id, target.branch, places, bases.licence(recipe, known, wishes.license), unverified)
@@ -68,6 +69,8 @@ def publish(recipe: Recipe, run: RunDirectory, target: Target, wishes: Wishes, a
     model = pushed[MODEL]
     write_json(run.published, {"repo": target.id, "commit": model.commit, "tag": model.tag})
     _prove(recipe, run, parcels, pushed, place, made, report)
+    task = "" if target.branch == "main" else f'"{resolve(recipe)[0].pipeline_tag}", '
+    report("load", f"transformers.pipeline({task}model={located(target.id, target.branch)})")
 
 
 def folder_parcel(target: Target, folder: Path) -> Parcel:
@@ -84,6 +87,16 @@ def publish_parcel(parcel: Parcel, folder: Path, ask: Ask, report: Report) -> No
         with tempfile.TemporaryDirectory() as home:
             pull(parcel.target, pushed.commit, Path(home) / "hub", parcel.contents)
         report("check", f"{len(parcel.contents)} files downloaded by id are those that were sent")
+
+
+def _refuse_same_place(ids: list[str | None]) -> None:
+    """Raise UserError where two of the repositories would be one: the second would delete the first."""
+    told = [one.lower() for one in ids if one]
+    if twice := [one for one in told if told.count(one) > 1]:
+        raise UserError(
+            f"{twice[0]} would be two repositories at once. The model, its adapter, its int8 weights and the embedded "
+            "checkpoint that it began from, which goes to the same owner under its own name, each need their own."
+        )
 
 
 def _verified(recipe: Recipe, run: RunDirectory, allow_unverified: bool, report: Report) -> str:
@@ -136,9 +149,9 @@ def _own_parcels(
                 "Publish without --adapter-repo, or train from a Hub id."
             )
         auto_class = resolve(recipe)[0].auto_class
-        own = adapter_contents(run, auto_class, data, title, (target.id, wishes.adapter), base)
-        message = f"The adapter of {recipe.name}"
-        parcels[ADAPTER] = Parcel(target._replace(id=wishes.adapter), with_manifest(own, provenance), message)
+        adapter = target._replace(id=wishes.adapter)
+        own = adapter_contents(run, auto_class, data, title, (target, adapter), base)
+        parcels[ADAPTER] = Parcel(adapter, with_manifest(own, provenance), f"The adapter of {recipe.name}")
     if made is not None:
         own = int8_contents(run, made, data, title, target.id, target.branch)
         message = f"{recipe.name} with int8 weights"
@@ -177,7 +190,8 @@ def _prove(
         if ADAPTER in parcels:
             base = place.bases[recipe.model.checkpoint]
             job = {**base._asdict(), "base": base.id, "adapter": parcels[ADAPTER].target.id, "model": place.repo}
-            verify_adapter(job | {"auto_class": resolve(recipe)[0].auto_class}, asking_the_hub(home))
+            job |= {"branch": place.branch, "auto_class": resolve(recipe)[0].auto_class}
+            verify_adapter(job, asking_the_hub(home))
             report("check", "base and adapter by their ids make the same weights")
         if made is not None:
             count = verify_int8(run, made, place.branch, home)

@@ -39,6 +39,7 @@ class Difference(NamedTuple):
     sent: list[str]
     deleted: list[str]
     foreign: list[str]  # files that are there and that no push of hfmm left
+    earlier: dict[str, Any] | None = None  # what the last push of hfmm said of the repository
 
 
 class Pushed(NamedTuple):
@@ -67,9 +68,10 @@ def compare(target: Target, contents: Contents) -> Difference:
         return Difference(None, sorted(contents), [], [])
     there = _hashes(api, target, head)
     sent = sorted(name for name, file in contents.items() if not _same(file, there.get(name)))
-    ours = _ours(target, head) if MANIFEST in there else set()
+    earlier = _manifest(target, head) if MANIFEST in there else None
+    ours = {*earlier["files"]} if earlier else set()
     foreign = sorted(there.keys() - ours - {MANIFEST, GIT_ATTRIBUTES})
-    return Difference(head, sent, sorted(ours & there.keys() - contents.keys()), foreign)
+    return Difference(head, sent, sorted(ours & there.keys() - contents.keys()), foreign, earlier)
 
 
 def push(target: Target, contents: Contents, message: str) -> Pushed:
@@ -186,15 +188,15 @@ def _hashes(api: HfApi, target: Target, commit: str) -> Hashes:
     return {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in files}
 
 
+def _manifest(target: Target, commit: str) -> dict[str, Any]:
+    path = hf_hub_download(target.id, MANIFEST, repo_type=target.kind, revision=commit)
+    found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return found
+
+
 def _same(file: File, known: str | None) -> bool:
     return known in (file.sha256, file.sha1)
 
 
 def _missing(contents: Contents, there: Hashes) -> list[str]:
     return [name for name, file in contents.items() if not _same(file, there.get(name))]
-
-
-def _ours(target: Target, commit: str) -> set[str]:
-    """Return the files that the last push of hfmm left."""
-    path = hf_hub_download(target.id, MANIFEST, repo_type=target.kind, revision=commit)
-    return {*json.loads(Path(path).read_text(encoding="utf-8"))["files"]}

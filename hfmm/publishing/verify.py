@@ -43,9 +43,8 @@ def verify_in(room: clean_room.Room, recipe: Recipe, run: RunDirectory) -> int:
 
 def verify_published(recipe: Recipe, run: RunDirectory, card: str, repo: str, branch: str, home: Path) -> int:
     """Return the same for a repository named by its id alone, through the cache in ``home``; raises UserError alike."""
-    job = {"task": None, "model": repo, "revision": branch}
     with clean_room.opened(clean_room.asking_the_hub(home)) as room:
-        return _prove(recipe, run, card, job, room)
+        return _prove(recipe, run, card, clean_room.by_id(repo, branch), room)
 
 
 def _prove(recipe: Recipe, run: RunDirectory, card: str, job: Mapping[str, Any], room: clean_room.Room) -> int:

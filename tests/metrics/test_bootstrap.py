@@ -43,7 +43,7 @@ def test_rows_of_one_group_have_one_weight_and_as_many_groups_are_drawn_as_there
         return 0.0
 
     interval_of(watched, ["a", "b", "a", "c"])
-    assert len(seen) == 200
+    assert len(seen) == 200 + 1  # and once all rows, for the score itself
     assert all(one[0] == one[2] and one[[0, 1, 3]].sum() == 3 for one in seen)
 
 
@@ -62,3 +62,17 @@ def test_the_seed_makes_the_interval_of_a_functional_repeatable() -> None:
         return float(values[weights > 0].max())
 
     assert interval_of(top, groups, 5) == interval_of(top, groups, 5)
+
+
+def test_the_interval_of_a_distance_holds_the_distance() -> None:
+    """Drawn means lie further apart than the means do, so that bare percentiles can miss what they are to surround."""
+    vectors = np.random.default_rng(0).standard_normal((40, 64))
+    groups = [str(index) for index in range(len(vectors))]
+
+    def length(weights: np.ndarray) -> float:
+        return float(np.linalg.norm(weights @ vectors / weights.sum()))
+
+    low, high = interval_of(length, groups)
+    assert low < length(np.ones(len(vectors))) < high
+    draws = np.random.default_rng(1).multinomial(40, np.full(40, 1 / 40), size=200)
+    assert np.percentile([length(draw) for draw in draws], 2.5) > length(np.ones(len(vectors)))

@@ -10,13 +10,14 @@ from hfmm.errors import UserError
 from hfmm.publishing.adapter import TOLERANCE, adapter_contents
 from hfmm.publishing.clean_adapter import beyond_rounding
 from hfmm.publishing.publication import Base
+from hfmm.publishing.push import Target
 from hfmm.run_directory import RunDirectory
 
 
 def test_a_run_without_an_adapter_says_why_there_may_be_none_and_what_to_do(tmp_path: Path) -> None:
-    run, ids = RunDirectory(tmp_path), ("me/x", "me/y")
+    run, places = RunDirectory(tmp_path), (Target("me/x"), Target("me/y"))
     with pytest.raises(UserError, match=r"put together from two checkpoints.*tune the published model with LoRA"):
-        adapter_contents(run, "AutoModel", ModelCardData(), "x", ids, Base("me/z", None))
+        adapter_contents(run, "AutoModel", ModelCardData(), "x", places, Base("me/z", None))
 
 
 def test_what_bf16_cannot_tell_apart_is_no_difference_between_adapter_and_model() -> None:

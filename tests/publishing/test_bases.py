@@ -11,7 +11,7 @@ import yaml
 from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.publishing import bases, lineage
-from hfmm.publishing.push import MANIFEST, Target
+from hfmm.publishing.push import MANIFEST, Difference, Target
 from hfmm.recipe import Recipe
 from hfmm.resources import CHECKPOINTS
 from hfmm.run_directory import RunDirectory
@@ -38,6 +38,41 @@ def test_the_licence_of_the_base_is_inherited_unless_another_is_stated() -> None
     recipe = recipes.load("vit_icons", ["publish.license=mit"])
     assert bases.licence(recipe, {}, None) == {"license": "apache-2.0"}
     assert bases.licence(recipe, {}, "mit") == {"license": "mit"}
+
+
+def test_a_folder_that_names_no_licence_wants_one_stated(tmp_path: Path) -> None:
+    recipe = recipes.load("vit_icons", [f"model.checkpoint={tmp_path}"])
+    with pytest.raises(UserError, match=f"{tmp_path} has no README.md that names its licence.*--license"):
+        bases.licence(recipe, {}, None)
+    assert bases.licence(recipe, {}, "mit") == {"license": "mit"}
+    (tmp_path / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n# A model\n")
+    assert bases.licence(recipe, {}, None) == {"license": "cc-by-nc-4.0"}
+
+
+def test_random_weights_stand_under_the_licence_of_the_recipe(tmp_path: Path) -> None:
+    recipe = recipes.load("vit_icons", [f"model.checkpoint={tmp_path}", "model.init=random", "publish.license=mit"])
+    assert bases.licence(recipe, {}, None) == {"license": "mit"}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "foreign", "refused"),
+    [
+        (None, [], ""),
+        ({"checkpoint": "tiny-vit"}, [], ""),
+        ({"recipe": "whisper-verbs"}, [], "what hfmm published of whisper-verbs"),
+        (None, ["notes.md"], "notes.md, which hfmm did not put there"),
+    ],
+)
+def test_an_embedded_checkpoint_takes_no_name_that_is_taken(
+    earlier: dict[str, str] | None, foreign: list[str], refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parcel = bases.checkpoint_parcel("builtin:tiny-vit", TARGET)
+    monkeypatch.setattr(bases, "compare", lambda *_: Difference("c0ffee", [], [], foreign, earlier))
+    if not refused:
+        bases.refuse_foreign(parcel)
+        return
+    with pytest.raises(UserError, match=f"that repository holds {refused}"):
+        bases.refuse_foreign(parcel)
 
 
 def test_a_checkpoint_that_there_is_not_is_refused() -> None:

@@ -148,6 +148,28 @@ def test_anyone_can_reproduce_it_by_id(published: Published) -> None:
     assert re.search(r"accuracy +\S+ published, \S+ again: exactly", done.stdout)
 
 
+def test_a_branch_is_published_verified_and_loaded_as_a_branch(published: Published) -> None:
+    repo, adapter = "me/branched", "me/branched-adapter"
+    done = published.call("publish", "run", "--repo", repo, "--adapter-repo", adapter, "--revision", "dev")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "downloaded by id: 32 predictions and the card's snippet reproduced" in done.stdout
+    assert "base and adapter by their ids make the same weights" in done.stdout
+    where = f'"{repo}", revision="dev"'
+    assert f'load           transformers.pipeline("image-classification", model={where})' in done.stdout
+    branches = published.hub.repositories["models", repo], published.hub.repositories["models", adapter]
+    card, loading = (published.hub.read(one.commits[one.branches["dev"]]["README.md"]).decode() for one in branches)
+    assert f"snapshot_download({where})" in card and f"hfmm reproduce {repo} --revision dev" in card
+    assert f"AutoConfig.from_pretrained({where})" in loading
+    assert f'PeftModel.from_pretrained(base, "{adapter}", revision="dev")' in loading
+
+
+@pytest.mark.parametrize("other", ["--adapter-repo", "--int8-repo"])
+def test_two_repositories_of_one_name_are_refused_before_anything_is_made(published: Published, other: str) -> None:
+    done = published.call("publish", "run", "--repo", "me/both", other, "me/Both")
+    assert done.returncode == 2 and "me/both would be two repositories at once" in done.stderr, done.stderr
+    assert ("models", "me/both") not in published.hub.repositories
+
+
 def test_a_dry_run_sends_nothing_and_an_embedded_checkpoint_goes_first(published: Published, tmp_path: Path) -> None:
     shutil.copytree(published.run, tmp_path / "run")
     recipe = tmp_path / "run/recipe.yaml"

@@ -1,0 +1,82 @@
+"""The folder of a run: what gives way, what is gone on with, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hfmm import recipe_file as recipes
+from hfmm.errors import UserError
+from hfmm.opening import opened
+from hfmm.recipe import Recipe
+from hfmm.run_directory import RunDirectory
+
+
+def recipe(*overrides: str) -> Recipe:
+    return recipes.load("vit_icons", list(overrides))
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def begun(out: Path, finished: int = 0) -> RunDirectory:
+    """A run of vit_icons whose data is built, its first stages finished and the next one begun."""
+    run = opened(recipe(), out, resume=False)
+    (run.checkpoints / "data").mkdir(parents=True)
+    for index, name in enumerate(["head", "full"][: finished + 1] if finished else []):
+        (run.checkpoints / f"{index}-{name}").mkdir()
+        if index < finished:
+            (run.checkpoints / f"{index}-{name}/stage.json").write_text("{}")
+    run.update_results(data={"fingerprint": "old"})
+    return run
+
+
+def test_a_new_folder_holds_the_recipe(out: Path) -> None:
+    run = opened(recipe(), out, resume=False)
+    assert recipes.load(str(run.recipe)).model_dump() == recipe().model_dump()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_never_came_to_training_gives_way_to_a_mended_recipe(out: Path, resume: bool) -> None:
+    begun(out)
+    run = opened(recipe("data.on_bad_row=skip"), out, resume)
+    assert recipes.load(str(run.recipe)).data.on_bad_row == "skip"
+    assert not run.results.exists() and not run.checkpoints.exists()
+
+
+def test_resuming_the_same_recipe_keeps_the_data_that_was_built(out: Path) -> None:
+    begun(out)
+    assert (opened(recipe(), out, resume=True).checkpoints / "data").is_dir()
+
+
+def test_what_has_trained_is_not_written_over(out: Path) -> None:
+    begun(out, finished=1)
+    with pytest.raises(UserError, match="already holds a run"):
+        opened(recipe("data.on_bad_row=skip"), out, resume=False)
+
+
+def test_a_stage_that_is_not_finished_may_be_changed_and_begins_anew(out: Path) -> None:
+    begun(out, finished=1)
+    run = opened(recipe("stages.full.learning_rate=1e-5"), out, resume=True)
+    assert recipes.load(str(run.recipe)).stages[1].learning_rate == 1e-5
+    assert [path.name for path in sorted(run.checkpoints.iterdir())] == ["0-head", "data"]
+    assert run.read_results()["data"] == {"fingerprint": "old"}
+
+
+@pytest.mark.parametrize("change", ["stages.head.learning_rate=1e-5", "data.on_bad_row=skip", "seed=1"])
+def test_what_was_trained_already_may_not_be_changed(out: Path, change: str) -> None:
+    begun(out, finished=1)
+    with pytest.raises(UserError, match=f"a run of another recipe: {re.split('[.=]', change)[0]} differ"):
+        opened(recipe(change), out, resume=True)
+    assert (out / "checkpoints/1-full").is_dir()
+
+
+def test_files_of_somebody_else_are_left_alone(out: Path) -> None:
+    out.mkdir()
+    (out / "thesis.tex").write_text("mine")
+    with pytest.raises(UserError, match="already holds files"):
+        opened(recipe(), out, resume=False)
