@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -125,15 +125,18 @@ def attention_command(
 
 
 def _data(name: str, overrides: list[str]) -> Data:
-    """Return the recipe part for a builder's name or a path."""
-    import yaml
-
+    """Return the recipe part for a builder's name or a path; raises UserError for an override that does not fit it."""
     from hfmm import parts
+    from hfmm.overrides import override_key
     from hfmm.recipe import Data
+    from hfmm.strict import validate
 
-    if wrong := [one for one in overrides if "=" not in one]:
-        raise UserError(f"--set {wrong[0]}: write key=value.")
-    values = {key: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in overrides)}
-    if name in parts.names("data", "build"):
-        return Data(builder=name, **values)
-    return Data(builder="folder", path=name, **values)
+    named = name in parts.names("data", "build")
+    given = {"builder": name} if named else {"builder": "folder", "path": name}
+    values: dict[str, Any] = dict(given)
+    origins: dict[str, str] = {}
+    for override in overrides:
+        if override.partition("=")[0] in given:
+            raise UserError(f"--set {override}: the dataset is {name}, named behind the model. Leave this out.")
+        override_key(values, origins, override)
+    return validate(Data, values, origins)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from datasets import Audio, ClassLabel, Dataset, DatasetDict
+from datasets import Audio, ClassLabel, Dataset, DatasetDict, List
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from hfmm.data import audio, drawing, images
-from hfmm.data.messages import answers, conversation
+from hfmm.data.messages import conversation, words
 from hfmm.data.spectrogram import picture_of
+from hfmm.errors import UserError
 
 COLUMNS, LINES, TILE = 8, 2, 128
 LETTERS, LEADING = 22, 14  # of a line under a picture, and from one line to the next
 
 
 def contact_sheet(data: DatasetDict) -> Pillow.Image:
-    """Return a picture of the first rows of every split under each other, captioned with their text."""
+    """Return a picture of the first rows of every split under each other, captioned with their text.
+
+    Raises UserError for a row among them that cannot be shown, with its number.
+    """
     lines = 7 if has_conversations(data["train"]) else 1
     tile_height = TILE + 4 + LEADING * lines
     sheet = Pillow.new("RGB", (COLUMNS * (TILE + 8) + 8, len(data) * (LINES * (tile_height + 6) + 26)), "white")
@@ -31,21 +35,22 @@ def contact_sheet(data: DatasetDict) -> Pillow.Image:
         for index in range(min(LINES * COLUMNS, len(rows))):
             x = 8 + index % COLUMNS * (TILE + 8)
             y = top + index // COLUMNS * (tile_height + 6)
-            sheet.paste(_tile(rows, index), (x, y))
-            canvas.text((x, y + TILE + 2), _words(rows, index, lines), fill="black", font=small, spacing=1)
+            try:
+                tile, below = _tile(rows, index), _below(rows, index, lines)
+            except UserError as error:
+                raise UserError(f"{split}, row {index}: {error}") from None
+            sheet.paste(tile, (x, y))
+            canvas.text((x, y + TILE + 2), below, fill="black", font=small, spacing=1)
         top += LINES * (tile_height + 6)
     return sheet
 
 
 def caption(rows: Dataset, index: int) -> str:
-    """Return the text of a row, or its label where it has none."""
+    """Return the text of a row, else its label, its first caption, or its id: the first of them that it has."""
     row = rows[index]
-    if row.get("text"):
-        return str(row["text"])
-    feature: Any = rows.features["label"]
-    if isinstance(feature, ClassLabel):
-        return str(feature.int2str(row["label"]))
-    return ", ".join(feature.feature.int2str(row["label"]))
+    label = _named(rows.features.get("label"), row.get("label"))
+    found = (row.get("text"), label, *(row.get("captions") or ())[:1], row.get("id"))
+    return next((str(one) for one in found if one), "")
 
 
 def has_sound(rows: Dataset) -> bool:
@@ -63,24 +68,36 @@ def has_pictures(rows: Dataset) -> bool:
     return not {"image", "images"}.isdisjoint(rows.features)
 
 
-def _words(rows: Dataset, index: int, lines: int) -> str:
-    """Return what stands under a picture: its text, or the last question about it with its answer."""
+def _named(feature: Any, label: Any) -> str:
+    """Return the name of a class, or those of several; empty where a row has none."""
+    if isinstance(feature, List):
+        return ", ".join(_named(feature.feature, one) for one in label or ())
+    if isinstance(feature, ClassLabel):
+        return str(feature.int2str(label)) if label is not None and label >= 0 else ""
+    return "" if label is None else str(label)
+
+
+def _below(rows: Dataset, index: int, lines: int) -> str:
+    """Return what stands under a tile: the row's text, or the last question with its answer."""
     if not has_conversations(rows):
         return caption(rows, index)[:LETTERS]
-    messages = conversation(rows[index])
-    *_, question = (part["text"] for part in messages[-2]["content"] if part["type"] == "text")
-    wrapped = [textwrap.wrap(text, LETTERS - 2) for text in (question, answers(messages)[-1])]
-    return "\n".join([*wrapped[0][: lines - len(wrapped[1])], *(f"> {line}" for line in wrapped[1])])
+    last = {message["role"]: words(message) for message in conversation(rows[index])}
+    answer = textwrap.wrap(last.get("assistant", ""), LETTERS - 2)[: lines - 1]
+    question = textwrap.wrap(last["user"], LETTERS - 2)[: lines - len(answer)]
+    return "\n".join([*question, *(f"> {line}" for line in answer)])
 
 
 def _tile(rows: Dataset, index: int) -> Pillow.Image:
-    if has_sound(rows):
-        return picture_of(audio.decode(rows[index]["audio"]), TILE, TILE)
     row = rows[index]
-    if not has_pictures(rows):
-        tile = Pillow.new("RGB", (TILE, TILE), "white")
-        lines = textwrap.wrap(row["text"], LETTERS - 2)
-        ImageDraw.Draw(tile).text((2, 2), "\n".join(lines), fill="black", font=drawing.font("DejaVuSerif", 11))
-        return tile
-    picture = row["images"][0] if has_conversations(rows) else row["image"]
-    return images.decode(picture).resize((TILE, TILE), Pillow.Resampling.BICUBIC)
+    if has_sound(rows):
+        return picture_of(audio.decode(row["audio"]), TILE, TILE)
+    chats = has_conversations(rows)
+    pictures = row.get("images") if chats else [row.get("image")]
+    if pictures and pictures[0] is not None:
+        return images.decode(pictures[0]).resize((TILE, TILE), Pillow.Resampling.BICUBIC)
+    # What a conversation is about, where its row says that apart; else the conversation itself.
+    texts = [words(one) for one in conversation(row)] if chats and not row.get("text") else [caption(rows, index)]
+    lines = [line for text in texts for line in textwrap.wrap(text, LETTERS - 2)][: TILE // LEADING]
+    tile = Pillow.new("RGB", (TILE, TILE), "white")
+    ImageDraw.Draw(tile).text((2, 2), "\n".join(lines), fill="black", font=drawing.font("DejaVuSerif", 11))
+    return tile

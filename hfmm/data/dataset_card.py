@@ -11,16 +11,25 @@ import soundfile
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, List
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from hfmm.data.contact_sheet import caption, has_conversations, has_pictures, has_sound
+from hfmm.data.contact_sheet import has_conversations, has_pictures, has_sound
 from hfmm.data.images import decode
-from hfmm.data.stored import read_bytes
+from hfmm.data.stored import contents
 from hfmm.data.voices import VOICES
+from hfmm.errors import UserError
+
+SAID = ("text", "captions", "label", "id")  # the first that rows have says what one of them is
+
+ROWS_SNIPPET = """from datasets import load_dataset
+
+data = load_dataset("{name}")  # this repository: its Hub id, or the folder it was downloaded to
+row = data["train"][0]
+print(row["{said}"])"""
 
 PICTURES_SNIPPET = """from datasets import load_dataset
 
 data = load_dataset("{name}")  # this repository: its Hub id, or the folder it was downloaded to
 row = data["train"][0]
-print(row["text"], row["image"].size)"""
+print(row["{said}"], row["image"].size)"""
 
 SOUNDS_SNIPPET = """import io
 
@@ -31,7 +40,7 @@ data = load_dataset("{name}")  # this repository: its Hub id, or the folder it w
 data = data.cast_column("audio", Audio(decode=False))  # soundfile decodes, so that no torchcodec is needed
 row = data["train"][0]
 samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]))
-print(row["text"], len(samples) / rate)"""
+print(row["{said}"], len(samples) / rate)"""
 
 CONVERSATIONS_SNIPPET = """from datasets import load_dataset
 
@@ -46,6 +55,9 @@ CHATS_SNIPPET = """from datasets import load_dataset
 data = load_dataset("{name}")  # this repository: its Hub id, or the folder it was downloaded to
 for message in data["train"][0]["messages"]:
     print(message["role"], message["content"])"""
+
+OWN_ORIGIN = """The rows are not hfmm's: it has read them and written them down. This card does not know how they came
+about, nor under which licence they may be used."""
 
 TEXTS_ORIGIN = """The sentences are made from patterns and lists of words, not collected: a model that answers has
 shown nothing about what people write. They are licensed as above."""
@@ -62,24 +74,27 @@ hesitate and talk over noise. The clips are licensed as above, the voices that s
 {voices}"""
 
 
-def dataset_card(data: DatasetDict, name: str, command: str, description: str) -> DatasetCard:
-    """Return the README.md of a dataset that ``command`` made."""
+def dataset_card(data: DatasetDict, name: str, command: str, description: str, own: bool) -> DatasetCard:
+    """Return the README.md of a dataset that ``command`` made, or of the user's ``own`` that it read.
+
+    Raises UserError for a clip whose length cannot be told.
+    """
     train = data["train"]
     sounds, chats, pictures = has_sound(train), has_conversations(train), has_pictures(train)
     tasks = {
         "image-text-to-text": chats and pictures,
         "text-generation": chats,
         "automatic-speech-recognition": sounds,
-        "image-classification": "label" in train.features,
-        "zero-shot-image-classification": True,
+        "image-classification": pictures and "label" in train.features,
+        "zero-shot-image-classification": pictures,
     }
     metadata = DatasetCardData(
-        language="en",
-        license="apache-2.0",
+        language=None if own else "en",
+        license=None if own else "apache-2.0",
         pretty_name=name,
-        task_categories=[next(task for task, fits in tasks.items() if fits)],
+        task_categories=[task for task, fits in tasks.items() if fits][:1] or None,
         size_categories=[_size_category(sum(len(rows) for rows in data.values()))],
-        tags=["synthetic", "grammar", "hfmm"],
+        tags=["hfmm"] if own else ["synthetic", "grammar", "hfmm"],
         # Said, because readers that guess take any JSON file beside the data for rows.
         configs=[
             {
@@ -89,9 +104,8 @@ def dataset_card(data: DatasetDict, name: str, command: str, description: str) -
         ],
     )
     columns = "\n".join(f"| `{column}` | {_describe(feature)} |" for column, feature in train.features.items())
-    about_pictures = CONVERSATIONS_SNIPPET if chats else PICTURES_SNIPPET
-    snippet = SOUNDS_SNIPPET if sounds else about_pictures if pictures else CHATS_SNIPPET
-    origin = SOUNDS_ORIGIN.format(voices=_voices(data)) if sounds else PICTURES_ORIGIN if pictures else TEXTS_ORIGIN
+    snippet, printed = _use(train, name)
+    made = SOUNDS_ORIGIN.format(voices=_voices(data)) if sounds else PICTURES_ORIGIN if pictures else TEXTS_ORIGIN
     text = f"""---
 {metadata.to_yaml()}
 ---
@@ -117,27 +131,35 @@ def dataset_card(data: DatasetDict, name: str, command: str, description: str) -
 ## Use
 
 ```python
-{snippet.format(name=name)}
+{snippet}
 ```
 
 ```
-{_first_row(train)}
+{printed}
 ```
 
 ## How it was made
 
-`{command}` with hfmm. {origin}
+`{command}` with hfmm. {OWN_ORIGIN if own else made}
 """
     return DatasetCard(text)
 
 
-def _first_row(rows: Dataset) -> str:
-    """Return what the snippet prints."""
+def _use(rows: Dataset, name: str) -> tuple[str, str]:
+    """Return the snippet that reads the first row, and what it prints."""
     row = rows[0]
     if has_conversations(rows):
-        sizes = [" ".join(str(decode(image).size) for image in row["images"])] if has_pictures(rows) else []
-        return "\n".join([*sizes, *(f"{message['role']} {message['content']}" for message in row["messages"])])
-    return f"{caption(rows, 0)} {_seconds(row['audio']) if has_sound(rows) else decode(row['image']).size}"
+        messages = [f"{message['role']} {message['content']}" for message in row["messages"]]
+        if "images" not in row:
+            return CHATS_SNIPPET.format(name=name), "\n".join(messages)
+        sizes = " ".join(str(decode(image).size) for image in row["images"])
+        return CONVERSATIONS_SNIPPET.format(name=name), "\n".join([sizes, *messages])
+    said = next(one for one in SAID if one in row)
+    if has_sound(rows):
+        return SOUNDS_SNIPPET.format(name=name, said=said), f"{row[said]} {_seconds(row['audio'], 'train, row 0')}"
+    if isinstance(rows.features.get("image"), Image):
+        return PICTURES_SNIPPET.format(name=name, said=said), f"{row[said]} {decode(row['image']).size}"
+    return ROWS_SNIPPET.format(name=name, said=said), str(row[said])
 
 
 def _splits(data: DatasetDict) -> str:
@@ -148,13 +170,17 @@ def _splits(data: DatasetDict) -> str:
         )
     lines = ["| split | rows | minutes | longest clip, s |", "|---|---|---|---|"]
     for split, rows in data.items():
-        seconds = [_seconds(value) for value in rows["audio"][:]]
+        seconds = [_seconds(value, f"{split}, row {place}") for place, value in enumerate(rows["audio"][:])]
         lines.append(f"| {split} | {len(rows):,} | {sum(seconds) / 60:.1f} | {max(seconds):.1f} |")
     return "\n".join(lines)
 
 
-def _seconds(value: Any) -> float:
-    return float(soundfile.info(io.BytesIO(read_bytes(value))).duration)
+def _seconds(value: Any, row: str) -> float:
+    name, data = contents(value, "clip")
+    try:
+        return float(soundfile.info(io.BytesIO(data)).duration)
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"{row}: {name} is no audio that can be read: {error.error_string}") from None
 
 
 def _voices(data: DatasetDict) -> str:
@@ -205,7 +231,7 @@ def _describe(feature: Any) -> str:
     if isinstance(feature, dict):
         return f"{{{', '.join(f'{name}: {_describe(one)}' for name, one in feature.items())}}}"
     if isinstance(feature, Audio):
-        return f"sound, {feature.sampling_rate:,} Hz"
+        return f"sound, {feature.sampling_rate:,} Hz" if feature.sampling_rate else "sound"
     return "image" if isinstance(feature, Image) else str(getattr(feature, "dtype", feature))
 
 

@@ -6,17 +6,23 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import yaml
-from datasets import Dataset, DatasetDict
+import pyarrow as pa
+from datasets import Audio, Dataset, DatasetDict, load_dataset
 
 from hfmm import parts
+from hfmm.data import fingerprint, undecoded
 from hfmm.data.contact_sheet import contact_sheet
 from hfmm.data.dataset_card import dataset_card
 from hfmm.data.media import medium, with_medium
+from hfmm.data.stored import contents
 from hfmm.errors import UserError
+from hfmm.overrides import override_key
 from hfmm.run_directory import atomic_directory
 from hfmm.strict import validate
+
+BATCH = 100  # rows whose files are held in memory at a time
 
 
 def export_builder(
@@ -24,41 +30,99 @@ def export_builder(
 ) -> None:
     """Build a dataset by name with ``key=value`` options and export it; raises UserError for a wrong option.
 
-    With the ``repo`` that it is for, what the same command left in the folder before is not made again.
+    With the ``repo`` that it is for, what the same command left in the folder before is not made again. Of the user's
+    own data it is, once the rows are others than they were.
     """
     module = parts.find("data", builder, "build", "data")
-    values = dict(override.partition("=")[::2] for override in overrides)
-    values = {key: yaml.safe_load(value) for key, value in values.items()}
-    options = validate(module.Options, values, {key: f"--set {key}={value}" for key, value in values.items()})
-    command = " ".join(
-        ["hfmm data", builder, *(f"--set {override}" for override in overrides), f"--out {directory.name}"]
-    )
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for override in overrides:
+        override_key(values, origins, override)
+    options = validate(module.Options, values, origins)
+    shown = [f"--set {_without_folders(override)}" for override in overrides]
+    command = " ".join(["hfmm data", builder, *shown, f"--out {directory.name}"])
     card, name = directory / "README.md", repo or directory.name
-    if repo and card.is_file() and _is_made_by(card.read_text(encoding="utf-8"), name, command):
+    own = builder == "folder" or "." in builder
+    again = bool(repo) and card.is_file() and _is_made_by(card.read_text(encoding="utf-8"), name, command)
+    if again and not own:
         return
     with tempfile.TemporaryDirectory() as cache:
-        data = module.build(options, Path(cache), num_proc)
-        export(data, directory, name=name, command=command, description=module.DESCRIPTION)
+        data = undecoded(module.build(options, Path(cache), num_proc))
+        if again and fingerprint(data) == fingerprint(undecoded(load_dataset(str(directory), cache_dir=cache))):
+            return
+        export(data, directory, name=name, command=command, description=module.DESCRIPTION, own=own, again=again)
 
 
-def export(data: DatasetDict, directory: Path, *, name: str, command: str, description: str) -> None:
-    """Write ``data`` so that ``load_dataset(directory)`` reads it; raises UserError if the folder is not empty."""
-    if directory.exists() and any(directory.iterdir()):
+def export(
+    data: DatasetDict,
+    directory: Path,
+    *,
+    name: str,
+    command: str,
+    description: str,
+    own: bool = False,
+    again: bool = False,
+) -> None:
+    """Write ``data``, hfmm's or the user's ``own``, so that ``load_dataset(directory)`` reads it on any machine.
+
+    Raises UserError for a file that cannot be read, naming its row, and if the folder is not empty, unless it is there
+    to be written ``again``.
+    """
+    if not again and directory.exists() and any(directory.iterdir()):
         raise UserError(f"{directory} is not empty. Give another --out, or remove it.")
-    with atomic_directory(directory) as temporary:
+    with atomic_directory(directory) as temporary, tempfile.TemporaryDirectory() as cache:
+        data = undecoded(DatasetDict({split: _embedded(rows, split, Path(cache)) for split, rows in data.items()}))
         for split, rows in data.items():
             target = temporary / "data" / f"{split}-00000-of-00001.parquet"
             target.parent.mkdir(exist_ok=True)
-            _with_embedded_media(rows).to_parquet(str(target))
+            _declared(rows).to_parquet(str(target))
         contact_sheet(data).save(temporary / "contact_sheet.png")
-        dataset_card(data, name, command, description).save(temporary / "README.md")
+        dataset_card(data, name, command, description, own).save(temporary / "README.md")
 
 
 def _is_made_by(card: str, name: str, command: str) -> bool:
     return f"# {name}\n" in card and f"`{command}` with hfmm" in card
 
 
-def _with_embedded_media(rows: Dataset) -> Dataset:
+def _without_folders(override: str) -> str:
+    """Return an option as the card shows it: the folders above the user's data are nobody else's business."""
+    key, _, value = override.partition("=")
+    return f"{key}={Path(value).name}" if Path(value).is_absolute() else override
+
+
+def _embedded(rows: Dataset, split: str, cache: Path) -> Dataset:
+    """Return rows that hold their images and sounds themselves, wherever the files lay."""
+    kinds = {name: medium(feature) for name, feature in rows.features.items() if medium(feature)}
+
+    def embed(table: pa.Table, places: list[int]) -> pa.Table:
+        for name, kind in kinds.items():
+            word = "clip" if isinstance(kind, Audio) else "image"
+            numbered = zip(places, table[name].to_pylist(), strict=True)
+            values = [_held(value, word, f"{split}, row {place}") for place, value in numbered]
+            field = table.schema.field(name)
+            table = table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
+        return table
+
+    if not kinds:
+        return rows
+    held = rows.with_format("arrow").map(
+        embed, with_indices=True, batched=True, batch_size=BATCH, cache_file_name=str(cache / f"{split}.arrow")
+    )
+    return held.with_format(None)
+
+
+def _held(value: Any, word: str, row: str) -> Any:
+    """Return a media value, or each of a list, with its bytes, and of its path the file's name alone."""
+    if isinstance(value, list):
+        return [_held(one, word, row) for one in value]
+    try:
+        _, data = contents(value, word)
+    except UserError as error:
+        raise UserError(f"{row}: {error}") from None
+    return {"bytes": data, "path": Path(value["path"]).name if value["path"] else None}
+
+
+def _declared(rows: Dataset) -> Dataset:
     """Return rows whose images and sounds are declared as such again, so that readers show and play them."""
     for name, feature in rows.features.items():
         if found := medium(feature):

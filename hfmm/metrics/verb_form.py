@@ -144,8 +144,12 @@ def _taken_for(form: Form, text: str, parse: Parse) -> tuple[str, str]:
             best = max(_agreement(one, form.readings) for one in same)
             chosen = [one for one in same if _agreement(one, form.readings) == best]
             # The alignment may have set only a part against the form, and the parser leaves he out of he'll go.
-            return _name(chosen), max(form.said, source[chosen[0]["start"] : chosen[0]["end"]], key=len)
-    return "another word", form.said
+            words = max(form.said, source[chosen[0]["start"] : chosen[0]["end"]], key=len)
+            if words != form.true:
+                return _name(chosen), words
+    # In he has said, has is the form itself by its words, and part of another.
+    around = [text[one["start"] : one["end"]] for one in readings if form.said == form.true]
+    return "another word", max([form.said, *around], key=len)
 
 
 def _agreement(reading: Reading, others: list[Reading]) -> tuple[int, bool]:

@@ -18,6 +18,7 @@ from hfmm.data.stored import read_bytes
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
 from hfmm.strict import Strict
+from hfmm.tasks import caption_check
 from hfmm.tasks.contrastive_loss import by_length, cosines, in_passes, sigmoid_loss, softmax_loss
 from hfmm.tasks.draws import key
 from hfmm.tasks.embedder import Embedder
@@ -71,20 +72,7 @@ class Task:
     @staticmethod
     def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
         """Return what raises UserError for an image that does not decode, and for captions missing or too long."""
-        longest = dual_encoder.longest_text(config, processor.tokenizer)
-
-        def check(row: Row) -> None:
-            decode(row["image"])
-            captions = row["captions"]
-            if not captions or not all(isinstance(one, str) and one.strip() for one in captions):
-                raise UserError("it has no caption" if not captions else "one of its captions is empty")
-            for caption, ids in zip(captions, processor.tokenizer(list(captions))["input_ids"], strict=True):
-                if len(ids) > longest:
-                    raise UserError(
-                        f"the caption {caption[:40]!r} has {len(ids)} tokens, the text tower takes {longest}"
-                    )
-
-        return check
+        return caption_check.checker(config, processor)
 
     @staticmethod
     def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
@@ -113,7 +101,8 @@ class Task:
         return {**self.embedder.pixels(rows), **self.embedder.tokens(texts), "labels": torch.tensor(right)}
 
     def taught(self, row: Row) -> str:
-        """Return the text that the row is taught to match."""
+        """Return the text that the row is taught to match; raises UserError where its wrong texts are missing."""
+        self._negatives(row)
         return self._text(row)
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
@@ -239,7 +228,7 @@ class Task:
 
     def _negatives(self, row: Row) -> list[str]:
         """Return wrong texts of a row, drawn like its caption."""
-        wrong = row["negatives"] if self.options.negatives else []
+        wrong = caption_check.wrong_texts(row, self.options.negatives) if self.options.negatives else []
         order = np.random.default_rng(key(row, "negatives")).permutation(len(wrong))[: self.options.negatives]
         return [wrong[index] for index in order]
 

@@ -75,8 +75,11 @@ class Task:
 
     @staticmethod
     def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
-        """Return a row for each question about the text in one file."""
-        about = Path(path).read_text(encoding="utf-8").strip()
+        """Return a row for each question about the text in one file; raises UserError for one that is no text."""
+        try:
+            about = Path(path).read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError:
+            raise UserError(f"{path} is no text in UTF-8, and this model reads nothing else.") from None
         chats = [[{"role": "user", "content": f"{about}\n{text}"}] for text in texts]
         return [{"id": path, "messages": chat, "group": path} for chat in chats]
 

@@ -101,6 +101,16 @@ def test_held_out_cells_are_in_one_split_alone(tmp_path: Path, content: str | li
     assert not seen["validation"] & seen["test"]
 
 
+@pytest.mark.parametrize("content", ["phrases", ["phrases", "sentences"]])
+def test_a_text_of_two_held_out_cells_is_in_one_split_alone(tmp_path: Path, content: str | list[str]) -> None:
+    data = build(tmp_path, content=content, hold_out="cell", train=720, validation=120, test=240)
+    texts = {split: set(rows["text"][:]) for split, rows in data.items()}
+    assert {"I put.", "You put.", "I read.", "You read."} <= set().union(*texts.values())
+    assert not texts["train"] & texts["test"]
+    assert not texts["train"] & texts["validation"]
+    assert not texts["validation"] & texts["test"]
+
+
 def test_both_may_be_held_out(tmp_path: Path) -> None:
     data = build(tmp_path, voices=FOUR, hold_out="both")
     for column in ("group", "speaker"):

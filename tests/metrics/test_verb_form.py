@@ -74,6 +74,7 @@ def test_a_form_is_heard_with_its_auxiliaries_or_not_at_all(prediction: str, tex
         ("he will go home", "He went home.", ("past 3sg", "future 3sg", "went", "will go")),
         ("she had eaten", "She has eaten.", ("participle 3sg", "participle 3sg", "has eaten", "had eaten")),
         ("he worked", "He works to live.", None),
+        ("he has said", "He has.", ("present 3sg", "another word", "has", "has said")),
         ("she has eaten", "She has written.", ("participle 3sg", "another word", "has written", "has eaten")),
         ("", "She has written.", ("participle 3sg", "nothing", "has written", "")),
     ],

@@ -138,6 +138,7 @@ def test_each_epoch_draws_captions_anew_and_scoring_always_the_same(task: Task) 
         ({"captions": []}, "no caption"),
         ({"captions": None}, "no caption"),
         ({"captions": ["works", " "]}, "empty"),
+        ({"captions": "works"}, "one text, 'works', and no list of texts"),
         ({"captions": ["he " * 40]}, "has 121 tokens, the text tower takes 64"),
     ],
 )
@@ -146,6 +147,16 @@ def test_captions_that_cannot_be_used_are_told_before_training(task: Task, chang
     check(rows(1)[0])
     with pytest.raises(UserError, match=words):
         check(rows(1)[0] | change)
+
+
+@pytest.mark.parametrize("change", [{}, {"negatives": "he worked"}])
+def test_wrong_texts_that_the_data_does_not_have_are_told_before_training(task: Task, change: Any) -> None:
+    row = {name: value for name, value in rows(1)[0].items() if name != "negatives"} | change
+    assert task.taught(row)
+    task.options = Task.Options(negatives=1)
+    assert task.taught(row | {"negatives": None})
+    with pytest.raises(UserError, match=r"task\.negatives: .* data\.columns: {negatives: .* set task\.negatives to 0"):
+        task.taught(row)
 
 
 def test_a_sigmoid_loss_that_could_not_be_saved_is_refused(task: Task) -> None:

@@ -130,6 +130,12 @@ def test_the_example_is_what_the_first_question_is_about_and_a_file_of_it_can_be
     assert asked["messages"] == [{"role": "user", "content": "She go.\nRight?"}]
 
 
+def test_a_file_that_is_no_text_is_refused_by_its_name(task: Task, tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\xff")
+    with pytest.raises(UserError, match=r"picture\.png is no text in UTF-8"):
+        task.rows_from_file(str(tmp_path / "picture.png"), ["Right?"])
+
+
 @pytest.mark.parametrize(
     ("turns", "words"),
     [
