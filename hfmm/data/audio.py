@@ -16,6 +16,7 @@ from hfmm.errors import UserError
 
 RATE = 16_000  # samples a second, what speech models hear
 SILENCE = 1e-4  # of full scale from trough to peak, some -80 dB: below lies not even a quiet room's noise
+LOUDEST = 8.0  # times full scale; decoders and loud masters go beyond 1 a little, samples on the scale of integers far
 BIT_RATE = 12_000  # of Opus: wide-band speech that a recogniser hears as well, at a tenth of the bytes of PCM
 
 # `datasets` encodes a row of its own Audio feature with torchcodec alone. Rows are written as this plain struct, which
@@ -23,14 +24,16 @@ BIT_RATE = 12_000  # of Opus: wide-band speech that a recogniser hears as well, 
 STORED = {"bytes": Value("binary"), "path": Value("string")}
 FEATURE = Audio(sampling_rate=RATE, decode=False)
 
-_STREAMED = 0x7FFFFFFF  # from here on, or 0, the length in a WAV's header says that its writer could not know it
+# From here on, or 0, the length in a WAV's header says that its writer could not know it: espeak and SoX write this one
+# into a pipe, ffmpeg 0xFFFFFFFF.
+_STREAMED = 0x7FFFF000
 
 
 def decode(value: Any) -> np.ndarray:
-    """Return mono float32 samples at 16 kHz, within -1 to 1, from ``{"bytes", "path"}`` or a path.
+    """Return mono float32 samples at 16 kHz, whose full scale is -1 to 1, from ``{"bytes", "path"}`` or a path.
 
     WAV, FLAC, Ogg, Opus and MP3 of any rate and any number of channels, which are averaged. Raises UserError
-    for a file that is missing, empty, truncated, not audio, silent, or holds NaN or infinity.
+    for a file that is missing, empty, truncated, not audio, silent, far beyond full scale, or holds NaN or infinity.
     """
     name, data = contents(value, "clip")
     if _is_cut_short(data):
@@ -50,6 +53,11 @@ def decode(value: Any) -> np.ndarray:
     samples = channels.mean(axis=1)
     if not np.isfinite(samples).all():
         raise UserError(f"{name} holds samples that are no numbers (NaN or infinity).")
+    if (peak := np.abs(samples).max()) > LOUDEST:
+        raise UserError(
+            f"{name} holds samples up to {peak:,.0f}, and full scale is 1 where they are written as floating-point "
+            "numbers: divide them by the scale that they are on (32,768 for 16 bits), or save the file with 16 bits."
+        )
     if np.ptp(samples) < SILENCE:
         raise UserError(f"{name} is silent.")
     heard: np.ndarray = soxr.resample(samples, rate, RATE) if rate != RATE else samples

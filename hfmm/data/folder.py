@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import glob
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, List, Value, load_dataset
+from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, List, Value, concatenate_datasets, load_dataset
 from pydantic import Field
 
-from hfmm.data import audio_folder
-from hfmm.data.labels import attribute_label, label_feature
+from hfmm.data import audio_folder, image_folder
+from hfmm.data.labels import label_feature
+from hfmm.data.splits import with_all
 from hfmm.errors import UserError
 from hfmm.strict import Strict
-
-IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 DESCRIPTION = "Rows of the user's own, with columns named as hfmm names them."
 
@@ -27,24 +27,29 @@ class Options(Strict):
         "Parquet files; one Parquet file; or a Hub dataset id"
     )
     revision: str | None = None
-    columns: dict[str, str | list[str]] = Field(
+    columns: dict[str, str | Annotated[list[str], Field(min_length=1)]] = Field(
         {}, description="ours -> theirs: {image: photo, label: [species, colour]}"
     )
-    validation: float = Field(0.1, gt=0, lt=1, description="share of the training rows, where no such split exists")
+    validation: float = Field(
+        0.1, gt=0, lt=1, description="share of the training rows, where no such split exists; no group is divided"
+    )
     test: float = Field(0.2, gt=0, lt=1)
     seed: int = Field(0, ge=0)
 
 
 def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
-    """Return the data with our columns; label values are taken from the training split.
+    """Return the data with our columns; classes are taken from the training rows, before splits are drawn from them.
 
-    Raises UserError when the path, a column or a split is missing, or a label of another split is
-    not among the training labels.
+    Raises UserError when the path, a column or a split is missing, or a class of another split is not
+    among the training classes.
     """
-    data = _load(options, cache)
-    data = _name_columns(data, options.columns)
-    data = _split(data, options)
-    data = _label(data, options)
+    sources = {ours: [theirs] if isinstance(theirs, str) else theirs for ours, theirs in options.columns.items()}
+    data = _name_splits(_load(options, cache), options.path)
+    data = DatasetDict({split: _name_columns(rows, split, sources) for split, rows in data.items()})
+    data = DatasetDict({split: _list_captions(rows) for split, rows in data.items()})
+    names = sources.get("label", [])
+    data = _label(data, names if len(names) > 1 else ["label"], options.path)
+    data = with_all(data, {"test": options.test, "validation": options.validation}, options.seed, options.path)
     return DatasetDict({split: _identify(rows, split) for split, rows in data.items()})
 
 
@@ -57,16 +62,19 @@ def _load(options: Options, cache: Path) -> DatasetDict:
                 raise UserError(
                     f"{where} is a file but not Parquet. Give a folder, a .parquet file or a Hub dataset id."
                 )
-            return load_dataset("parquet", data_files=str(path), cache_dir=str(cache))
+            return load_dataset("parquet", data_files=glob.escape(str(path)), cache_dir=str(cache))
         if path.is_dir():
-            endings = {file.suffix.lower() for file in path.rglob("*")}
+            files = sorted(_files(path.resolve()), key=str)
+            endings = {file.suffix.lower() for file in files}
             if endings & audio_folder.ENDINGS:
                 return audio_folder.load_recordings(path, cache)
             if ".parquet" in endings:
+                if glob.has_magic(str(path.resolve())):
+                    raise UserError(f"{where}: to the reader of Parquet [, * and ? are a pattern. Rename the folder.")
                 return load_dataset(str(path), cache_dir=str(cache))
-            if not endings & IMAGES:
+            if not endings & image_folder.ENDINGS:
                 raise UserError(f"{where} holds no images, no recordings and no Parquet files.")
-            return load_dataset("imagefolder", data_dir=str(path), cache_dir=str(cache))
+            return image_folder.load_pictures(files, cache)
         if options.path.startswith((".", "/", "~")):
             raise UserError(f"{where} does not exist.")
         return load_dataset(options.path, revision=options.revision, cache_dir=str(cache))
@@ -81,111 +89,144 @@ def _load(options: Options, cache: Path) -> DatasetDict:
         ) from error
 
 
-def _name_columns(data: DatasetDict, columns: Mapping[str, str | list[str]]) -> DatasetDict:
-    """Rename single columns; a list of label columns is left for `_label`."""
-    theirs = next(iter(data.values())).column_names
-    for ours, source in columns.items():
-        for one in [source] if isinstance(source, str) else source:
+def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the files below a folder, links followed, without hidden ones and what is in a `__MACOSX` or the like."""
+    above |= {folder.resolve()}
+    for one in folder.iterdir():
+        if one.name.startswith("."):
+            continue
+        if not one.is_dir():
+            yield one
+        # A link to a folder above would never end.
+        elif not one.name.startswith("__") and one.resolve() not in above:
+            yield from _files(one, above)
+
+
+def _name_splits(data: DatasetDict, path: str) -> DatasetDict:
+    """Return the splits that a run reads, under our names."""
+    named = {("validation" if name in ("valid", "val", "dev", "eval") else name): rows for name, rows in data.items()}
+    if "train" not in named:
+        raise UserError(f"data.path: {path} has no split called train; it has {', '.join(data)}.")
+    return DatasetDict({name: named[name] for name in ("train", "validation", "test") if name in named})
+
+
+def _name_columns(rows: Dataset, split: str, sources: Mapping[str, Sequence[str]]) -> Dataset:
+    """Put each of our columns in the place of the one it comes from; several label columns are left for `_label`."""
+    theirs = rows.column_names
+    for ours, several in sources.items():
+        for one in several:
             if one not in theirs:
-                raise UserError(f"data.columns.{ours}: the data has no column {one!r}; it has {', '.join(theirs)}.")
-        if isinstance(source, list) and ours != "label":
-            raise UserError(f"data.columns.{ours}: only the label may come from several columns.")
-    renames = {source: ours for ours, source in columns.items() if isinstance(source, str) and source != ours}
-    for ours in renames.values():
-        if ours in theirs:
-            data = data.remove_columns(ours)
-    return data.rename_columns(renames)
-
-
-def _split(data: DatasetDict, options: Options) -> DatasetDict:
-    """Return train, validation and test; what is missing is taken from the training rows."""
-    renamed = {("validation" if name in ("valid", "val", "dev", "eval") else name): rows for name, rows in data.items()}
-    if "train" not in renamed:
-        raise UserError(f"data.path: {options.path} has no split called train; it has {', '.join(data)}.")
-    train = renamed["train"]
-    for name in ("test", "validation"):
-        if name not in renamed:
-            count = max(1, round(len(train) * (options.test if name == "test" else options.validation)))
-            if count >= len(train):
                 raise UserError(
-                    f"data.path: {options.path} has {len(train)} training rows, too few to take a {name} split from."
+                    f"data.columns.{ours}: the {split} split has no column {one!r}; it has {', '.join(theirs)}."
                 )
-            parts = train.train_test_split(test_size=count, seed=options.seed)
-            train, renamed[name] = parts["train"], parts["test"]
-    return DatasetDict({"train": train, "validation": renamed["validation"], "test": renamed["test"]})
+        if len(several) > 1 and ours != "label":
+            raise UserError(f"data.columns.{ours}: only the label may come from several columns.")
+    singles = {ours: several[0] for ours, several in sources.items() if len(several) == 1}
+    parts = set() if "label" in singles else set(sources.get("label", ()))
+    if shadows := parts & set(singles):
+        raise UserError(
+            f"data.columns.{min(shadows)}: the label is made of the column {min(shadows)!r}, so no other can be put in "
+            "its place. Rename it in the data."
+        )
+    if not singles:
+        return rows
+    kept = [name for name in theirs if name in parts or name not in {*singles, *singles.values()}]
+    columns = [*((name, name) for name in kept), *((source, ours) for ours, source in singles.items())]
+    columns.sort(key=lambda pair: theirs.index(pair[0]))
+    named = [rows.select_columns([source]).rename_columns({source: ours}) for source, ours in columns]
+    return concatenate_datasets(named, axis=1)
 
 
-def _label(data: DatasetDict, options: Options) -> DatasetDict:
+def _list_captions(rows: Dataset) -> Dataset:
+    """Make lists of captions that come one a row, as tasks read several."""
+    kind = rows.features.get("captions")
+    if not isinstance(kind, Value) or "string" not in kind.dtype:
+        return rows
+    captions = [[] if one is None else [one] for one in rows["captions"][:]]
+    return rows.remove_columns("captions").add_column("captions", captions, feature=List(Value("string")))
+
+
+def _label(data: DatasetDict, names: Sequence[str], path: str) -> DatasetDict:
     """Give `label` a class feature; several columns become the attributes of one multi-label feature.
 
-    Data without labels stay so: whether a task can do without, its columns say.
+    Data without labels stay so: whether a task can do without, its columns say. An empty cell is left for it to name.
     """
-    source = options.columns.get("label", "label")
-    names = source if isinstance(source, list) else ["label"]
-    have = data["train"].column_names
-    if "label" not in have and not isinstance(source, list):
+    train = data["train"]
+    if not {*names} <= {*train.column_names}:
         return data
-    if len(names) == 1:
-        return _one_class(data, names[0], options.path)
-    values = {name: _values(data["train"], name) for name in names}
+    finished = train.features["label"] if len(names) == 1 else None
+    if isinstance(finished, List) and isinstance(finished.feature, ClassLabel):
+        return data
+    labelled = {split: rows for split, rows in data.items() if {*names} <= {*rows.column_names}}
+    texts = {split: {name: _texts(rows, name) for name in names} for split, rows in labelled.items()}
+    values = {name: sorted({one for one in column if one is not None}) for name, column in texts["train"].items()}
+    _check_known(labelled, texts, values, path)
+    if isinstance(finished, ClassLabel):
+        return data
     feature = label_feature(values)
-    texts = {split: {name: _as_text(rows, name) for name in names} for split, rows in data.items()}
-    _check_known(texts, values, options.path)
-    place = {name: index for index, name in enumerate(feature.feature.names)}
-    labelled = {}
-    for split, rows in data.items():
-        indices = [
-            [place[attribute_label(name, texts[split][name][row])] for name in names] for row in range(len(rows))
-        ]
+    pairs = [(name, value) for name in names for value in values[name]]
+    places: dict[tuple[str, str | None], int] = {pair: index for index, pair in enumerate(pairs)}
+    done = dict(data)
+    for split, rows in labelled.items():
+        columns = [[places.get((name, text)) for text in texts[split][name]] for name in names]
+        label = columns[0] if len(names) == 1 else [list(row) for row in zip(*columns, strict=True)]
         rows = rows.remove_columns([column for column in ("label",) if column in rows.column_names])
-        labelled[split] = rows.add_column("label", indices, feature=feature)
-    return DatasetDict(labelled)
+        done[split] = rows.add_column("label", label, feature=feature)
+    return DatasetDict(done)
 
 
-def _one_class(data: DatasetDict, name: str, path: str) -> DatasetDict:
-    feature = data["train"].features[name]
-    if isinstance(feature, ClassLabel) or (isinstance(feature, List) and isinstance(feature.feature, ClassLabel)):
-        return data
-    values = {name: _values(data["train"], name)}
-    _check_known({split: {name: _as_text(rows, name)} for split, rows in data.items()}, values, path)
-    data = DatasetDict({split: rows.cast_column(name, Value("string")) for split, rows in data.items()})
-    return data.cast_column(name, ClassLabel(names=values[name]))
-
-
-def _values(rows: Dataset, name: str) -> list[str]:
-    return sorted(set(_as_text(rows, name)))
-
-
-def _as_text(rows: Dataset, name: str) -> list[str]:
+def _texts(rows: Dataset, name: str) -> list[str | None]:
+    """Return the values of a column as the names of classes; None for a cell that is empty or says so with -1."""
     feature = rows.features[name]
-    values: list[Any] = rows[name][:]
-    return [feature.int2str(one) if isinstance(feature, ClassLabel) else str(one) for one in values]
+    if isinstance(feature, ClassLabel):
+        names = dict(enumerate(feature.names))
+        return [names.get(one) for one in rows[name][:]]
+    if not isinstance(feature, Value):
+        raise UserError(
+            f"data.columns.label: the column {name!r} holds more than one value a row. A label is one value, or one of "
+            "each of several columns: [species, colour]."
+        )
+    return [None if one is None else str(one) for one in rows[name][:]]
 
 
-def _check_known(texts: Mapping[str, Mapping[str, list[str]]], values: Mapping[str, list[str]], path: str) -> None:
+def _check_known(
+    data: Mapping[str, Dataset],
+    texts: Mapping[str, Mapping[str, Sequence[str | None]]],
+    values: Mapping[str, Sequence[str]],
+    path: str,
+) -> None:
     for split, columns in texts.items():
         for name, column in columns.items():
+            known = {None, *values[name]}
             for row, value in enumerate(column):
-                if value not in values[name]:
+                if value not in known:
                     raise UserError(
-                        f"data.path: {path}, split {split}, row {row}: the {name} {value!r} does not occur in the "
-                        f"training split, which has {', '.join(values[name][:12])}."
+                        f"data.path: {path}, split {split}, row {_known_as(data[split], row)}: the {name} {value!r} "
+                        f"does not occur in the training split, which has {', '.join(values[name][:12])}."
                     )
+
+
+def _known_as(rows: Dataset, row: int) -> str:
+    """Return what the user knows a row by: its id, its file or its number."""
+    one = rows.select([row])
+    return str(one["id"][:][0] if "id" in one.column_names else _paths(one)[0] or row)
 
 
 def _identify(rows: Dataset, split: str) -> Dataset:
     """Add the columns every dataset has: `id` from the file name or the row number, `group` from the id."""
     if "id" not in rows.column_names:
-        ids = [f"{split}-{row:06d}" for row in range(len(rows))]
-        media = next((name for name, kind in rows.features.items() if isinstance(kind, Image | Audio)), None)
-        if media is not None:
-            stored = rows.cast_column(media, type(rows.features[media])(decode=False))[media][:]
-            ids = [
-                Path(value["path"]).name if value and value.get("path") else one
-                for value, one in zip(stored, ids, strict=True)
-            ]
-            ids = ids if len(set(ids)) == len(ids) else [f"{split}-{row:06d} ({one})" for row, one in enumerate(ids)]
+        ids = [Path(path).name if path else f"{split}-{row:06d}" for row, path in enumerate(_paths(rows))]
+        ids = ids if len(set(ids)) == len(ids) else [f"{split}-{row:06d} ({one})" for row, one in enumerate(ids)]
         rows = rows.add_column("id", ids)
     if "group" not in rows.column_names:
         rows = rows.add_column("group", [str(one) for one in rows["id"][:]])
     return rows.cast_column("id", Value("string"))
+
+
+def _paths(rows: Dataset) -> list[str | None]:
+    """Return the file that the picture or sound of each row came from, where the row says so."""
+    media = next((name for name, kind in rows.features.items() if isinstance(kind, Image | Audio)), None)
+    if media is None:
+        return [None] * len(rows)
+    stored = rows.cast_column(media, type(rows.features[media])(decode=False))[media][:]
+    return [value["path"] if value else None for value in stored]

@@ -16,17 +16,17 @@ from hfmm.errors import UserError
 def decode(value: Any) -> Image.Image:
     """Return an upright RGB picture from ``{"bytes", "path"}``, a path, or a picture.
 
-    Raises UserError for a file that is missing, empty, truncated, not an image, or so large that
-    Pillow takes it for a decompression bomb.
+    Raises UserError for a file that is missing, empty, truncated, not an image, of more than 8 bits a grey level, or
+    so large that Pillow takes it for a decompression bomb.
     """
     if isinstance(value, Image.Image):
-        return value.convert("RGB")
+        return _rgb(value, "the image")
     name, data = contents(value, "image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data)) as image:
-                return ImageOps.exif_transpose(image).convert("RGB")
+                return _rgb(ImageOps.exif_transpose(image), name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UserError(
             f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; it may be a decompression bomb."
@@ -35,6 +35,16 @@ def decode(value: Any) -> Image.Image:
         raise UserError(f"{name} is not an image that Pillow knows.") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{name} is damaged: {error}.") from None
+
+
+def _rgb(image: Image.Image, name: str) -> Image.Image:
+    # Pillow cuts these off at 255, which leaves a white picture.
+    if image.mode == "F" or image.mode.startswith("I"):
+        raise UserError(
+            f"{name} holds grey levels of more than 8 bits (Pillow's mode {image.mode}), and how bright they are meant "
+            "cannot be told. Save it with 8 bits."
+        )
+    return image.convert("RGB")
 
 
 def decode_rows(rows: Iterable[Mapping[str, Any]]) -> list[Image.Image]:

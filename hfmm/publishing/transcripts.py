@@ -11,7 +11,6 @@ from hfmm.grammar import parse
 from hfmm.metrics import verb_form, wer
 
 MOST_CLIPS = 8
-MOST_CONFUSIONS = 12
 
 
 def worst_clips(predictions: list[dict[str, Any]]) -> list[str]:
@@ -29,7 +28,7 @@ def worst_clips(predictions: list[dict[str, Any]]) -> list[str]:
 
 
 def confusions(predictions: list[dict[str, Any]]) -> list[verb_form.Confusion]:
-    """Return the most frequent confusions of tense and person; none where the references bring no readings."""
+    """Return the confusions of tense and person, the most frequent first; none where the references bring no readings."""
     rows = [row for row in predictions if isinstance(row.get("prediction"), str) and "readings" in row["reference"]]
     said, references = [row["prediction"] for row in rows], [row["reference"] for row in rows]
-    return verb_form.confusions(said, references, parse)[:MOST_CONFUSIONS]
+    return verb_form.confusions(said, references, parse)

@@ -67,6 +67,8 @@ def damaged(kind: str, folder: Path) -> Path:
             written(path, np.full(RATE, np.nan, np.float32), subtype="FLOAT")
         case "inf":
             written(path, np.append(tone(), np.float32(np.inf)), subtype="FLOAT")
+        case "loud":
+            written(path, tone() * 32_768, subtype="FLOAT")
         case "truncated":
             whole = written(path, tone()).read_bytes()
             path.write_bytes(whole[:9000])
@@ -84,6 +86,7 @@ def damaged(kind: str, folder: Path) -> Path:
         ("offset", "offset.wav is silent"),
         ("nan", "nan.wav holds samples that are no numbers"),
         ("inf", "inf.wav holds samples that are no numbers"),
+        ("loud", "loud.wav holds samples up to 16,384, and full scale is 1 .* save the file with 16 bits"),
         ("truncated", "truncated.wav is truncated"),
     ],
 )
@@ -101,9 +104,12 @@ def test_half_a_compressed_file_is_not_taken_for_a_short_one(tmp_path: Path, fil
         decode(str(path))
 
 
-def test_a_wav_whose_writer_could_not_know_its_length_is_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("riff", "data"), [(0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000)], ids=["ffmpeg", "espeak and SoX"]
+)
+def test_a_wav_whose_writer_could_not_know_its_length_is_whole(tmp_path: Path, riff: int, data: int) -> None:
     whole = bytearray(written(tmp_path / "piped.wav", tone()).read_bytes())
-    whole[4:8] = whole[40:44] = b"\xff\xff\xff\xff"
+    whole[4:8], whole[40:44] = riff.to_bytes(4, "little"), data.to_bytes(4, "little")
     assert len(decode({"bytes": bytes(whole), "path": None})) == RATE
 
 

@@ -55,6 +55,48 @@ def test_columns_are_mapped_and_text_labels_become_classes(table: Callable[..., 
     assert "image" in data["train"].column_names
 
 
+def test_two_columns_of_ours_may_come_from_one_of_theirs(table: Callable[..., Path], tmp_path: Path) -> None:
+    path = table(image=["x"] * 12, species=["b", "a"] * 6)
+    rows = build(path, tmp_path, columns={"label": "species", "group": "species"})["train"]
+    assert sorted(rows.column_names) == ["group", "id", "image", "label"]
+    assert [rows.features["label"].names[one] for one in rows["label"][:]] == rows["group"][:]
+
+
+def test_columns_may_change_names_with_each_other(table: Callable[..., Path], tmp_path: Path) -> None:
+    path = table(text=["b", "a"] * 6, label=["She works."] * 12)
+    rows = build(path, tmp_path, columns={"text": "label", "label": "text"})["train"]
+    assert set(rows["text"][:]) == {"She works."}
+    assert rows.features["label"].names == ["a", "b"]
+
+
+def test_a_name_that_is_given_away_may_be_taken_again(table: Callable[..., Path], tmp_path: Path) -> None:
+    path = table(label=["anna", "ben", "cleo"] * 4, id_class=[7, 8, 9, 7] * 3)
+    rows = build(path, tmp_path, columns={"label": "id_class", "group": "label"})["train"]
+    assert rows.features["label"].names == ["7", "8", "9"]
+    assert set(rows["group"][:]) <= {"anna", "ben", "cleo"}
+    assert "id_class" not in rows.column_names
+
+
+def test_a_list_of_one_column_is_that_column(table: Callable[..., Path], tmp_path: Path) -> None:
+    path = table(photo=["x"] * 12, species=["b", "a"] * 6)
+    rows = build(path, tmp_path, columns={"image": ["photo"], "label": ["species"]})["train"]
+    assert sorted(rows.column_names) == ["group", "id", "image", "label"]
+    assert rows.features["label"] == ClassLabel(names=["a", "b"])
+
+
+def test_a_column_may_be_part_of_the_label_and_a_group(table: Callable[..., Path], tmp_path: Path) -> None:
+    path = table(tense=["past", "present"] * 6, person=["1sg", "2sg", "3sg"] * 4)
+    rows = build(path, tmp_path, columns={"label": ["tense", "person"], "group": "person"})["test"]
+    assert rows["group"][:] == rows["person"][:]
+
+
+def test_a_caption_alone_becomes_a_list_of_one(table: Callable[..., Path], tmp_path: Path) -> None:
+    path = table(image=["x"] * 12, caption=["a dog", *[None] * 11])
+    data = build(path, tmp_path, columns={"captions": "caption"})
+    captions = [one for rows in data.values() for one in rows["captions"][:]]
+    assert sorted(captions) == [[]] * 11 + [["a dog"]]
+
+
 def test_several_label_columns_become_attributes(table: Callable[..., Path], tmp_path: Path) -> None:
     path = table(image=["x"] * 12, tense=["past", "present"] * 6, person=["1sg", "1sg", "2sg"] * 4)
     data = build(path, tmp_path, columns={"label": ["tense", "person"]})
@@ -79,8 +121,12 @@ def test_an_exported_dataset_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"columns": {"image": "foto"}}, "data.columns.image: the data has no column 'foto'; it has image, label."),
+        (
+            {"columns": {"image": "foto"}},
+            "data.columns.image: the train split has no column 'foto'; it has image, label.",
+        ),
         ({"columns": {"image": ["image", "label"]}}, "only the label may come from several columns"),
+        ({"columns": {"label": ["image", "label"], "image": "label"}}, "made of the column 'image', so no other can"),
     ],
 )
 def test_a_wrong_column_map_lists_the_columns(photos: Path, tmp_path: Path, options: dict, words: str) -> None:  # type: ignore[type-arg]
@@ -93,6 +139,80 @@ def test_a_label_outside_the_training_classes_names_its_row(table: Callable[...,
     table(image=["x"] * 3, label=["a", "b", "a"])
     path = table("test", image=["x"] * 2, label=["a", "zebra"])
     with pytest.raises(UserError, match="split test, row 1: the label 'zebra' does not occur"):
+        build(path, tmp_path)
+    table(image=["x"] * 3, label=["a", "b", "a"], id=["one", "two", "three"])
+    path = table("test", image=["x"] * 2, label=["a", "zebra"], id=["four", "five"])
+    with pytest.raises(UserError, match="split test, row five: the label 'zebra' does not occur"):
+        build(path, tmp_path)
+
+
+def test_a_class_folder_that_training_lacks_is_named_by_its_picture(photos: Path, tmp_path: Path) -> None:
+    for name in ("cat", "brid"):
+        shutil.copytree(photos / "cat", tmp_path / "splits" / "test" / name)
+    shutil.copytree(photos, tmp_path / "splits" / "train")
+    with pytest.raises(
+        UserError, match=r"split test, row \S+/test/brid/0.png: the label 'brid' does not occur .* cat, dog"
+    ):
+        build(tmp_path / "splits", tmp_path)
+
+
+def test_a_class_stays_one_when_its_only_row_is_drawn_for_the_test(table: Callable[..., Path], tmp_path: Path) -> None:
+    path = table(image=["x"] * 13, label=["zebra", *["a", "b"] * 6])
+    trained = []
+    for seed in range(4):
+        data = build(path, tmp_path, seed=seed, test=0.5)
+        assert data["train"].features["label"].names == ["a", "b", "zebra"]
+        trained.append(2 in data["train"]["label"][:])
+    assert not all(trained)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ([True, False], ["False", "True"]),
+        ([1.5, 2.0], ["1.5", "2.0"]),
+        ([7, 10], ["10", "7"]),
+        (["a", "b"], ["a", "b"]),
+    ],
+)
+def test_a_label_of_any_kind_is_a_class_and_an_empty_one_none(
+    table: Callable[..., Path], tmp_path: Path, labels: list[object], names: list[str]
+) -> None:
+    data = build(table(key=list(range(12)), label=[*labels * 5, None, labels[0]]), tmp_path)
+    assert data["train"].features["label"].names == names
+    found = {row["key"]: row["label"] for rows in data.values() for row in rows}
+    expected = [str(one) for one in [*labels * 5, None, labels[0]]]
+    assert [found[key] for key in range(12)] == [names.index(one) if one != "None" else None for one in expected]
+
+
+def test_an_empty_cell_among_several_label_columns_is_no_class(table: Callable[..., Path], tmp_path: Path) -> None:
+    columns = {"key": list(range(12)), "tense": [None, *["past"] * 11], "person": [0, -1, None, *[1] * 9]}
+    rows = Dataset.from_dict(columns).cast_column("person", ClassLabel(names=["1sg", "2sg"]))
+    rows.to_parquet(str(tmp_path / "train.parquet"))
+    data = build(tmp_path / "train.parquet", tmp_path, columns={"label": ["tense", "person"]})
+    assert data["train"].features["label"].feature.names == ["tense: past", "person: 1sg", "person: 2sg"]
+    found = {row["key"]: row["label"] for rows in data.values() for row in rows}
+    assert [found[key] for key in range(4)] == [[None, 1], [0, None], [0, None], [0, 2]]
+
+
+def test_a_label_of_several_values_in_one_column_is_refused(table: Callable[..., Path], tmp_path: Path) -> None:
+    path = table(image=["x"] * 12, tags=[["a", "b"]] * 12)
+    with pytest.raises(UserError, match="the column 'label' holds more than one value a row"):
+        build(path, tmp_path, columns={"label": "tags"})
+
+
+def test_speakers_that_are_mapped_to_groups_are_not_divided(table: Callable[..., Path], tmp_path: Path) -> None:
+    speakers = [name for name in "abcdef" for _ in range(4)]
+    data = build(table(audio=["x"] * 24, speaker=speakers), tmp_path, columns={"group": "speaker"})
+    heard = {split: set(rows["group"][:]) for split, rows in data.items()}
+    assert {split: len(names) for split, names in heard.items()} == {"train": 4, "validation": 1, "test": 1}
+    assert set.union(*heard.values()) == {*"abcdef"}
+
+
+def test_parquet_may_lie_in_brackets_alone(table: Callable[..., Path], tmp_path: Path) -> None:
+    path = table(image=["x"] * 12, label=["b", "a"] * 6).rename(tmp_path / "photos [2024]")
+    assert len(build(path / "train.parquet", tmp_path)["train"]) == 9
+    with pytest.raises(UserError, match=r"Rename the folder"):
         build(path, tmp_path)
 
 
@@ -153,11 +273,12 @@ def test_recordings_may_come_in_split_folders(recordings: Path, tmp_path: Path) 
     assert {split: len(rows) for split, rows in data.items()} == {"train": 12, "validation": 12, "test": 12}
 
 
-def test_a_transcript_may_read_none(recordings: Path, tmp_path: Path) -> None:
-    table = recordings / "metadata.csv"
-    table.write_text(table.read_text().replace("He works 3 hours.", "None"))
-    data = build(recordings, tmp_path, columns={"text": "transcript"})
-    assert "None" in [text for rows in data.values() for text in rows["text"][:]]
+def test_a_column_that_one_split_lacks_is_named_with_it(recordings: Path, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        shutil.copytree(recordings, tmp_path / "splits" / split)
+    (tmp_path / "splits/test/metadata.csv").write_text("file_name,text\n0.wav,He works.")
+    with pytest.raises(UserError, match=r"data.columns.text: the test split has no column 'transcript'; it has text"):
+        build(tmp_path / "splits", tmp_path, columns={"text": "transcript"})
 
 
 @pytest.mark.parametrize(

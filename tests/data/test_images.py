@@ -39,6 +39,18 @@ def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, kind: str, words: st
         decode({"path": str(damaged(kind, tmp_path)), "bytes": None})
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_grey_of_more_than_eight_bits_is_refused_and_not_white(mode: str) -> None:
+    buffer = io.BytesIO()
+    picture = Image.new(mode, (4, 4), 700)
+    picture.save(buffer, format="TIFF")
+    for value in (picture, {"bytes": buffer.getvalue(), "path": "x/scan.tif"}):
+        with pytest.raises(
+            UserError, match=r"(the image|scan.tif) holds grey levels of more than 8 bits .* Save it with 8"
+        ):
+            decode(value)
+
+
 def test_pictures_survive_the_round_trip() -> None:
     picture = Image.effect_noise((9, 7), 50).convert("RGB")
     assert decode(encode(picture)).tobytes() == picture.tobytes()
