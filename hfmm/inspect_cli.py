@@ -100,7 +100,7 @@ def density_command(
 
 @app.command("attention")
 def attention_command(
-    clip: Annotated[Path, typer.Argument(help="A sound file: WAV, FLAC, Ogg, Opus or MP3.")],
+    sound: Annotated[Path, typer.Argument(help="A sound file: WAV, FLAC, Ogg, Opus or MP3.")],
     model: Annotated[str, typer.Option(help="A Whisper folder, Hub id, or builtin:<name>.")],
     as_json: AsJson = False,
     out: Annotated[Path, typer.Option(help="The picture.")] = Path("attention.png"),
@@ -109,7 +109,7 @@ def attention_command(
     from hfmm.inspection import attention
 
     libraries.imported()
-    heard = attention.hear(model, clip)
+    heard = attention.hear(model, sound)
     attention.draw(heard, out)
     if as_json:
         tokens, words = ([one._asdict() for one in part] for part in (heard.tokens, heard.words))

@@ -9,7 +9,7 @@ INCHES_A_BAR = 0.22
 
 
 def draw(known: dict[str, Any], path: Path) -> None:
-    """Write a PNG with a bar for each peer and size; what was asked for is a mark on it."""
+    """Write a PNG with a bar for each peer and size; its target is a mark on it."""
     from matplotlib.figure import Figure
 
     bars = [
@@ -30,5 +30,5 @@ def draw(known: dict[str, Any], path: Path) -> None:
     axis.axvline(1, color="black", linewidth=0.8)
     axis.set_yticks(range(len(bars)), [label for label, *_ in bars], fontsize=8)
     axis.invert_yaxis()
-    figure.supxlabel("times faster than the peer, median with lowest and highest (red: asked for)", fontsize=9)
+    figure.supxlabel("times faster than the peer, median with lowest and highest (red: target)", fontsize=9)
     figure.savefig(path, dpi=120)

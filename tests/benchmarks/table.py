@@ -1,4 +1,4 @@
-"""benchmarks.json as tables: `python -m tests.benchmarks.table` puts what was asked for into the README, all beside it.
+"""benchmarks.json as tables: `python -m tests.benchmarks.table` puts what has a target into the README, all beside it.
 
 Each stands between two marks, in `README.md` and in `tests/benchmarks/README.md`.
 """
@@ -16,15 +16,15 @@ BENCHMARKS = FOLDER / "benchmarks.json"
 SHORT, WHOLE = FOLDER.parents[1] / "README.md", FOLDER / "README.md"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
-ASKED_HEAD = ("| case | hfmm | peer | hfmm is faster | asked |", "|---|---|---|---|---|")
+ASKED_HEAD = ("| case | hfmm | peer | hfmm is faster | target |", "|---|---|---|---|---|")
 HEAD = (
-    "| case | side | measured | hfmm is faster | asked | of the bf16 / fp32 peak | MiB | same result |",
+    "| case | side | measured | hfmm is faster | target | of the bf16 / fp32 peak | MiB | same result |",
     "|---|---|---|---|---|---|---|---|",
 )
 
 
 def asked(known: dict[str, Any]) -> list[str]:
-    """Return the table of what something was asked of: the peers of large sizes, and the limits of a case."""
+    """Return the table of what has a target: the peers of large sizes, and the limits of a case."""
     return [*ASKED_HEAD, *(row for one in known.values() for size in one["sizes"] for row in _asked_rows(one, size))]
 
 
@@ -83,7 +83,8 @@ def _asked(side: dict[str, Any], size: str) -> str:
     if side["asked"] is None or size != "large" or "times_faster" not in side:
         return ""
     reached = "reached" if side["times_faster"]["median"] >= side["asked"] else "missed"
-    return f"{side['asked']:g} x, {reached}"
+    wanted = f"{side['asked']:g} x" if side["asked"] >= 1 else f"at most {1 / side['asked']:g} x as long"
+    return f"{wanted}, {reached}"
 
 
 def _agreement(found: dict[str, Any] | None) -> str:

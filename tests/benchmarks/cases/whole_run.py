@@ -15,7 +15,7 @@ from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.sampling import Sampler
 
 PHASES = ("data", "train", "evaluate", "card", "verify")
-SHARE = "share outside model arithmetic"
+SHARE = "share outside model arithmetic, until verified"
 
 
 def hfmm(job: Job) -> Measured:
