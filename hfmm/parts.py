@@ -17,6 +17,8 @@ def find(package: str, name: str, face: str, key: str) -> ModuleType:
     ``face`` is the attribute that makes a module such a part; ``key`` is the recipe key that named
     it, for the message. Raises UserError with the choices when there is no such part.
     """
+    if name.startswith("."):
+        raise UserError(f"{key}: {name!r} is no dotted path. Name a part of your own as Python imports it: mine.part.")
     own = "." in name
     dotted = name if own else f"hfmm.{package}.{name}"
     try:

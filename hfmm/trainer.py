@@ -1,19 +1,16 @@
-"""The one subclass of transformers' Trainer: the task's loss and predictions, strict reloads, whole checkpoints."""
+"""The one subclass of transformers' Trainer: the task's loss and predictions, and strict reloads."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import AutocastKwargs, gather_object
 from transformers import Trainer
-from transformers.trainer_utils import rotate_checkpoints
 
-from hfmm import metrics
-from hfmm.models import frozen_weights
-from hfmm.run_directory import COMPLETE
+from hfmm.models import frozen_statistics, frozen_weights
 from hfmm.tasks import TaskProtocol, references
+from hfmm.tasks.headline import headline
 
 
 class StageTrainer(Trainer):
@@ -28,6 +25,7 @@ class StageTrainer(Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Return the task's loss."""
+        frozen_statistics.keep(model)
         # accelerate gives its precision to model.forward alone, and a task may call other parts of the model.
         with self.accelerator.autocast():
             loss: torch.Tensor = self.task.loss(model, inputs, num_items_in_batch)
@@ -49,19 +47,14 @@ class StageTrainer(Trainer):
             mine = list(self.task.predict(self.model, rows, self.args.per_device_eval_batch_size))
         everyone = gather_object(mine)
         true = gather_object(references(self.task, rows))
-        numerators, denominators = metrics.measure(self.metric, self.task.for_metrics(everyone), true)[0][""]
-        scores = {f"{metric_key_prefix}_{self.metric}": float(numerators.sum() / denominators.sum())}
+        scores = {f"{metric_key_prefix}_{self.metric}": headline(self.metric, self.task.for_metrics(everyone), true)}
         self.log(scores | {f"{metric_key_prefix}_{key}": one for key, one in self.task.notes(everyone).items()})
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        if self.args.should_save:
-            folder = Path(self.args.output_dir)
-            (folder / f"checkpoint-{self.state.global_step}" / COMPLETE).touch()
-            # After the marker: a kill between the two must leave one whole checkpoint.
-            rotate_checkpoints(str(folder), 1, self.state.best_model_checkpoint)
+    def _run_epoch(self, **arguments: Any) -> None:
+        if not self.control.should_training_stop:  # as where a resumed stage was at its end
+            super()._run_epoch(**arguments)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self._restore(resume_from_checkpoint, super()._load_from_checkpoint)

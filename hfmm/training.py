@@ -157,7 +157,7 @@ def _publish(recipe: Recipe, run: RunDirectory, last: Path, auto_class: str) -> 
             # Loaded in it, not cast: some tables keep their precision only so.
             for part in models.reload(str(last / "model"), recipe.publish.dtype):
                 part.save_pretrained(temporary)
-    if adapt.carried_by_adapter(recipe.stages) and models.is_the_checkpoint(recipe, auto_class):
+    if adapt.carried_by_adapter(recipe.stages, last / "adapter") and models.is_the_checkpoint(recipe, auto_class):
         with atomic_directory(run.adapter) as temporary:
             adapt.copy_adapter(last / "adapter", temporary, recipe.model.checkpoint)
 

@@ -24,7 +24,7 @@ def arguments(
 
     stage = recipe.stages[index]
     steps_an_epoch = max(1, rows // (stage.batch_size * stage.gradient_accumulation))
-    return TrainingArguments(
+    made = TrainingArguments(
         output_dir=str(folder.resolve()),
         per_device_train_batch_size=stage.batch_size * passes,
         per_device_eval_batch_size=stage.batch_size,
@@ -54,3 +54,7 @@ def arguments(
         remove_unused_columns=False,
         label_names=["labels"],
     )
+    # One process trains on one GPU, and `accelerate launch` starts one for each. Left to itself the Trainer would split
+    # a batch over all that there are by nn.DataParallel, and take a larger one than the recipe says.
+    made._n_gpu = min(1, made.n_gpu)
+    return made

@@ -1,4 +1,4 @@
-"""What a stage leaves behind while it trains: log.jsonl, the progress bar, and the check of its first step."""
+"""What a stage does beside its steps: log.jsonl, the bar, whole checkpoints, the check of its first step, its end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers.trainer_utils import rotate_checkpoints
 
 from hfmm.errors import UserError
 from hfmm.models import adapt
-from hfmm.run_directory import atomic_file
+from hfmm.run_directory import COMPLETE, atomic_file
 from hfmm.tasks import TaskProtocol
 
 SAVE_AFTER_SECONDS = 300  # a long epoch is saved in between, so that a kill costs minutes
+STEPS_APART = 10  # at which processes that train together ask the first one's clock, which all have to wait for
 
 
 class StageLog:
@@ -42,8 +44,8 @@ class StageLog:
 
     def callbacks(self, task: TaskProtocol, patience: int | None) -> list[TrainerCallback]:
         """Return the callbacks of the stage."""
-        stopping = [EarlyStoppingCallback(patience)] if patience is not None else []
-        return [_LogCallback(self, task), _FirstStepCheck(), _SaveInLongEpochs(), *stopping]
+        stopping = [_Patience(patience)] if patience is not None else []
+        return [_LogCallback(self, task), _FirstStepCheck(), _SaveInLongEpochs(), _WholeCheckpoints(), *stopping]
 
     @staticmethod
     def take_over(trainer: Any) -> None:
@@ -79,7 +81,7 @@ class _LogCallback(TrainerCallback):
             raise UserError(
                 f"Stage {self.log.stage} has diverged: by step {state.global_step} its loss is no longer a number. "
                 f"Lower stages.{self.log.stage}.learning_rate (now {args.learning_rate:g}) or lengthen the warmup, and "
-                "start again; what earlier stages trained is kept."
+                "go on with --resume; what earlier stages trained is kept."
             )
         if state.is_world_process_zero and logs and "train_runtime" not in logs:
             self.log.write(state.global_step, logs | self.noted)
@@ -103,15 +105,57 @@ class _FirstStepCheck(TrainerCallback):
 
 
 class _SaveInLongEpochs(TrainerCallback):
+    """Saves by the clock, and where several processes train by that of the first: saving one waits for the others."""
+
     def __init__(self) -> None:
         self.last = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if time.monotonic() - self.last > SAVE_AFTER_SECONDS:
+        late = time.monotonic() - self.last > SAVE_AFTER_SECONDS
+        if args.world_size > 1:
+            late = state.global_step % STEPS_APART == 0 and _as_the_first_says(late, args.device)
+        if late:
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.last = time.monotonic()
+
+
+def _as_the_first_says(flag: bool, device: Any) -> bool:
+    import torch
+
+    said = torch.tensor(int(flag), device=device)
+    torch.distributed.broadcast(said, 0)
+    return bool(said.item())
+
+
+class _WholeCheckpoints(TrainerCallback):
+    """Marks what was saved to its end, and drops what is older."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if args.should_save:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+            # After the marker: a kill between the two must leave one whole checkpoint.
+            rotate_checkpoints(args.output_dir, 1, state.best_model_checkpoint)
+
+
+class _Patience(TrainerCallback):
+    """Ends a stage after so many epochs without a better score, counted in what it has logged.
+
+    The library's own callback counts by itself, and would let a resumed stage train longer than one not broken off.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        name = f"eval_{args.metric_for_best_model}"
+        scores = [line[name] for line in state.log_history if name in line]
+        if scores:
+            best = scores.index((max if args.greater_is_better else min)(scores))
+            control.should_training_stop |= len(scores) - 1 - best >= self.epochs
+
+    on_evaluate = on_train_begin
 
 
 class _Bar(ProgressCallback):

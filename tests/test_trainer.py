@@ -9,6 +9,18 @@ from transformers import TrainingArguments
 from hfmm.trainer import StageTrainer
 
 
+def test_what_is_frozen_stays_as_it_is_in_a_step_its_statistics_too(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
+    model[0].requires_grad_(False)
+    task = SimpleNamespace(loss=lambda model, batch, items: model(batch["x"]).sum(), collate=list)
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
+    trainer = StageTrainer(task=task, metric="accuracy", order=None, model=model, args=arguments)  # type: ignore[arg-type]
+    trainer.create_optimizer()
+    trainer.training_step(model, {"x": torch.randn(8, 4)}, torch.tensor(1))
+    assert not model[0].running_mean.any()
+    assert model[1].weight.grad is not None
+
+
 @pytest.mark.parametrize("bf16", [True, False])
 def test_a_loss_that_calls_a_part_of_the_model_gets_the_precision_of_the_stage(bf16: bool, tmp_path: Path) -> None:
     seen = []

@@ -21,6 +21,7 @@ from hfmm.errors import UserError
 from hfmm.models import frozen_weights, llava
 from hfmm.run_directory import RunDirectory
 from hfmm.training import pin_environment, train
+from hfmm.training_arguments import arguments
 
 RECIPE = """
 name: fused
@@ -177,6 +178,61 @@ def test_a_run_that_was_killed_in_its_second_epoch_ends_with_the_same_weights(
     broken, _ = trains("broken", *ALIGN, "data.cache_features=true")
     assert calls == [3, 6, 6]
     assert_equal(weights(broken), weights(whole))
+
+
+@pytest.mark.parametrize("killed_in", ["the third evaluation", "the record"])
+def test_patience_goes_on_where_a_killed_stage_was_and_ends_with_the_same_weights(
+    killed_in: str, trains: Trains, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hfmm import stage_result, trainer
+
+    patient = (
+        "stages=[{name: align, train: model.multi_modal_projector, epochs: 7, patience: 2, learning_rate: 1.0e-2, "
+    )
+    patient += "batch_size: 4}]"
+
+    def scored(*scores: float | None) -> None:
+        left = iter(scores)
+
+        def headline(*_: Any) -> float:
+            if (score := next(left)) is None:
+                raise KeyboardInterrupt
+            return score
+
+        monkeypatch.setattr(trainer, "headline", headline)
+
+    def steps(folder: Path) -> int:
+        record: dict[str, int] = json.loads((folder / "checkpoints/0-align/stage.json").read_text())
+        return record["steps"]
+
+    scored(0.5, 0.4, 0.3)
+    whole, _ = trains("whole", patient)
+    if killed_in == "the record":
+        scored(0.5, 0.4, 0.3)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(stage_result, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            trains("broken", patient)
+        scored()
+    else:
+        scored(0.5, 0.4, None)
+        with pytest.raises(KeyboardInterrupt):
+            trains("broken", patient)
+        scored(0.3, 0.9, 0.9, 0.9, 0.9)
+    broken, _ = trains("broken", patient)
+    assert steps(broken) == steps(whole) == 9
+    assert_equal(weights(broken), weights(whole))
+
+
+def test_one_process_trains_on_one_gpu_and_takes_the_batches_that_the_recipe_says(
+    write_recipe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def two(self: Any) -> torch.device:
+        self._n_gpu = 2
+        return torch.device("cpu")
+
+    monkeypatch.setattr(transformers.TrainingArguments, "_setup_devices", property(two))
+    made = arguments(recipes.load(str(write_recipe())), 0, tmp_path, 24, True, False, 1)
+    assert (made.n_gpu, made.train_batch_size) == (1, 8)
 
 
 def test_where_the_tower_trains_nothing_is_kept_and_all_that_is_read_trains(trains: Trains) -> None:

@@ -97,7 +97,10 @@ def reload(directory: str, dtype: str = "auto") -> tuple[Any, Any]:
     try:
         config = transformers.AutoConfig.from_pretrained(directory)
         model = getattr(transformers, config.architectures[0]).from_pretrained(directory, dtype=dtype)
-        return model, transformers.AutoProcessor.from_pretrained(directory)
+        # For a classifier that was a CLIP, AutoProcessor would look for the tokenizer too.
+        pictures = "ForImageClassification" in config.architectures[0]
+        kind = transformers.AutoImageProcessor if pictures else transformers.AutoProcessor
+        return model, kind.from_pretrained(directory)
     except ModuleNotFoundError as error:
         raise UserError(
             f"The model in {directory} needs the package {error.name!r}, which is not installed: "

@@ -24,8 +24,8 @@ class ModuleRow(NamedTuple):
 def prepare(model: Any, stage: Stage, family: ModuleType, trained_before: Iterable[str], where: str) -> Any:
     """Return the model with exactly the stage's parameters trainable, wrapped by peft for LoRA.
 
-    ``trained_before`` names the modules that earlier stages trained whole; with LoRA they go on
-    training beside the adapter, so that the adapter carries every tensor that differs from the base.
+    ``trained_before`` names the modules that earlier stages trained whole; with LoRA they go on training beside the
+    adapter, which then carries them. A bare parameter among them, which peft does not know, stays as it is.
     What the architecture itself holds fixed, such as Whisper's sinusoidal positions, never trains, nor does what
     the family knows to be unread, such as the layers of a vision tower behind the one that LLaVA takes features from.
     Raises UserError for a module name that the model does not have; ``where`` is its recipe key.
@@ -130,10 +130,17 @@ def _logits(output: Any) -> Any:
     return output.logits if "logits" in output else output.logits_per_image
 
 
-def carried_by_adapter(stages: Sequence[Stage]) -> bool:
-    """Tell whether an adapter of the last stage holds every tensor that differs from the checkpoint.
+def carried_by_adapter(stages: Sequence[Stage], folder: Path) -> bool:
+    """Tell whether the adapter of the last stage, in ``folder``, holds every tensor that differs from the checkpoint.
 
-    It does unless an earlier stage trained all parameters or another adapter, which was merged.
+    It does unless an earlier stage trained all parameters, another adapter, which was merged, or a parameter that
+    stands in no module of its own, such as a `logit_scale`: an adapter holds modules.
     """
+    from safetensors import safe_open
+
     *earlier, last = stages
-    return last.train == "lora" and all(isinstance(stage.train, list) for stage in earlier)
+    if last.train != "lora" or not all(isinstance(stage.train, list) for stage in earlier):
+        return False
+    with safe_open(folder / "adapter_model.safetensors", "pt") as tensors:
+        held = list(tensors.keys())
+    return all(any(f".{name}." in one for one in held) for stage in earlier for name in stage.train)

@@ -10,7 +10,7 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models import checkpoint
+from hfmm.models import checkpoint, pairing
 from hfmm.models.checkpoint import locate, read, refuse_missing, weights
 from hfmm.models.linear_modules import linear_modules
 from hfmm.models.warm_start import warm_start
@@ -48,7 +48,7 @@ def supported(auto_class: str) -> set[str]:
 
 def is_the_checkpoint(options: Options) -> bool:
     """Tell whether the model that is loaded is the checkpoint itself, so that an adapter can be put on that."""
-    return options.text is None
+    return options.text is None and options.vision is None
 
 
 def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
@@ -68,18 +68,20 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
         return config, read(transformers.AutoProcessor, source, spec)
     image_processor = read(transformers.AutoImageProcessor, source, spec)
     text = _text(spec, options)
-    text_config = read(transformers.AutoConfig, text.checkpoint, text, "model.text")
-    tokenizer = read(transformers.AutoTokenizer, text.checkpoint, text, "model.text")
-    both = transformers.VisionTextDualEncoderConfig.from_vision_text_configs(
-        config, text_config, projection_dim=options.width
-    )
+    text_source = locate(text, pairing.TEXT)
+    text_config = checkpoint.config(text_source, text, pairing.TEXT)
+    both = pairing.native_config(config, text_config, options.width, spec, text)
+    tokenizer = read(transformers.AutoTokenizer, text_source, text, pairing.TEXT)
     return both, transformers.VisionTextDualEncoderProcessor(image_processor, tokenizer)
 
 
 def load(
     source: str, spec: Model, config: Any, options: Options, features: Features, auto_class: str
 ) -> tuple[Any, Any]:
-    """Return the model in fp32 and its processor; raises UserError when the checkpoint lacks tensors."""
+    """Return the model in fp32 and its processor.
+
+    Raises UserError when a checkpoint lacks tensors, and for one that cannot be paired.
+    """
     import transformers
 
     config, both = processor(source, spec, config, options)
@@ -91,12 +93,13 @@ def load(
         model = kind(config) if config.model_type == ASSEMBLED else kind.from_config(config, dtype="float32")
         _begin_scale(model)
     elif assembled:
-        vision, _ = weights(transformers.AutoModel, source, spec)
-        text, _ = weights(transformers.AutoModel, str(options.text), _text(spec, options), "model.text")
-        model = kind(config=config, vision_model=getattr(vision, "vision_model", vision), text_model=text)
+        text = _text(spec, options)
+        model = kind(config=config, vision_model=pairing.tower(spec), text_model=pairing.tower(text, pairing.TEXT))
     else:
         model, info = weights(kind, source, spec, config=config)
         refuse_missing(info["missing_keys"], model, spec)
+    if assembled:
+        pairing.refuse_unpooled(model, both, spec, _text(spec, options))
     if options.vision is not None:
         vision = {"checkpoint": options.vision, "revision": options.vision_revision}
         _begin_with(model, spec.model_copy(update=vision))

@@ -13,6 +13,14 @@ from hfmm.models.linear_modules import linear_modules
 from hfmm.recipe import Model
 from hfmm.strict import Strict
 
+TOWER = "vision_model"  # what CLIP's and SigLIP's classifiers call theirs; others call it by the model's own prefix
+UNREAD = {  # what only the pooled output passes through, which these classifiers do not read
+    "clip": f"{TOWER}.post_layernorm.",
+    "metaclip_2": f"{TOWER}.post_layernorm.",
+    "siglip": f"{TOWER}.head.",
+    "siglip2": f"{TOWER}.head.",
+}
+
 
 class Options(Strict):
     """This family has no options of its own."""
@@ -64,13 +72,19 @@ def load(
 
 
 def head(model: Any) -> list[str]:
-    """Return the names of the modules that a new label set makes anew: the children beside the base model."""
-    return [name for name, _ in model.named_children() if name != model.base_model_prefix]
+    """Return the names of the modules that a new label set makes anew: the children beside the encoder."""
+    return [name for name, _ in model.named_children() if name not in (model.base_model_prefix, TOWER)]
 
 
 def lora_targets(model: Any) -> list[str]:
-    """Return the names of all linear modules of the base model."""
-    return linear_modules(model, model.base_model)
+    """Return the names of all linear modules of the encoder."""
+    return linear_modules(model, getattr(model, TOWER, model.base_model))
+
+
+def unread(model: Any) -> set[str]:
+    """Return the names of the parameters that no logit depends on, so that nothing would train them."""
+    part = UNREAD.get(model.config.model_type)
+    return {name for name, _ in model.named_parameters() if part and name.startswith(part)}
 
 
 def _start_from_even_odds(model: Any, names: list[str]) -> None:

@@ -16,6 +16,7 @@ from hfmm.strict import Strict
 AUTO_CLASS = "AutoModelForSpeechSeq2Seq"
 TOKENS_A_SECOND = 12  # twice what fast speech needs: a decoder that loops is stopped there
 PROMPT = 4  # tokens that the decoder is given before the text
+MULTILINGUAL = 51_865  # the size of the vocabulary of a Whisper of many languages; that of an English one is smaller
 
 
 class Options(Strict):
@@ -53,7 +54,7 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
         extractor.chunk_length = options.window_seconds
         extractor.n_samples = options.window_seconds * extractor.sampling_rate
         extractor.nb_max_frames = extractor.n_samples // extractor.hop_length
-    if getattr(_generation(source, spec), "is_multilingual", False):
+    if _generation(source, spec, config, both.tokenizer).is_multilingual:
         try:
             both.tokenizer.set_prefix_tokens(language=options.language, task="transcribe")
         except ValueError as error:
@@ -81,7 +82,8 @@ def load(
         refuse_missing(info["missing_keys"], model, spec)
         model.config, both = processor(source, spec, model.config, options)
         _fit_positions(model.get_encoder(), model.config.max_source_positions)
-    model.generation_config = _brief(_generation(source, spec), model, both, options)
+    settings = _generation(source, spec, model.config, both.tokenizer)
+    model.generation_config = _brief(settings, model, both, options)
     return model, both
 
 
@@ -97,25 +99,41 @@ def _fit_positions(encoder: Any, count: int) -> None:
     encoder.max_source_positions = count
 
 
-def _generation(source: str, spec: Model) -> Any:
-    """Return the checkpoint's generation settings; the library's own where it has none."""
+def _generation(source: str, spec: Model, config: Any, tokenizer: Any) -> Any:
+    """Return the checkpoint's generation settings; what older ones do not say, its config and vocabulary do."""
     from transformers import GenerationConfig
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES, TASK_IDS
 
     try:
-        return GenerationConfig.from_pretrained(source, revision=spec.revision)
+        settings = GenerationConfig.from_pretrained(source, revision=spec.revision)
     except OSError:
-        return GenerationConfig()
+        settings = GenerationConfig.from_model_config(config)
+    if not hasattr(settings, "is_multilingual"):
+        settings.is_multilingual = config.vocab_size >= MULTILINGUAL
+    if settings.is_multilingual and not hasattr(settings, "lang_to_id"):
+        ids = tokenizer.get_vocab()
+        settings.lang_to_id = {token: ids[token] for code in LANGUAGES if (token := f"<|{code}|>") in ids}
+        settings.task_to_id = {name: ids[f"<|{name}|>"] for name in TASK_IDS}
+    return settings
 
 
 def _brief(settings: Any, model: Any, processor: Any, options: Options) -> Any:
     """Return settings by which `pipeline` decodes as evaluation does: greedily, and no longer than the window lasts."""
     settings.num_beams = 1
     # Not max_new_tokens: beside the length that the library fills in, each call would warn of two limits.
-    longest = PROMPT + TOKENS_A_SECOND * processor.feature_extractor.chunk_length
-    settings.max_length = min(longest, model.config.max_target_positions)
-    if getattr(settings, "is_multilingual", False):
+    settings.max_length = longest(model.config, processor)
+    if settings.is_multilingual:
         settings.language, settings.task = options.language, "transcribe"
     return settings
+
+
+def longest(config: Any, processor: Any) -> int:
+    """Return up to how many tokens all of a transcript is written, those before and after its text counted.
+
+    No more is spoken in one window.
+    """
+    window: int = processor.feature_extractor.chunk_length
+    return min(PROMPT + TOKENS_A_SECOND * window, int(config.max_target_positions))
 
 
 def head(model: Any) -> list[str]:

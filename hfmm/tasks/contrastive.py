@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from string import Formatter
 from typing import Any, Literal
 
 import numpy as np
 from datasets import Features
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hfmm.data.images import decode
 from hfmm.data.stored import read_bytes
@@ -57,6 +58,13 @@ class Task:
         templates: list[str] = Field(
             ["{}"], min_length=1, description="prompts around the first caption, for zero-shot classification"
         )
+
+        @field_validator("templates")
+        @classmethod
+        def _have_one_place_each(cls, templates: list[str]) -> list[str]:
+            if any([name for _, name, *_ in Formatter().parse(one) if name is not None] != [""] for one in templates):
+                raise ValueError("each needs one {}, where the caption goes")
+            return templates
 
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
         self.config, self.options, self.embedder = config, options, Embedder(config, processor)

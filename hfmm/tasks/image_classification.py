@@ -7,12 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from datasets import Features, List
+from datasets import Features
 
 from hfmm.data.images import decode
-from hfmm.data.labels import label_names, positions_by_attribute
+from hfmm.data.labels import is_multi_attribute, label_names, positions_by_attribute
 from hfmm.data.stored import read_bytes
 from hfmm.errors import UserError
+from hfmm.models.dual_encoder import pixel_part
 from hfmm.models.placement import placed
 from hfmm.strict import Strict
 from hfmm.tasks.pixels import Pixels
@@ -53,8 +54,12 @@ class Task:
 
     @staticmethod
     def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
-        """Return what raises UserError when an image does not decode or a label is not among the classes."""
-        names, several = label_names(features), isinstance(features["label"], List)
+        """Return what raises UserError for an image that does not decode, and for labels that do not fit the classes.
+
+        A row has one class, or one value of each attribute.
+        """
+        names, several = label_names(features), is_multi_attribute(features)
+        attributes = positions_by_attribute(names) if several else {}
 
         def check(row: Row) -> None:
             decode(row["image"])
@@ -63,6 +68,13 @@ class Task:
                 raise UserError(
                     f"the label {row['label']} is not one of the {len(names)} classes (0 to {len(names) - 1})."
                 )
+            for attribute, positions in attributes.items():
+                values = [names[label] for label in labels if label in positions]
+                if len(values) != 1:
+                    what, found = repr(attribute) if attribute else "its labels", ", ".join(values) or "none"
+                    raise UserError(
+                        f"of {what} it has {len(values)} ({found}), and the model tells exactly one of each"
+                    )
 
         return check
 
@@ -80,7 +92,7 @@ class Task:
         """Return ``pixel_values`` (rows, channels, height, width) and ``labels``: (rows) or multi-hot."""
         import torch
 
-        batch = {"pixel_values": self.pixels(rows)["pixel_values"]}
+        batch = pixel_part(self.pixels(rows))
         if self.multi_label:
             batch["labels"] = torch.zeros(len(rows), len(self.names))
             for index, row in enumerate(rows):
@@ -117,7 +129,7 @@ class Task:
             weight = len(self.attributes) * len(labels) / shown
             total = functional.cross_entropy(*flat, ignore_index=-1, reduction="sum") * weight
         else:
-            logits, total = model(pixel_values=batch["pixel_values"]).logits.float(), 0.0
+            logits, total = model(**pixel_part(batch)).logits.float(), 0.0
         if not self.multi_label:
             return (total + functional.cross_entropy(logits, labels, reduction="sum")) / num_items
         total = total + functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
@@ -200,7 +212,7 @@ class Task:
         import torch
 
         with torch.inference_mode():
-            logits = model(pixel_values=placed(self.pixels(rows), model)["pixel_values"]).logits.float()
+            logits = model(**placed(pixel_part(self.pixels(rows)), model)).logits.float()
         scores: list[list[float]] = (logits.sigmoid() if self.multi_label else logits.softmax(-1)).tolist()
         return scores
 

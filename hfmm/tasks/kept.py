@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ ROOM = 2**29  # bytes; the processes that prepare batches share it
 
 
 class Kept:
-    """Makes arrays of rows, and remembers them by the file in ``column`` that they were made of, until room is out.
+    """Makes arrays of rows, and remembers them by the digest of the file in ``column`` that they were made of.
 
+    It does so until room is out; the files themselves, which the dataset reads from disk, would soon take more.
     ``make`` returns the arrays of each row, which follow from that file alone.
     """
 
@@ -24,7 +26,7 @@ class Kept:
 
     def __call__(self, rows: Sequence[Row]) -> list[Arrays]:
         """Return the arrays of each row."""
-        files = [_stored(row[self.column]) for row in rows]
+        files = [_digest(row[self.column]) for row in rows]
         found = [None if file is None else self.known.get(file) for file in files]
         missing = [place for place, one in enumerate(found) if one is None]
         made = self.make([rows[place] for place in missing]) if missing else []
@@ -34,15 +36,18 @@ class Kept:
         return [one for one in found if one is not None]
 
     def _keep(self, file: bytes | None, made: Arrays) -> None:
-        size = sum(array.nbytes for array in made.values())
-        if file is not None and self.held + size <= _room():
+        if file is None or file in self.known:
+            return
+        size = len(file) + sum(array.nbytes for array in made.values())
+        if self.held + size <= _room():
             self.known[file] = made
             self.held += size
 
 
-def _stored(value: Any) -> bytes | None:
-    """Return the file that travels with a row; one that lies at a path is read each time, as it may change."""
-    return value.get("bytes") if isinstance(value, Mapping) else None
+def _digest(value: Any) -> bytes | None:
+    """Return that of the file that travels with a row; one that lies at a path is read each time, as it may change."""
+    file = value.get("bytes") if isinstance(value, Mapping) else None
+    return None if file is None else hashlib.blake2b(file).digest()
 
 
 def _room() -> int:

@@ -73,7 +73,7 @@ class Task:
     def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
         """Return what raises UserError for a clip that cannot be heard whole and for a transcript empty or too long."""
         listener = Listener(processor)
-        longest, room = listener.window / RATE, config.max_target_positions
+        longest, room = listener.window / RATE, whisper.longest(config, processor)
 
         def check(row: Row) -> None:
             seconds = len(decode(row["audio"])) / RATE
@@ -86,7 +86,10 @@ class Task:
                 raise UserError("its transcript is empty")
             count = len(whisper.label_ids(config, listener.tokenizer, row["text"]))
             if count > room:
-                raise UserError(f"the transcript {row['text'][:40]!r} has {count} tokens, the decoder takes {room}")
+                raise UserError(
+                    f"the transcript {row['text'][:40]!r} has {count} tokens, and of a window of {longest:g} s no "
+                    f"more than {room} are sure to be written: cut the clip and its transcript"
+                )
 
         return check
 
@@ -143,7 +146,8 @@ class Task:
         logits = seen.logits.flatten(0, 1).float()
         loss = functional.cross_entropy(logits, labels.flatten(), ignore_index=UNLABELLED, reduction="sum")
         if self.options.ctc:
-            spelt = model.get_output_embeddings()(seen.encoder_last_hidden_state)
+            inner = getattr(model, "module", model)  # distributed training wraps the model
+            spelt = inner.get_output_embeddings()(seen.encoder_last_hidden_state)
             loss = (1 - self.options.ctc) * loss + self.options.ctc * ctc(spelt, labels, self.config.eos_token_id)
         return loss / num_items
 

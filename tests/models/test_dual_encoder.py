@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ import datasets
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from hfmm import models
 from hfmm import recipe_file as recipes
@@ -132,6 +134,71 @@ def test_a_checkpoint_without_a_text_tower_is_refused_with_a_way_out(tiny_vit: P
 def test_a_dual_encoder_takes_no_second_text_tower(tiny_clip: Path) -> None:
     with pytest.raises(UserError, match="brings its own text tower"):
         models.processor(_recipe(tiny_clip.parent, tiny_clip, "model.text=bert-base-uncased"), dual_encoder.AUTO_CLASS)
+
+
+def _pair(tiny_vit: Path, text: Path | str) -> tuple[Any, Any]:
+    recipe = _recipe(tiny_vit.parent, tiny_vit, f"model.text={text}")
+    found: tuple[Any, Any] = models.load(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
+    return found
+
+
+def test_a_pooler_that_the_checkpoint_lacks_passes_the_class_token_on(tiny_vit: Path, tiny_bert: Path) -> None:
+    model, _ = _pair(tiny_vit, tiny_bert)
+    with torch.no_grad():
+        seen = model.vision_model(torch.randn(2, 3, 32, 32))
+    torch.testing.assert_close(seen.pooler_output, seen.last_hidden_state[:, 0].tanh())
+    kept = transformers.AutoModel.from_pretrained(tiny_bert).pooler.dense.weight
+    assert model.text_model.pooler.dense.weight.equal(kept)
+
+
+def _without(folder: Path, out: Path, tensor: str) -> Path:
+    """Copy a checkpoint without one of its tensors."""
+    shutil.copytree(folder, out)
+    tensors = load_file(out / "model.safetensors")
+    del tensors[next(name for name in tensors if tensor in name)]
+    save_file(tensors, out / "model.safetensors", {"format": "pt"})
+    return out
+
+
+def test_a_paired_checkpoint_that_lacks_more_than_a_pooler_is_refused_by_its_key(
+    tiny_vit: Path, tiny_bert: Path, tmp_path: Path
+) -> None:
+    damaged = _without(tiny_vit, tmp_path / "vit", "layernorm_after")
+    with pytest.raises(UserError, match=r"model\.checkpoint: .*/vit lacks 1 tensors that a ViTModel needs"):
+        _pair(damaged, tiny_bert)
+    with pytest.raises(UserError, match=r"model\.text: .*/bert lacks 1 tensors that a BertModel needs"):
+        _pair(tiny_vit, _without(tiny_bert, tmp_path / "bert", "word_embeddings"))
+
+
+def test_a_tower_that_gives_no_pooled_output_is_refused_before_training(
+    tiny_vit: Path, tiny_bert: Path, tmp_path: Path
+) -> None:
+    text, vision = tmp_path / "text", tmp_path / "vision"
+    size = transformers.AutoConfig.from_pretrained(tiny_bert).vocab_size
+    config = transformers.DistilBertConfig(vocab_size=size, dim=16, n_layers=1, n_heads=2, hidden_dim=16)
+    transformers.DistilBertModel(config).save_pretrained(text)
+    transformers.AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(text)
+    with pytest.raises(UserError, match=r"model\.text: .*'distilbert' model.*no attribute 'pooler_output'.*a BERT"):
+        _pair(tiny_vit, text)
+    tower = transformers.ConvNextModel(transformers.ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4))
+    tower.save_pretrained(vision)
+    shutil.copy(tiny_vit / "preprocessor_config.json", vision)
+    with pytest.raises(UserError, match=r"model\.checkpoint: .*'convnext' model.*has no hidden_size.*a ViT"):
+        _pair(vision, tiny_bert)
+
+
+def test_a_text_checkpoint_is_named_as_any_other(
+    tiny_vit: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tiny_bert.parent))
+    assert _pair(tiny_vit, f"~/{tiny_bert.name}")[0].text_model.config.model_type == "bert"
+    with pytest.raises(UserError, match=r"model\.text: there is no builtin:tiny-bert"):
+        _pair(tiny_vit, "builtin:tiny-bert")
+
+
+@pytest.mark.parametrize(("options", "told"), [({}, True), ({"text": "bert"}, False), ({"vision": "vit"}, False)])
+def test_a_checkpoint_that_was_given_a_tower_is_no_base_of_an_adapter(options: dict[str, str], told: bool) -> None:
+    assert dual_encoder.is_the_checkpoint(dual_encoder.Options(**options)) is told  # type: ignore[arg-type]
 
 
 def test_a_vision_tower_may_begin_with_that_of_a_model_that_speaks(tmp_path: Path) -> None:

@@ -99,14 +99,85 @@ def test_a_module_that_no_gradient_reaches_is_found(tiny_vit: Path, tmp_path: Pa
     [
         (["lora"], True),
         (["classifier", "lora"], True),
+        (["logit_scale", "lora"], False),
         (["all", "lora"], False),
         (["lora", "all"], False),
         (["all"], False),
     ],
 )
-def test_an_adapter_stands_alone_only_where_it_holds_every_difference(stages: list[str], stands_alone: bool) -> None:
+def test_an_adapter_stands_alone_only_where_it_holds_every_difference(
+    stages: list[str], stands_alone: bool, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"base_model.model.classifier.weight": torch.zeros(1)}, tmp_path / "adapter_model.safetensors")
     made = [
         Stage.model_validate({"name": str(index), "train": train, "epochs": 1, "learning_rate": 1})
         for index, train in enumerate(stages)
     ]
-    assert adapt.carried_by_adapter(made) is stands_alone
+    assert adapt.carried_by_adapter(made, tmp_path) is stands_alone
+
+
+@pytest.fixture(params=["clip", "metaclip_2", "siglip", "siglip2"])
+def dual_encoder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A checkpoint of a vision and a text tower, whose classifiers call the former by another name than most."""
+    import transformers
+
+    layers = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    text = layers | {"vocab_size": 99, "max_position_embeddings": 64, "eos_token_id": 2}
+    flexible = request.param == "siglip2"
+    size = {"num_patches": 4} if flexible else {"image_size": 32}
+    config = transformers.AutoConfig.for_model(
+        request.param, text_config=text, vision_config=layers | size | {"patch_size": 16}
+    )
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path / "pairs")
+    processor = (
+        transformers.Siglip2ImageProcessor(patch_size=16, max_num_patches=4)
+        if flexible
+        else transformers.ViTImageProcessor(size={"height": 32, "width": 32})
+    )
+    processor.save_pretrained(tmp_path / "pairs")
+    return tmp_path / "pairs"
+
+
+@pytest.mark.parametrize("train", ["all", "lora", ["classifier"]])
+def test_a_classifier_keeps_the_tower_of_a_dual_encoder_and_all_that_it_reads_trains(
+    dual_encoder: Path, train: str | list[str], tmp_path: Path
+) -> None:
+    from PIL import Image
+    from transformers import AutoModel
+
+    from hfmm.tasks.image_classification import Task
+
+    model, processor = models.load(with_checkpoint(dual_encoder, tmp_path), FEATURES, AUTO)
+    family = models.family_of(model.config.model_type, AUTO, "x")
+    tower = AutoModel.from_pretrained(dual_encoder).vision_model.state_dict()
+    assert all(tensor.equal(tower[name]) for name, tensor in model.vision_model.state_dict().items())
+    assert family.head(model) == ["classifier"]
+    task = Task(model.config, processor, Task.Options())
+    batch = task.collate([{"id": "1", "image": Image.radial_gradient("L").convert("RGB"), "label": [0, 2]}])
+    tuned = adapt.prepare(model, Stage(name="s", train=train, epochs=1, learning_rate=1), family, [], "here")
+    task.loss(tuned, batch, 1).backward()
+    assert adapt.unreached(tuned) == []
+    free = [name for name, parameter in tuned.named_parameters() if parameter.requires_grad]
+    assert any("encoder.layers" in name for name in free) == (train != ["classifier"])
+
+
+def test_a_saved_classifier_is_loaded_with_its_image_processor_alone(dual_encoder: Path, tmp_path: Path) -> None:
+    made = models.load(with_checkpoint(dual_encoder, tmp_path), FEATURES, AUTO)
+    for part in made:
+        part.save_pretrained(tmp_path / "saved")
+    again = models.reload(str(tmp_path / "saved"))
+    assert [type(part) for part in again] == [type(part) for part in made]
+    assert again[1].to_dict() == made[1].to_dict()
+
+
+def test_a_dual_encoder_that_lacks_a_tensor_of_its_tower_is_refused(dual_encoder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(dual_encoder / "model.safetensors")
+    del tensors[next(name for name in tensors if name.startswith("vision_model.") and "fc1" in name)]
+    save_file(tensors, dual_encoder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="lacks 1 tensors"):
+        models.load(with_checkpoint(dual_encoder, tmp_path), FEATURES, AUTO)

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,34 @@ def test_a_multilingual_checkpoint_is_told_language_and_task_and_keeps_them(
         assert tokens[:4] == ["<|startoftranscript|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"]
     with pytest.raises(UserError, match=r"model\.language: Unsupported language: klingon"):
         load(recipe("model.language=klingon", checkpoint=tiny_multilingual_whisper))
+
+
+@pytest.mark.parametrize("languages", [False, True])
+def test_a_checkpoint_without_generation_settings_decodes_as_its_config_and_vocabulary_say(
+    languages: bool, recipe: Callable[..., Recipe], tiny_whisper: Path, tiny_multilingual_whisper: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    whole = tiny_multilingual_whisper if languages else tiny_whisper
+    shutil.copytree(whole, tmp_path / "old", ignore=shutil.ignore_patterns("generation_config.json"))
+    monkeypatch.setattr(
+        whisper, "MULTILINGUAL", len(WhisperProcessor.from_pretrained(whole).tokenizer) + (not languages)
+    )
+    model, processor = load(recipe(checkpoint=tmp_path / "old"))
+    features = processor.feature_extractor(sound(1), sampling_rate=16_000, return_tensors="pt")["input_features"]
+    written = model.eval().generate(features, return_dict_in_generate=True)["sequences"][0]
+    begin = ["<|startoftranscript|>", *(["<|en|>", "<|transcribe|>"] if languages else [])]
+    assert processor.tokenizer.convert_ids_to_tokens(written)[: len(begin)] == begin
+    assert model.generation_config.is_multilingual is languages
+    assert len(whisper.label_ids(model.config, processor.tokenizer, "a")) == 5 + 2 * languages
+
+
+def test_as_many_tokens_as_are_promised_of_a_window_are_written(recipe: Callable[..., Recipe]) -> None:
+    model, processor = load(recipe("model.window_seconds=1"))
+    longest = whisper.longest(model.config, processor)
+    features = processor.feature_extractor(sound(1), sampling_rate=16_000, return_tensors="pt")["input_features"]
+    model.generation_config.suppress_tokens = [model.config.eos_token_id]  # so that it never ends by itself
+    written = model.eval().generate(features, return_dict_in_generate=True)["sequences"][0]
+    assert longest == 16 and len(written) >= longest
 
 
 def test_lora_targets_are_the_linear_layers_of_both_halves_and_not_the_output(

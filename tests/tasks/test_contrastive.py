@@ -10,6 +10,7 @@ from transformers import AutoModelForZeroShotImageClassification, AutoProcessor
 
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
+from hfmm.strict import validate
 from hfmm.tasks import embedder
 from hfmm.tasks.contrastive import Task
 from hfmm.tasks.contrastive_loss import by_length, sigmoid_loss, softmax_loss
@@ -119,11 +120,20 @@ def test_texts_share_a_batch_with_those_of_like_length_and_come_back_in_their_ow
 
 def test_every_caption_in_the_batch_that_is_right_for_a_row_is_a_positive(task: Task) -> None:
     task.options = Task.Options(negatives=1)
-    batch = task.collate(rows(6))
+    some = rows(6)
+    batch, texts = task.collate(some), [task.reference(row)["text"] for row in some]
     assert batch["labels"].shape == (6, 12)
     assert batch["labels"].diagonal().all()
     assert not batch["labels"][:, 6:].any()
-    assert batch["labels"].equal(batch["labels"]) and len(batch["input_ids"]) == 12
+    assert batch["labels"][:, :6].tolist() == [[text in row["captions"] for text in texts] for row in some]
+    assert len(batch["input_ids"]) == 12
+
+
+@pytest.mark.parametrize("template", ["a photo of {label}", "a photo", "{} and {}", "{0}", "{"])
+def test_a_template_without_one_place_for_the_caption_is_refused(template: str) -> None:
+    with pytest.raises(UserError, match=r"'task\.templates' is "):
+        validate(Task.Options, {"templates": ["{}", template]}, {}, prefix="task")
+    assert Task.Options(templates=["{}", "a {{photo}} of {}"]).templates
 
 
 def test_each_epoch_draws_captions_anew_and_scoring_always_the_same(task: Task) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from datasets import ClassLabel, Features, List
 from PIL import Image
 
+from hfmm.errors import UserError
 from hfmm.tasks.image_classification import Task
 
 NAMES = ["tense: past", "tense: present", "person: 1sg", "person: 2sg", "person: 3sg"]
@@ -81,8 +83,28 @@ def test_token_labels_train_the_patches_through_the_same_head(task: Task, model:
         assert float(task.loss(model, batch, 2)) == pytest.approx(plain + 2 * float(by_hand), rel=1e-5)
 
 
-def test_an_unreadable_picture_names_its_row(task: Task) -> None:
-    from hfmm.errors import UserError
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0, 1, 2], r"of 'tense' it has 2 \(tense: past, tense: present\)"),
+        ([0], r"of 'person' it has 0 \(none\)"),
+        ([0, 5], "is not one of the 5 classes"),
+    ],
+)
+def test_a_row_that_has_not_one_value_of_each_attribute_is_refused(labels: list[int], said: str) -> None:
+    check = Task.checker(None, None, Features({"label": List(ClassLabel(names=NAMES))}))
+    (row,) = rows(1)
+    check(row)
+    with pytest.raises(UserError, match=said):
+        check(row | {"label": labels})
 
+
+def test_labels_of_which_a_row_may_have_any_number_are_refused() -> None:
+    check = Task.checker(None, None, Features({"label": List(ClassLabel(names=["cat", "dog", "tree"]))}))
+    with pytest.raises(UserError, match=r"of its labels it has 2 \(cat, tree\)"):
+        check(rows(1)[0] | {"label": [0, 2]})
+
+
+def test_an_unreadable_picture_names_its_row(task: Task) -> None:
     with pytest.raises(UserError, match="row broken: the image is empty"):
         task.collate([{"id": "broken", "image": {"bytes": b"", "path": None}, "label": [0, 2]}])

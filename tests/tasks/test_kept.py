@@ -13,7 +13,7 @@ def row(name: str) -> Row:
 
 
 def counting() -> tuple[Kept, list[str]]:
-    """A ``Kept`` of 8 bytes a row, and the names of what it made."""
+    """A ``Kept`` of arrays of 8 bytes, and the names of what it made."""
     made: list[str] = []
 
     def make(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -33,11 +33,18 @@ def test_a_file_is_made_once_whatever_batch_it_comes_in() -> None:
 
 
 def test_when_room_is_out_the_rest_is_made_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "ROOM", 20)
+    monkeypatch.setattr(kept, "ROOM", 150)  # digests are of 64 bytes
     keep, made = counting()
     for _ in range(2):
         keep([row("a"), row("b"), row("c")])
     assert made == ["a", "b", "c", "c"]
+
+
+def test_what_is_held_is_what_is_counted_however_large_the_files_are() -> None:
+    keep, made = counting()
+    keep([row("long" * 1000), row("long" * 1000), row("b")])
+    assert keep.held == 2 * (64 + 8) == sum(len(key) + one["length"].nbytes for key, one in keep.known.items())
+    assert len(keep([row("long" * 1000)])) == 1 and len(made) == 3
 
 
 def test_a_file_at_a_path_is_read_each_time() -> None:
