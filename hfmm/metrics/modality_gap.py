@@ -16,8 +16,8 @@ import numpy as np
 GREATER_IS_BETTER = False
 PLAIN = (
     "how far the model's images and texts lie apart: distance between their centroids (0 to 2), cosines of pairs and "
-    "of others, alignment (squared distance of a pair), uniformity (lower: spread more evenly), and how often a straight "
-    "boundary tells an image from a text (50 %: by chance)"
+    "of others, alignment (squared distance of a pair), uniformity (lower: spread more evenly), and how often a "
+    "straight boundary tells an image from a text (50 %: by chance)"
 )
 OF_WEIGHTS = True  # it says nothing of a baseline that is no model
 

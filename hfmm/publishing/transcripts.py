@@ -28,7 +28,7 @@ def worst_clips(predictions: list[dict[str, Any]]) -> list[str]:
 
 
 def confusions(predictions: list[dict[str, Any]]) -> list[verb_form.Confusion]:
-    """Return the confusions of tense and person, the most frequent first; none where the references bring no readings."""
+    """Return the confusions of tense and person, most frequent first; none where the references bring no readings."""
     rows = [row for row in predictions if isinstance(row.get("prediction"), str) and "readings" in row["reference"]]
     said, references = [row["prediction"] for row in rows], [row["reference"] for row in rows]
     return verb_form.confusions(said, references, parse)
