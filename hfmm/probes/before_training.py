@@ -1,4 +1,4 @@
-"""The checkpoint as it came, with this recipe's head."""
+"""The checkpoint as it came, with a new head where it had none for this task."""
 
 from __future__ import annotations
 

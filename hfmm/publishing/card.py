@@ -17,7 +17,7 @@ from hfmm.evaluation import headline, load_task, read_predictions
 from hfmm.provenance import KEYS
 from hfmm.publishing import papers, publication, transcripts
 from hfmm.publishing.card_metadata import check, metadata
-from hfmm.publishing.lineage import ancestors
+from hfmm.publishing.lineage import ancestors, dataset_name
 from hfmm.publishing.measures import measures, score
 from hfmm.publishing.plots import draw_plots
 from hfmm.publishing.publication import LOCAL, Publication
@@ -114,6 +114,7 @@ def render(run: RunDirectory, published: Publication | None = None, examples: Pa
         published=published,
         prose=prose(recipe["name"]),
         title=recipe["publish"]["title"] or recipe["name"],
+        dataset=dataset_name(recipe["data"]),
     )
     check(text)
     return text

@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from hfmm.errors import UserError
 from hfmm.models.checkpoint import BUILTIN
 from hfmm.provenance import KEYS, is_folder
+from hfmm.publishing.lineage import dataset_name
 from hfmm.publishing.publication import Publication
 from hfmm.tasks import TaskProtocol
 
@@ -39,8 +40,8 @@ def metadata(
         eval_results=[
             EvalResult(
                 task_type=task.pipeline_tag,
-                dataset_type=recipe["data"]["builder"],
-                dataset_name=f"{recipe['data']['builder']} ({results['data']['fingerprint'][:12]})",
+                dataset_type=dataset_name(recipe["data"]),
+                dataset_name=f"{dataset_name(recipe['data'])} ({results['data']['fingerprint'][:12]})",
                 dataset_split=record["split"],
                 metric_type=record["metric"],
                 metric_name=f"{record['metric']} {record['group']}".strip(),

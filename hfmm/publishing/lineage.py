@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hfmm import recipe_file as recipes
 from hfmm.models.checkpoint import BUILTIN
@@ -49,6 +50,12 @@ def _named(checkpoint: str) -> str:
     return last_part(checkpoint) if is_folder(checkpoint) else checkpoint.removeprefix(BUILTIN)
 
 
+def dataset_name(data: Mapping[str, Any]) -> str:
+    """Return what a recipe's data is called: its builder, or of the user's own the Hub id or the folder's name."""
+    path = data.get("path")
+    return str(data["builder"]) if not path else last_part(path) if is_folder(path) else str(path)
+
+
 def _how(recipe: Recipe) -> str:
     shape = " from random weights in that shape" if recipe.model.init == "random" else ""
     stages = ", then ".join(
@@ -58,4 +65,5 @@ def _how(recipe: Recipe) -> str:
     model = recipe.model.model_dump()
     towers = [key for key in KEYS if key != "checkpoint" and model.get(key)]
     others = "".join(f", its {KEYS[key]} from {_named(model[key])}" for key in towers)
-    return f"{recipe.task.name.replace('_', ' ')} on `{recipe.data.builder}`{shape}{others}: {stages}"
+    task, rows = recipe.task.name.replace("_", " "), dataset_name(recipe.data.model_dump())
+    return f"{task} on `{rows}`{shape}{others}: {stages}"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from transformers import LlavaConfig
 
 from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
-from hfmm.publishing import bases, lineage
+from hfmm.publishing import bases, lineage, papers
 from hfmm.publishing.push import MANIFEST, Difference, Target
 from hfmm.recipe import Recipe
 from hfmm.resources import CHECKPOINTS
@@ -111,3 +112,27 @@ def test_all_that_the_card_of_an_embedded_checkpoint_shows_lies_beside_it(folder
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)|src=\"([^\"]+)\"", (folder / "README.md").read_text())
     names = {one or other for one, other in shown}
     assert names and [name for name in sorted(names) if not (folder / name).is_file()] == []
+
+
+def test_a_tower_that_came_from_elsewhere_stands_in_the_history(tmp_path: Path) -> None:
+    (tmp_path / "reader").mkdir()
+    recipe = recipes.load("siglip_grammar", [f"model.vision={tmp_path / 'reader'}"])
+    assert "its vision tower from reader" in lineage.ancestors(recipe)[-1].how
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ({"builder": "icons"}, "icons"),
+        ({"builder": "folder", "path": "/somewhere/photos"}, "photos"),
+        ({"builder": "folder", "path": "beans-lab/beans"}, "beans-lab/beans"),
+    ],
+)
+def test_a_dataset_of_ones_own_is_called_by_its_own_name(data: dict[str, str], name: str) -> None:
+    assert lineage.dataset_name(data) == name
+
+
+def test_a_tower_has_the_paper_of_its_model() -> None:
+    config = LlavaConfig(vision_config={"model_type": "siglip_vision_model"}, text_config={"model_type": "llama"})
+    found = papers.of(config, recipes.load("llava_tutor"))
+    assert "@article{llava," in found and "@article{siglip," in found

@@ -9,9 +9,10 @@ import pytest
 from huggingface_hub import ModelCard
 from PIL import Image
 
+from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
 from hfmm.publishing import card
-from hfmm.publishing.publication import Publication
+from hfmm.publishing.publication import Base, Publication
 from hfmm.run_directory import RunDirectory
 
 
@@ -129,3 +130,17 @@ def test_on_a_branch_its_snippet_and_its_widget_name_the_branch(finished_run: Pa
     said = card.render(RunDirectory(finished_run), Publication("me/tiny", "next"))
     assert 'model = snapshot_download("me/tiny", revision="next")' in said
     assert "https://huggingface.co/me/tiny/resolve/next/example.png" in said
+
+
+def test_it_says_what_each_metric_measures_and_which_way_is_better(text: str) -> None:
+    assert "\n- accuracy: rows whose label is right, as a whole; more is better\n" in text
+
+
+def test_where_a_folder_is_missing_to_others_it_does_not_promise_that_they_can_repeat_it(finished_run: Path) -> None:
+    run = RunDirectory(finished_run)
+    published = card.render(run, Publication("me/tiny"))
+    assert "hfmm reproduce" not in published
+    assert "names a folder that lay on the machine of the training" in published
+    recipe = recipes.load(str(run.recipe))
+    whole = card.render(run, Publication("me/tiny", bases={recipe.model.checkpoint: Base("me/base", "c0ffee")}))
+    assert "hfmm reproduce me/tiny " in whole and "lay on the machine" not in whole
