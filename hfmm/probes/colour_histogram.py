@@ -1,7 +1,6 @@
 """Softmax regression on 64-bin colour histograms of the training pictures: what colour alone gives away.
 
-Where texts are compared it is told which of them are right for which training rows, so that text->text comes free.
-Where questions are answered it is told their kind, and says the likeliest answer to that kind in training.
+Of texts it is told which are right for which training rows, so that text->text comes free, and of questions their kind.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def base_words(checkpoint: str, publication: Publication | None) -> str:
             f" at `{base.revision[:8]}`" if base.revision else ""
         )
     if checkpoint.startswith(BUILTIN):
-        return f"`{checkpoint.removeprefix(BUILTIN)}`, (comes with hfmm)"
+        return f"`{checkpoint.removeprefix(BUILTIN)}` (comes with hfmm)"
     return f"the folder `{last_part(checkpoint)}`" if is_folder(checkpoint) else f"`{checkpoint}`"
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import yaml
 
 from hfmm import recipe_file as recipes
-from hfmm.publishing.publication import Base, Publication, recipe_text
+from hfmm.publishing.publication import Base, Publication, base_words, recipe_text
 from hfmm.recipe import Recipe
 
 OLD, A, B = "0" * 40, "a" * 40, "b" * 40
@@ -37,3 +39,12 @@ def test_a_commit_that_was_pinned_already_stands_there_once() -> None:
 def test_before_it_is_known_no_commit_is_named() -> None:
     model = published(recipes.load("llava_tutor"), checkpoint=Base("me/siglip", None), language=Base("me/llm", None))
     assert model.get("revision") is None and "language_revision" not in model
+
+
+def test_a_base_is_named_as_a_stranger_can_find_it(tmp_path: Path) -> None:
+    assert base_words("builtin:tiny-vit", None) == "`tiny-vit` (comes with hfmm)"
+    assert base_words(str(tmp_path / "mine"), None) == "the folder `mine`"
+    assert base_words("lab/model", None) == "`lab/model`"
+    published = Publication("me/x", bases={"builtin:tiny-vit": Base("me/tiny-vit", "c0ffee0123")})
+    at = "[`me/tiny-vit`](https://huggingface.co/me/tiny-vit) at `c0ffee01`"
+    assert base_words("builtin:tiny-vit", published) == at
