@@ -148,7 +148,10 @@ class Task:
                     number += 1
                 else:
                     parts.append(json.dumps(part, ensure_ascii=False))
-            lines.append(f'    {{"role": "{message["role"]}", "content": [{", ".join(parts)}]}},\n')
+            content = "".join(f"            {part},\n" for part in parts)
+            lines.append(
+                f'    {{\n        "role": "{message["role"]}",\n        "content": [\n{content}        ],\n    }},\n'
+            )
         return (
             "from transformers import pipeline\n\n"
             f'model = "{model}"  # this repository: its Hub id, or the folder it was downloaded to\n'
