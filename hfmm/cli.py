@@ -181,7 +181,7 @@ def verify_command(run: RunFolder) -> None:
 
 @app.command("predict")
 def predict_command(
-    model: Annotated[str, typer.Argument(help="A model folder, such as runs/<name>/model, or a Hub id, owner/name.")],
+    model: Annotated[str, typer.Argument(help="A folder such as runs/<name>/model, a Hub id, or builtin:<name>.")],
     inputs: Annotated[list[str], typer.Argument(help="The files to predict.")],
     texts: Annotated[
         list[str] | None,

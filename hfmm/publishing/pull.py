@@ -9,10 +9,12 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 
 from hfmm.errors import UserError
+from hfmm.models.checkpoint import BUILTIN, locate
 from hfmm.publishing.contents import Contents, File, of_source
 from hfmm.publishing.hub_errors import reason
 from hfmm.publishing.patience import patiently
 from hfmm.publishing.push import Target
+from hfmm.recipe import Model
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -46,10 +48,12 @@ def _is(path: Path, file: File) -> bool:
 
 
 def model_folder(name: str) -> Path:
-    """Return the folder of a model: the one of that name, or the copy of a Hub repository in the usual cache.
+    """Return the folder of a model: the one of that name, an embedded one, or a cached copy of a Hub repository.
 
-    Raises UserError where the Hub does not give it.
+    Raises UserError where there is no such embedded one, and where the Hub does not give it.
     """
+    if name.startswith(BUILTIN):
+        return Path(locate(Model(checkpoint=name), "MODEL"))
     if Path(name).exists() or not HUB_ID.fullmatch(name):
         return Path(name)
     try:
