@@ -67,7 +67,7 @@ def _commit(checkpoint: str) -> str | None:
 
     What cannot be had is not told here: loading it says more.
     """
-    if checkpoint.startswith(BUILTIN) or Path(checkpoint).expanduser().exists() or checkpoint.count("/") > 1:
+    if checkpoint.startswith(BUILTIN) or is_folder(checkpoint) or checkpoint.count("/") > 1:
         return None
     try:
         return Path(hf_hub_download(checkpoint, "config.json")).parent.name

@@ -1,7 +1,8 @@
 """How far apart the image and the text embeddings lie, as two clouds and pair by pair.
 
 The gap follows Liang et al. 2022 (arXiv:2203.02053), alignment and uniformity Wang and Isola 2020
-(arXiv:2005.10242). Loadable by path, ``evaluate.load("modality_gap.py")``, with no network and without hfmm.
+(arXiv:2005.10242). Loadable by path, ``evaluate.load("modality_gap.py")``, with no network and without hfmm;
+``lengths.py`` lies beside it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
+
+from .lengths import lengths
 
 GREATER_IS_BETTER = False
 PLAIN = (
@@ -132,20 +135,11 @@ def _unit(predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"the modality gap needs at least 2 rows, not {len(images)}")
     if images.shape[1] != texts.shape[1]:
         raise ValueError(f"image embeddings have {images.shape[1]} dimensions, text embeddings {texts.shape[1]}")
-    return _directions(images, "image"), _directions(texts, "text")
-
-
-def _directions(vectors: np.ndarray, name: str) -> np.ndarray:
-    """Return each row divided by its length; raises ValueError for a row that has no direction."""
-    lengths: np.ndarray = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    for wrong, what in ((~np.isfinite(lengths), "holds NaN or infinity"), (lengths == 0, "is zero")):
-        if wrong.any():
-            raise ValueError(
-                f"the {name} embedding of row {int(wrong.argmax())} {what}: training has driven the weights apart "
-                "(lower the learning rate), or the checkpoint never had them"
-            )
-    unit: np.ndarray = np.divide(vectors, lengths[:, None], dtype=np.float32)
-    return unit
+    image, text = (
+        np.divide(vectors, lengths(vectors, name), dtype=np.float32)
+        for vectors, name in ((images, "image"), (texts, "text"))
+    )
+    return image, text
 
 
 def is_share(group: str) -> bool:

@@ -1,7 +1,8 @@
 """How well images and texts find each other: R@1, R@5, R@10, MRR and median rank in four directions.
 
 What is right for a query is a set, never the diagonal: a text is right for every image that has it among its
-captions. Loadable by path, ``evaluate.load("retrieval.py")``, with no network and without hfmm.
+captions. Loadable by path, ``evaluate.load("retrieval.py")``, with no network and without hfmm;
+``lengths.py`` lies beside it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
+
+from .lengths import lengths
 
 GREATER_IS_BETTER = True
 PLAIN = "R@1, mean of image->text and text->image"  # what the slice "" is, for people
@@ -37,14 +40,14 @@ def ranks(
     """
     if queries.shape[1] != candidates.shape[1]:
         raise ValueError(f"queries have {queries.shape[1]} dimensions, candidates {candidates.shape[1]}")
-    lengths = _lengths(queries, "query")
-    unit = np.divide(candidates, _lengths(candidates, "candidate"), dtype=np.float32)
+    query_lengths = lengths(queries, "query")
+    unit = np.divide(candidates, lengths(candidates, "candidate"), dtype=np.float32)
     step = max(1, min(BLOCK_ROWS, BLOCK_FLOATS // len(unit), len(queries)))
     buffer = np.empty((step, len(unit)), dtype=np.float32)
     found = np.zeros(len(queries), dtype=np.int64)
     for start in range(0, len(queries), step):
         block = slice(start, start + step)
-        directions = np.divide(queries[block], lengths[block], dtype=np.float32)
+        directions = np.divide(queries[block], query_lengths[block], dtype=np.float32)
         scores = np.matmul(directions, unit.T, out=buffer[: len(directions)])
         for index, row in enumerate(scores, start):
             if exclude_self:
@@ -145,21 +148,9 @@ def _embeddings(predictions: dict[str, np.ndarray], references: list[dict[str, A
         raise ValueError(f"retrieval needs at least 2 rows, not {len(references)}")
     if images.shape[1] != texts.shape[1]:
         raise ValueError(f"image embeddings have {images.shape[1]} dimensions, text embeddings {texts.shape[1]}")
-    _lengths(images, "image")
-    _lengths(texts, "text")
+    lengths(images, "image")
+    lengths(texts, "text")
     return images, texts
-
-
-def _lengths(vectors: np.ndarray, name: str) -> np.ndarray:
-    """Return the Euclidean length of each row, (n, 1); raises ValueError for a row that has no direction."""
-    lengths: np.ndarray = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    for wrong, what in ((~np.isfinite(lengths), "holds NaN or infinity"), (lengths == 0, "is zero")):
-        if wrong.any():
-            raise ValueError(
-                f"the {name} embedding of row {int(wrong.argmax())} {what}: training has driven the weights apart "
-                "(lower the learning rate), or the checkpoint never had them"
-            )
-    return lengths[:, None]
 
 
 def is_share(group: str) -> bool:
