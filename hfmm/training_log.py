@@ -1,4 +1,4 @@
-"""What a stage does beside its steps: log.jsonl, the bar, whole checkpoints, the check of its first step, its end."""
+"""What a stage does beside its steps: log.jsonl, the progress bar, the check of its first step, and when it ends."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
-from transformers.trainer_utils import rotate_checkpoints
 
 from hfmm.errors import UserError
 from hfmm.models import adapt
-from hfmm.run_directory import COMPLETE, atomic_file
+from hfmm.run_directory import atomic_file
+from hfmm.saving import SaveInLongEpochs, WholeCheckpoints
 from hfmm.tasks import TaskProtocol
-
-SAVE_AFTER_SECONDS = 300  # a long epoch is saved in between, so that a kill costs minutes
-STEPS_APART = 10  # at which processes that train together ask the first one's clock, which all have to wait for
 
 
 class StageLog:
@@ -45,7 +42,7 @@ class StageLog:
     def callbacks(self, task: TaskProtocol, patience: int | None) -> list[TrainerCallback]:
         """Return the callbacks of the stage."""
         stopping = [_Patience(patience)] if patience is not None else []
-        return [_LogCallback(self, task), _FirstStepCheck(), _SaveInLongEpochs(), _WholeCheckpoints(), *stopping]
+        return [_LogCallback(self, task), _FirstStepCheck(), SaveInLongEpochs(), WholeCheckpoints(), *stopping]
 
     @staticmethod
     def take_over(trainer: Any) -> None:
@@ -102,41 +99,6 @@ class _FirstStepCheck(TrainerCallback):
                 f"After the first step these modules are meant to train but got no gradient: {', '.join(missing[:8])}. "
                 "Name only modules that the forward pass uses in the stage's `train`."
             )
-
-
-class _SaveInLongEpochs(TrainerCallback):
-    """Saves by the clock, and where several processes train by that of the first: saving one waits for the others."""
-
-    def __init__(self) -> None:
-        self.last = time.monotonic()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        late = time.monotonic() - self.last > SAVE_AFTER_SECONDS
-        if args.world_size > 1:
-            late = state.global_step % STEPS_APART == 0 and _as_the_first_says(late, args.device)
-        if late:
-            control.should_save = True
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.last = time.monotonic()
-
-
-def _as_the_first_says(flag: bool, device: Any) -> bool:
-    import torch
-
-    said = torch.tensor(int(flag), device=device)
-    torch.distributed.broadcast(said, 0)
-    return bool(said.item())
-
-
-class _WholeCheckpoints(TrainerCallback):
-    """Marks what was saved to its end, and drops what is older."""
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if args.should_save:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
-            # After the marker: a kill between the two must leave one whole checkpoint.
-            rotate_checkpoints(args.output_dir, 1, state.best_model_checkpoint)
 
 
 class _Patience(TrainerCallback):

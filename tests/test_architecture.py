@@ -21,7 +21,7 @@ LAYERS = [
     {"recipe_file", "recipe_text", "doctor"},
     {"data", "models", "metrics"},
     {"tasks"},
-    {"probes"},
+    {"probes", "saving"},
     {
         "training_log",
         "trainer",

@@ -10,10 +10,10 @@ import math, os
 from types import SimpleNamespace
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from hfmm.training_log import _SaveInLongEpochs
+from hfmm.saving import SaveInLongEpochs
 
 PartialState(cpu=True)
-rank, save = int(os.environ["RANK"]), _SaveInLongEpochs()
+rank, save = int(os.environ["RANK"]), SaveInLongEpochs()
 
 def saves(step, late):
     save.last = -math.inf if late else math.inf
