@@ -90,7 +90,8 @@ def confusion_matrices(predictions: list[dict[str, Any]], folder: Path) -> None:
             light = shares[true, guessed] > 0.5
             axis.text(guessed, true, counts[true, guessed], ha="center", va="center", fontsize=6,
                       color="white" if light else "black")  # fmt: skip
-    figure.savefig(folder / "confusion.png", dpi=120)
+    # Square matrices side by side leave the layout too low for their titles.
+    figure.savefig(folder / "confusion.png", dpi=120, bbox_inches="tight")
     pyplot.close(figure)
 
 
