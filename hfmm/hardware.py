@@ -93,6 +93,13 @@ def main_process_first() -> Iterator[None]:
     state.wait_for_everyone()
 
 
+def leave_the_others() -> None:
+    """End what processes that were launched together share; one that exits in it is now and then aborted for that."""
+    from accelerate import PartialState
+
+    PartialState().destroy_process_group()
+
+
 def processes() -> int:
     """Return how many processes may prepare data at once."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,7 +14,7 @@ from hfmm import recipe_file as recipes
 from hfmm.data.contact_sheet import contact_sheet
 from hfmm.errors import UserError
 from hfmm.evaluation import evaluate, headline
-from hfmm.hardware import is_main_process, main_process_first, processes
+from hfmm.hardware import is_main_process, leave_the_others, main_process_first, processes
 from hfmm.opening import opened
 from hfmm.progress import Report
 from hfmm.provenance import commits, pinned, rooted
@@ -42,6 +42,7 @@ def run(recipe: Recipe, out: Path, resume: bool, report: Report) -> RunDirectory
         data = prepare_data(recipe, directory, report)
         directory.update_results(bases=directory.read_results().get("bases") or commits(recipe))
     train(recipe, directory, data, report)
+    leave_the_others()
     if not is_main_process():
         return directory
     trained = directory.read_results()["train"]

@@ -16,6 +16,14 @@ import pytest
 
 # What `accelerate launch` starts on several GPUs; on CPUs it starts several processes only through MPI.
 TWO_PROCESSES = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+HFMM_TELLING_OF_ITS_GROUP = """
+import atexit
+from torch import distributed
+from hfmm import cli
+
+atexit.register(lambda: print("exits in its group") if distributed.is_initialized() else None)
+cli.main()
+"""
 
 
 def results(run: Path) -> dict:  # type: ignore[type-arg]
@@ -113,9 +121,11 @@ def test_the_same_recipe_gives_the_same_weights_twice(again: Path, finished_run:
 def test_two_launched_processes_train_one_model_and_speak_with_one_voice(
     write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
-    command = [*TWO_PROCESSES, "-m", "hfmm.cli", "run", str(write_recipe()), "--out", str(tmp_path / "run")]
+    telling = ["--no-python", sys.executable, "-c", HFMM_TELLING_OF_ITS_GROUP]
+    command = [*TWO_PROCESSES, *telling, "run", str(write_recipe()), "--out", str(tmp_path / "run")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "exits in its group" not in done.stdout
     assert done.stdout.count("evaluate") == done.stdout.count("verify") == done.stdout.count("stage head") == 1
     found = results(tmp_path / "run")
     assert found["verified"]["snippet"]

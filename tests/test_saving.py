@@ -10,6 +10,7 @@ import math, os
 from types import SimpleNamespace
 from accelerate import PartialState
 from accelerate.utils import gather_object
+from hfmm.hardware import leave_the_others
 from hfmm.saving import SaveInLongEpochs
 
 PartialState(cpu=True)
@@ -25,6 +26,7 @@ def saves(step, late):
 said = gather_object([[saves(10, late=rank == 1), saves(20, late=rank == 0), saves(21, late=True)]])
 if rank == 0:
     print(said)
+leave_the_others()
 """
 
 
