@@ -19,7 +19,6 @@ from hfmm.publishing.push import MANIFEST
 from hfmm.run import run
 
 FILES = [MANIFEST, "recipe.yaml", "results.json"]
-RULE_OF_THREE = 3
 
 
 def reproduce(repo: str, revision: str | None, out: Path, report: Report) -> Iterator[str]:
@@ -52,7 +51,7 @@ def reproduce(repo: str, revision: str | None, out: Path, report: Report) -> Ite
             continue
         other = again_by_name.get(_name(one))
         exact = other is not None and one["value"] == other["value"]
-        inside = other is not None and _within(other["value"], one)
+        inside = other is not None and one["ci95"][0] <= other["value"] <= one["ci95"][1]
         verdict = "exactly" if exact else "within its interval" if inside else "OUTSIDE its interval"
         outside += [] if exact or inside else [_name(one)]
         found = f"{other['value']:.4f} again: {verdict}" if other is not None else "NOT SCORED again"
@@ -70,17 +69,6 @@ def _published(repo: str, revision: str | None) -> Path:
         why = "it was not published by `hfmm publish`" if lacking[0] == MANIFEST else "there is nothing to compare with"
         raise UserError(f"{repo} holds no {lacking[0]}: {why}.")
     return folder
-
-
-def _within(value: float, published: dict[str, Any]) -> bool:
-    """Tell whether a score lies in a published interval.
-
-    One of no width, as where all rows were right, is taken to reach 3 / n further: with 95 % confidence that is the
-    most that n rows alike allow (the rule of three; Hanley and Lippman-Hand 1983).
-    """
-    low, high = published["ci95"]
-    slack = RULE_OF_THREE / published["n"] if low == high else 0.0
-    return bool(low - slack <= value <= high + slack)
 
 
 def _name(record: dict[str, Any]) -> str:

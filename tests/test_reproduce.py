@@ -76,14 +76,6 @@ def test_a_score_outside_its_interval_and_one_that_is_missing_are_named(
     assert "me/x was not reproduced: accuracy, accuracy person came out outside" in error
 
 
-@pytest.mark.parametrize(("again", "reproduced"), [(0.98, True), (0.96, False)])
-def test_an_interval_of_no_width_reaches_three_rows_further(
-    again: float, reproduced: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    _, error = compared(monkeypatch, tmp_path, [record(1.0, (1.0, 1.0))], [record(again)])
-    assert (error == "") is reproduced
-
-
 def test_a_baseline_is_not_compared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lines, error = compared(
         monkeypatch, tmp_path, [record(0.7), record(0.1, condition="colour histogram")], [record(0.7)]

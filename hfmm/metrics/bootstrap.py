@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 REPLICATES = 2000
+ALIKE = 0.05  # how likely groups that all agree may be, where the share is as far off as its interval says
 FUNCTIONAL_REPLICATES = 200  # each is a whole evaluation of the functional
 
 
@@ -18,6 +19,10 @@ def interval(
 
     Rows of one group are drawn together, because rows that share a group (a grammar cell, a speaker)
     are not independent. Both arrays have one value a row.
+
+    Where a share is 0 or 1 in all groups, every draw is alike and would say that nothing is uncertain. Such an interval
+    reaches as far as the share could lie, with 95 % confidence, for that many groups to agree (the exact bound of
+    Clopper and Pearson 1934).
     """
     membership, count = _numbered(groups)
     draws = _draws(count, REPLICATES, seed)
@@ -25,6 +30,9 @@ def interval(
     tops, bottoms = draws @ sums[0], draws @ sums[1]
     scores = tops[bottoms > 0] / bottoms[bottoms > 0]
     low, high = np.percentile(scores, [2.5, 97.5])
+    if low == high and low in (0, 1):
+        room = 1 - ALIKE ** (1 / np.count_nonzero(sums[1]))
+        low, high = max(0.0, low - room), min(1.0, high + room)
     return float(low), float(high)
 
 

@@ -23,6 +23,25 @@ def test_groups_widen_the_interval_when_their_rows_agree() -> None:
     assert together[1] - together[0] > 2 * (alone[1] - alone[0])
 
 
+@pytest.mark.parametrize("right", [0.0, 1.0])
+def test_groups_that_all_agree_leave_the_room_that_chance_leaves_them(right: float) -> None:
+    """As far off as the interval reaches, all of the 20 groups would still agree once in twenty times."""
+    hits, groups = np.full(60, right), [str(index // 3) for index in range(60)]
+    low, high = interval(hits, np.ones(60), groups)
+    assert right in (low, high)
+    assert (1 - (high - low)) ** 20 == pytest.approx(0.05)
+
+
+def test_only_groups_with_something_to_score_are_counted_among_those_that_agree() -> None:
+    asked = np.array([1.0, 1.0, 0.0, 0.0])
+    low, high = interval(asked, asked, ["a", "b", "c", "d"])
+    assert high == 1 and low**2 == pytest.approx(0.05)
+
+
+def test_a_score_that_is_no_share_keeps_the_draws_interval() -> None:
+    assert interval(np.full(4, 2.0), np.ones(4), ["a", "b", "c", "d"]) == (2, 2)
+
+
 def test_the_seed_makes_it_repeatable() -> None:
     hits = np.array([0.0, 1.0, 1.0])
     assert interval(hits, np.ones(3), ["a", "b", "c"], 5) == interval(hits, np.ones(3), ["a", "b", "c"], 5)
