@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, List, Value, concatenate_datasets, load_dataset
 from pydantic import Field
 
-from hfmm.data import audio_folder, image_folder
+from hfmm.data import audio_folder, image_folder, parquet_folder
 from hfmm.data.labels import label_feature
 from hfmm.data.splits import with_all
 from hfmm.errors import UserError
@@ -58,20 +57,18 @@ def _load(options: Options, cache: Path) -> DatasetDict:
     where = f"data.path: {options.path}"
     try:
         if path.is_file():
-            if path.suffix != ".parquet":
+            if path.suffix != parquet_folder.ENDING:
                 raise UserError(
                     f"{where} is a file but not Parquet. Give a folder, a .parquet file or a Hub dataset id."
                 )
-            return load_dataset("parquet", data_files=glob.escape(str(path)), cache_dir=str(cache))
+            return parquet_folder.load_tables(path, [path], cache)
         if path.is_dir():
             files = sorted(_files(path.resolve()), key=str)
             endings = {file.suffix.lower() for file in files}
             if endings & audio_folder.ENDINGS:
                 return audio_folder.load_recordings(path, cache)
-            if ".parquet" in endings:
-                if glob.has_magic(str(path.resolve())):
-                    raise UserError(f"{where}: to the reader of Parquet [, * and ? are a pattern. Rename the folder.")
-                return load_dataset(str(path), cache_dir=str(cache))
+            if parquet_folder.ENDING in endings:
+                return parquet_folder.load_tables(path, files, cache)
             if not endings & image_folder.ENDINGS:
                 raise UserError(f"{where} holds no images, no recordings and no Parquet files.")
             return image_folder.load_pictures(files, cache)

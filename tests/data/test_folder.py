@@ -209,13 +209,6 @@ def test_speakers_that_are_mapped_to_groups_are_not_divided(table: Callable[...,
     assert set.union(*heard.values()) == {*"abcdef"}
 
 
-def test_parquet_may_lie_in_brackets_alone(table: Callable[..., Path], tmp_path: Path) -> None:
-    path = table(image=["x"] * 12, label=["b", "a"] * 6).rename(tmp_path / "photos [2024]")
-    assert len(build(path / "train.parquet", tmp_path)["train"]) == 9
-    with pytest.raises(UserError, match=r"Rename the folder"):
-        build(path, tmp_path)
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [
