@@ -1,4 +1,4 @@
-"""What the LLaVA cases share: a fused checkpoint, its conversations, our way to train on them, a peer's arguments.
+"""What the LLaVA cases share: a fused checkpoint, its conversations, and training on them: ours, a script's, a peer's.
 
 python -m tests.benchmarks.llava VISION LANGUAGE OUT    # fuses two folders for --checkpoint OUT, once
 """
@@ -6,7 +6,7 @@ python -m tests.benchmarks.llava VISION LANGUAGE OUT    # fuses two folders for 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,47 @@ def hfmm(job: Job, kept: bool, precision: str = "auto", **stage: Any) -> Measure
     logged = [line["loss"] for line in training_log.read(RunDirectory(job.scratch / "run").log) if "loss" in line]
     # Three times the forward pass, as of a model that trains whole, would be too much where most of it is frozen.
     return replace(measured, outputs=measured.outputs + logged, flops=None)
+
+
+def script(job: Job, in_bf16: bool, learning_rate: float, freeze: Callable[[Any], Any]) -> Measured:
+    """Train what ``freeze`` leaves as a plain Trainer script does: features in each step, logits at all positions."""
+    from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments, set_seed
+
+    set_seed(0)
+    processor = AutoProcessor.from_pretrained(job.prepared / "checkpoint")
+    model = AutoModelForImageTextToText.from_pretrained(job.prepared / "checkpoint", dtype="float32")
+
+    def read(chats: Any, **more: Any) -> Any:
+        padded = {"padding": True, "padding_side": "right"}
+        return processor.apply_chat_template(
+            chats, tokenize=True, return_dict=True, return_tensors="pt", processor_kwargs=padded, **more
+        )
+
+    def turn(role: str, *content: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"role": role, "content": list(content)}]
+
+    def collate(batch: Any) -> dict[str, Any]:
+        asked = [
+            turn("user", {"type": "image", "image": row["images"][0]},
+                 {"type": "text", "text": row["prompt"][0]["content"]})
+            for row in batch
+        ]  # fmt: skip
+        said = [turn("assistant", {"type": "text", "text": row["completion"][0]["content"]}) for row in batch]
+        whole = read([question + answer for question, answer in zip(asked, said, strict=True)])
+        labels = whole["input_ids"].masked_fill(whole["attention_mask"] == 0, -100)
+        for place, one in enumerate(asked):
+            labels[place, : read([one], add_generation_prompt=True)["input_ids"].shape[1]] = -100
+            # A template may write a line break after the token at which an answer ends; nobody asks for that.
+            ends = (labels[place] == processor.tokenizer.eos_token_id).nonzero()[-1]
+            labels[place, ends + 1 :] = -100
+        return {**whole, "labels": labels}
+
+    answered, steps = spoken(job), training.stopwatch()
+    settings = TrainingArguments(**arguments(job, in_bf16, learning_rate), remove_unused_columns=False)
+    trainer = Trainer(
+        model=freeze(model), args=settings, data_collator=collate, train_dataset=answered, callbacks=[steps]
+    )
+    return peer(trainer, answered, steps, in_bf16)
 
 
 def peer(trainer: Any, rows: Any, steps: Any, in_bf16: bool) -> Measured:
