@@ -3,7 +3,7 @@
     pip install -e ".[bench]" -c constraints.txt
     pip install -e ".[bench-open-clip]" -c constraints.txt    # with open_clip, which brings torchvision
     python -m tests.benchmarks                         # every case at both sizes, three times
-    python -m tests.benchmarks --quick                 # every case once, small: does all of it run?
+    python -m tests.benchmarks --quick                 # every case once, small: does all of it run? Nothing is kept
     python -m tests.benchmarks vit_finetune --size large --checkpoint FOLDER
 
 Figures go to benchmarks.json, case by case and size by size: those that are not measured now stay. The picture stands
@@ -35,8 +35,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("names", nargs="*", metavar="name", help=f"all unless given: {', '.join(cases.names())}")
     parser.add_argument("--size", choices=cases.SIZES, action="append", help="both unless given")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="the small size, once")
+    parser.add_argument("--repeats", type=int, choices=range(1, 100), metavar="N", default=3)
+    parser.add_argument("--quick", action="store_true", help="the small size, once; figures are shown and not kept")
     parser.add_argument("--threads", type=int, default=processes(), help="of every side; all cores unless given")
     parser.add_argument(
         "--checkpoint", type=Path, action="append", default=[],
@@ -45,6 +45,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=BENCHMARKS)
     found = parser.parse_args(words)
     if found.quick:
+        if found.size:
+            parser.error("--quick is the small size: leave out --size")
         found.size, found.repeats = ["small"], 1
     return found
 
@@ -81,9 +83,11 @@ def main() -> None:
         fresh[name] = run_case(
             name, case, sizes, asked.repeats, machine, checkpoints.get(name), lambda line: print(line, flush=True)
         )
-        known[name] = merged(known.get(name, {}), fresh[name])
-        write_json(asked.out, known)
-        draw(known, asked.out.with_suffix(".png"))
+        if not asked.quick:
+            known[name] = merged(known.get(name, {}), fresh[name])
+            known = {one: known[one] for one in cases.names() if one in known}
+            write_json(asked.out, known)
+            draw(known, asked.out.with_suffix(".png"))
     print("\n" + "\n".join(lines(fresh)))
     statuses = [
         side["status"] for one in fresh.values() for size in one["sizes"].values() for side in size["sides"].values()

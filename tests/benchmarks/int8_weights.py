@@ -43,8 +43,9 @@ def main() -> None:
             "int8": (rounded, models.reload(str(rounded))[0]),
         }
         for way, (folder, model) in ways.items():
+            list(task.predict(model.eval(), rows.take(BATCH_SIZE), BATCH_SIZE))  # the first batch finds all cold
             wall, processor = time.perf_counter(), time.process_time()
-            said = list(task.predict(model.eval(), rows, BATCH_SIZE))
+            said = list(task.predict(model, rows, BATCH_SIZE))
             spent = time.process_time() - processor, time.perf_counter() - wall
             tops, bottoms = metrics.measure(recipe.metrics[0], task.for_metrics(said), references)[0][""]
             print(

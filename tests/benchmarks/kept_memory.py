@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import statistics
 import sys
 import tempfile
@@ -42,6 +43,7 @@ def main() -> None:
     asked = parser.parse_args()
     chosen = {name: cases.load(name) for name in asked.names}
     checkpoints = checkpoint_of(chosen, asked.checkpoint)
+    os.environ |= process.environment(processes())
     print("| case | given back | kept | faster | MiB | MiB, kept |\n|---|---|---|---|---|---|")
     for name, case in chosen.items():
         with tempfile.TemporaryDirectory() as prepared:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -109,8 +111,16 @@ def watched(spent: Spent) -> Iterator[None]:
         Trainer.train, timed.watch = train, contextlib.nullcontext
 
 
+def profiled(name: str, size: str, side: str, prepared: Path, checkpoint: str | None) -> dict[str, float] | None:
+    """Run a side and return its shares; None where it used no torch."""
+    case, spent = cases.load(name), Spent()
+    with tempfile.TemporaryDirectory() as scratch, watched(spent):
+        case.side(side).run(Job(case.sizes[size], prepared, Path(scratch), checkpoint))  # type: ignore[index]
+    return shares(spent.operators, spent.seconds) if spent.operators else None
+
+
 def main() -> None:
-    """Print the shares of every side; an empty row is one that used no torch."""
+    """Print the shares of every side, each from a process of its own; an empty row is one that used no torch."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.operators")
     parser.add_argument("name", choices=cases.names())
     parser.add_argument("--size", choices=cases.SIZES, default="large")
@@ -118,16 +128,15 @@ def main() -> None:
     asked = parser.parse_args()
     case = cases.load(asked.name)
     checkpoint = checkpoint_of({asked.name: case}, asked.checkpoint).get(asked.name)
-    rows: dict[str, dict[str, float] | None] = {}
+    os.environ |= process.environment(processes())
     with tempfile.TemporaryDirectory() as prepared:
         process.measure(asked.name, asked.size, process.PREPARE, Path(prepared), processes(), checkpoint)
-        for side in case.sides:
-            if process.missing(side):
-                continue
-            spent = Spent()
-            with tempfile.TemporaryDirectory() as scratch, watched(spent):
-                side.run(Job(case.sizes[asked.size], Path(prepared), Path(scratch), checkpoint))
-            rows[side.name] = shares(spent.operators, spent.seconds) if spent.operators else None
+        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+            rows = {
+                side.name: pool.apply(profiled, (asked.name, asked.size, side.name, Path(prepared), checkpoint))
+                for side in case.sides
+                if not process.missing(side)
+            }
     kinds = (*KINDS, REST, OUTSIDE)
     print("| side | " + " | ".join(kinds) + " |")
     print("|---" * (1 + len(kinds)) + "|")

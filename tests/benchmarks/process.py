@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ PREPARE = "prepare"  # the work that all sides of a size share, done before any 
 
 
 class Failed(UserError):
-    """A side broke off; the message is the last line that it left."""
+    """A side broke off; the message is the signal that ended it, or the last line that it left."""
 
 
 def missing(side: Side) -> str | None:
@@ -47,16 +48,18 @@ def measure(
     return found
 
 
+def environment(threads: int) -> dict[str, str]:
+    """Return the variables under which every side runs: as many threads, no GPU, no network."""
+    libraries = ("OMP", "MKL", "OPENBLAS")
+    quiet = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    return {f"{library}_NUM_THREADS": str(threads) for library in libraries} | quiet
+
+
 def _run(arguments: list[str], threads: int) -> str:
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "OPENBLAS_NUM_THREADS": str(threads),
-        "CUDA_VISIBLE_DEVICES": "",  # every side works on the processor
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_VERBOSITY": "error",
-    }
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+    variables = os.environ | environment(threads)
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=variables, capture_output=True, text=True)
+    if done.returncode < 0:
+        raise Failed(f"ended by {signal.Signals(-done.returncode).name}, as where memory has run out")
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"status {done.returncode}"]
         raise Failed(lines[-1])

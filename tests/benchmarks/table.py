@@ -16,7 +16,10 @@ BENCHMARKS = FOLDER / "benchmarks.json"
 SHORT, WHOLE = FOLDER.parents[1] / "README.md", FOLDER / "README.md"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
-ASKED_HEAD = ("| case | hfmm | peer | hfmm is faster | target |", "|---|---|---|---|---|")
+ASKED_HEAD = (
+    "| case | hfmm | peer | hfmm is faster | target | same result |",
+    "|---|---|---|---|---|---|",
+)
 HEAD = (
     "| case | side | measured | hfmm is faster | target | of the bf16 / fp32 peak | MiB | same result |",
     "|---|---|---|---|---|---|---|---|",
@@ -37,14 +40,17 @@ def lines(known: dict[str, Any]) -> list[str]:
 def _asked_rows(one: dict[str, Any], size: str) -> Iterator[str]:
     sides, title, unit = one["sizes"][size]["sides"], one["title"], one["unit"]
     for name, side in sides.items():
-        if verdict := _asked(side, size):
+        if size == "large" and side["asked"] is not None and side["status"] != "measured":
+            yield f"| {title} | | {name}: {side['status']} | | {_wanted(side)} | |"
+        elif verdict := _asked(side, size):
             ours = f"{_spread(sides[side['against']])} {unit}, {side['against']}"
             peer = f"{_spread(side)} {unit}, {name}"
-            yield f"| {title} | {ours} | {peer} | {_spread(side['times_faster'], ' x')} | {verdict} |"
+            faster, same = _spread(side["times_faster"], " x"), _agreement(side.get("agreement"))
+            yield f"| {title} | {ours} | {peer} | {faster} | {verdict} | {same} |"
     first, own = next(iter(sides.items()))
     for key, value, limit in _limited(one["sizes"][size], own):
-        verdict = "reached" if value <= limit else "missed"
-        yield f"| {title} | {value:.3g} {unit if key == 'value' else key}, {first} | | | at most {limit:g}, {verdict} |"
+        verdict, what = "reached" if value <= limit else "missed", unit if key == "value" else key
+        yield f"| {title} | {value:.3g} {what}, {first} | | | at most {limit:g}, {verdict} | |"
 
 
 def _limited(found: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
@@ -83,8 +89,11 @@ def _asked(side: dict[str, Any], size: str) -> str:
     if side["asked"] is None or size != "large" or "times_faster" not in side:
         return ""
     reached = "reached" if side["times_faster"]["median"] >= side["asked"] else "missed"
-    wanted = f"{side['asked']:g} x" if side["asked"] >= 1 else f"at most {1 / side['asked']:g} x as long"
-    return f"{wanted}, {reached}"
+    return f"{_wanted(side)}, {reached}"
+
+
+def _wanted(side: dict[str, Any]) -> str:
+    return f"{side['asked']:g} x" if side["asked"] >= 1 else f"at most {1 / side['asked']:g} x as long"
 
 
 def _agreement(found: dict[str, Any] | None) -> str:

@@ -1,10 +1,11 @@
-"""The runner: sides in turn, peers that are missing or fail, what is written and shown; no case is measured here."""
+"""The runner: sides in turn, peers that are missing or fail, what is written and shown; two quick cases for a try."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,14 @@ def test_each_machine_and_day_has_a_line_with_the_sizes_that_were_measured_there
 def test_what_was_asked_for_is_a_short_table_of_its_own(measured: list[str]) -> None:
     shown = table.asked({"counting": run(("small", "large"))})
     assert shown[2:] == [
-        "| Counting | 10 rows/s, hfmm | 4 rows/s, peer | 2.5 x | 3 x, missed |",
-        "| Counting | 0.5 share, hfmm | | | at most 0.25, missed |",
+        "| Counting | 10 rows/s, hfmm | 4 rows/s, peer | 2.5 x | 3 x, missed | yes, 0 apart |",
+        "| Counting | 0.5 share, hfmm | | | at most 0.25, missed | |",
     ]
+
+
+def test_a_target_whose_peer_broke_off_keeps_its_row(measured: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    break_off(monkeypatch, "peer", "out of memory")
+    assert table.asked({"counting": run(("large",))})[2] == "| Counting | | peer: failed | | 3 x | |"
 
 
 def test_both_tables_go_between_their_marks_and_the_rest_stays(
@@ -169,10 +175,11 @@ def test_both_tables_go_between_their_marks_and_the_rest_stays(
         assert row in text and "old" not in text
 
 
-@pytest.mark.parametrize("file", [table.SHORT, table.WHOLE])
-def test_the_files_have_the_marks(file: Path) -> None:
-    text = file.read_text()
-    assert text.index(table.BEGIN) < text.index(table.END)
+@pytest.mark.parametrize(("file", "made"), [(table.SHORT, table.asked), (table.WHOLE, table.lines)])
+def test_the_tables_are_those_of_the_recorded_figures(file: Path, made: Callable[[dict[str, Any]], list[str]]) -> None:
+    _, _, rest = file.read_text().partition(table.BEGIN)
+    shown, _, _ = rest.partition(table.END)
+    assert shown.strip().splitlines() == made(json.loads(table.BENCHMARKS.read_text()))
 
 
 def test_the_picture_is_drawn(measured: list[str], tmp_path: Path) -> None:
@@ -183,6 +190,35 @@ def test_the_picture_is_drawn(measured: list[str], tmp_path: Path) -> None:
 def test_quick_is_the_small_size_once() -> None:
     asked = command.arguments(["--quick"])
     assert (asked.size, asked.repeats) == (["small"], 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--quick", "--size", "large"], "leave out --size"), (["--repeats", "0"], "--repeats")]
+)
+def test_a_command_that_cannot_be_meant_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command.arguments(words)
+    assert said in capsys.readouterr().err
+
+
+def test_quick_measures_in_processes_of_their_own_and_keeps_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.benchmarks", "start_up", "retrieval", "--quick"]
+    done = subprocess.run([*command, "--out", str(tmp_path / "kept")], cwd=process.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for side in ("Start of the command line, small | hfmm", "Exact ranks, small | hfmm"):
+        assert f"| {side} | " in done.stdout
+    assert "yes, " in done.stdout  # the ranks were compared
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_side_that_is_killed_says_by_what() -> None:
+    code = (
+        "import os, signal, sys; print('a warning', file=sys.stderr, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    with pytest.raises(process.Failed, match="ended by SIGKILL"):
+        process._run(["-c", code], 1)
 
 
 def test_a_checkpoint_goes_to_the_cases_of_its_model_type(tmp_path: Path) -> None:

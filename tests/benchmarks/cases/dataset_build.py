@@ -8,7 +8,7 @@ from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.timed import timed
 
 
-def build(job: Job, builder: str, **options: int) -> Measured:
+def build(job: Job, builder: str, **options: int | str) -> Measured:
     """Build a dataset as `hfmm data` does, without writing the Parquet files."""
     from huggingface_hub import constants
 
@@ -32,6 +32,10 @@ CASE = Case(
     sides=(
         Side("icons, 64 pixels", partial(build, builder="icons", size=64)),
         Side("pages, 224 pixels", partial(build, builder="pages", size=224)),
-        Side("speech", partial(build, builder="speech"), needs=("hibari",)),
+        Side(
+            "speech, each row another phrase",
+            partial(build, builder="speech", content="outside phrases"),
+            needs=("hibari",),
+        ),
     ),
 )
