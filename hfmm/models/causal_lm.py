@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from datasets import Features
 from pydantic import Field
 
-from hfmm.models import language_model
+from hfmm.models import chat_template, language_model
 from hfmm.models.checkpoint import KEY, read, refuse_missing, weights
 from hfmm.models.linear_modules import linear_modules
 from hfmm.recipe import Model
@@ -34,12 +35,23 @@ def supported(auto_class: str) -> set[str]:
 
 
 def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
-    """Return the config and the tokenizer of a checkpoint; raises UserError when it has none."""
+    """Return the config and the tokenizer of a checkpoint; raises UserError when it has none.
+
+    Warns where its chat template is changed.
+    """
+    tokenizer, changes = _tokenizer(source, spec)
+    for change in changes:
+        warnings.warn(change, stacklevel=2)
+    return config, tokenizer
+
+
+def _tokenizer(source: str, spec: Model) -> tuple[Any, list[str]]:
+    """Return the tokenizer, and what was changed of its chat template."""
     import transformers
 
     tokenizer = read(transformers.AutoTokenizer, source, spec)
     language_model.pad_left(tokenizer)
-    return config, tokenizer
+    return tokenizer, chat_template.settle(tokenizer, KEY, spec.checkpoint)
 
 
 def load(
@@ -52,13 +64,13 @@ def load(
     import transformers
 
     kind = getattr(transformers, auto_class)
-    _, tokenizer = processor(source, spec, config, options)
+    tokenizer, _ = _tokenizer(source, spec)
     if spec.init == "random":
         model = kind.from_config(config, dtype="float32").eval()
     else:
         model, info = weights(kind, source, spec)
         refuse_missing(info["missing_keys"], model, spec)
-    model.generation_config = language_model.generation(spec, KEY, tokenizer, options.max_new_tokens)
+    model.generation_config = language_model.generation(spec, KEY, model.config, tokenizer, options.max_new_tokens)
     return model, tokenizer
 
 

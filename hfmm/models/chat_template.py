@@ -1,13 +1,23 @@
-"""The chat template of a fused model: the language model's own, which learns to read pictures, or one that is written.
+"""Chat templates: a checkpoint's own, which is the same every day and ends each answer, or one that is written.
 
 Templates of language models take a message's content as one text, while a conversation with pictures has a list of
-parts; what is put in front of them makes one of the other. It also keeps a model that can think aloud (Qwen 3, SmolLM
-3) from doing so, because the answers that it is to learn have no thoughts before them.
+parts; what is put in front of that of a fused model makes one of the other. It also keeps a model that can think aloud
+(Qwen 3, SmolLM 3) from doing so, because the answers that it is to learn have no thoughts before them.
 """
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Any
+
+from jinja2 import TemplateError
+
+from hfmm.errors import UserError
+
+DAY = date(2024, 7, 26)  # which the template of Llama 3.2 has for want of a clock
+TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
+ANSWER = "forty-two"
 
 PARTS_TO_TEXT = """\
 {%- set enable_thinking = false -%}
@@ -24,6 +34,23 @@ PARTS_TO_TEXT = """\
     {%- endif -%}
 {%- endfor -%}
 {%- set messages = flat.messages -%}
+"""
+
+# LLaVA 1.5 learnt an end token after each answer, which its template on the Hub leaves out.
+WITH_END = """\
+{%- set ended = namespace(messages=[]) -%}
+{%- for message in messages -%}
+    {%- if message.role != 'assistant' or not message.content -%}
+        {%- set ended.messages = ended.messages + [message] -%}
+    {%- elif message.content is string -%}
+        {%- set ended.messages = ended.messages + [dict(message, content=message.content + eos_token)] -%}
+    {%- else -%}
+        {%- set last = message.content | last -%}
+        {%- set parts = message.content[:-1] + [dict(last, text=last.text + eos_token)] -%}
+        {%- set ended.messages = ended.messages + [dict(message, content=parts)] -%}
+    {%- endif -%}
+{%- endfor -%}
+{%- set messages = ended.messages -%}
 """
 
 # The turns of LLaVA 1.5 (Liu et al. 2023, arXiv:2310.03744), each on a line of its own.
@@ -57,3 +84,56 @@ def written(tokenizer: Any) -> str:
 def is_written(template: str) -> bool:
     """Tell whether a template is one that was written because the language model has none."""
     return template.endswith(TURNS)
+
+
+def settle(processor: Any, key: str, name: str) -> list[str]:
+    """Let the chat template of a processor or tokenizer write one day's date for ever, and an end after each answer.
+
+    Return what was changed, a sentence each: nothing where there is no template. ``name`` is the checkpoint's and
+    ``key`` the recipe's for it. Raises UserError where there is no end token to write.
+    """
+    own, changes = processor.chat_template, list[str]()
+    own = own.get("default") if isinstance(own, dict) else own
+    if not own:
+        return changes
+    dated = TODAY.sub(lambda call: f"{call[1]}{DAY.strftime(call[2])}{call[1]}", own)
+    if dated != own:
+        processor.chat_template = dated
+        changes.append(
+            f"{key}: the chat template of {name} writes the date of the day it is used, and a model that is asked "
+            f"another question each day has no score to compare. {DAY:%d %B %Y} is put in its place."
+        )
+    if ends(processor) == []:
+        end = getattr(processor, "tokenizer", processor).eos_token
+        if end is None:
+            raise UserError(
+                f"{key}: the chat template of {name} writes no end after an answer, and its tokenizer has no end "
+                "token, so no answer would ever end. Choose another checkpoint."
+            )
+        processor.chat_template = WITH_END + dated
+        changes.append(
+            f"{key}: the chat template of {name} writes no end after an answer, so that none would be learnt. "
+            f"{end} is put there."
+        )
+    return changes
+
+
+def ends(processor: Any) -> list[int] | None:
+    """Return the token that a chat template writes after an answer to end it, alone in a list; an empty one for none.
+
+    None where there is no template, or one that does not take a single question with its answer.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    chat: list[dict[str, Any]] = [{"role": "user", "content": "?"}, {"role": "assistant", "content": ANSWER}]
+    if tokenizer is not processor:
+        for message in chat:
+            message["content"] = [{"type": "text", "text": message["content"]}]
+        chat[0]["content"].insert(0, {"type": "image"})
+    if not processor.chat_template:
+        return None
+    try:
+        _, found, after = processor.apply_chat_template(chat, tokenize=False).rpartition(ANSWER)
+    except TemplateError:
+        return None
+    first = tokenizer(after.strip(), add_special_tokens=False)["input_ids"][:1]
+    return [one for one in first if one in tokenizer.added_tokens_decoder] if found else None

@@ -66,19 +66,21 @@ def load(spec: Model) -> Any:
     return model
 
 
-def generation(spec: Model, key: str, tokenizer: Any, longest: int) -> Any:
-    """Return settings that take the likeliest token each time, ``longest`` at most, and stop where a checkpoint does.
+def generation(spec: Model, key: str, config: Any, processor: Any, longest: int) -> Any:
+    """Return settings that take the likeliest token each time, ``longest`` at most.
 
-    ``key`` is the recipe's for the checkpoint.
+    They stop where the checkpoint does, and where its chat template, or that of its processor, ends an answer. ``key``
+    is the recipe's for the checkpoint.
     """
     from transformers import GenerationConfig
 
-    source = checkpoint.locate(spec, key)
+    source, tokenizer = checkpoint.locate(spec, key), getattr(processor, "tokenizer", processor)
     try:
-        ends = GenerationConfig.from_pretrained(source, revision=spec.revision).eos_token_id
+        known = GenerationConfig.from_pretrained(source, revision=spec.revision).eos_token_id
     except OSError:
-        ends = None
-    ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+        known = GenerationConfig.from_model_config(config).eos_token_id
+    ends = {tokenizer.eos_token_id, *(known if isinstance(known, list) else [known])} - {None}
+    ends.update(chat_template.ends(processor) or ())
     return GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=sorted(ends),

@@ -69,9 +69,11 @@ def _ready() -> set[str]:
 def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
     """Return the config of the whole model, which knows how long answers may get, and its processor; reads no weights.
 
-    Warns where a chat template is written. Raises UserError for two checkpoints that do not make one model.
+    Warns where a chat template is written or changed. Raises UserError for two checkpoints that do not make one model.
     """
-    whole, both = _whole(source, spec, config, options)
+    whole, both, changes = _whole(source, spec, config, options)
+    for change in changes:
+        warnings.warn(change, stacklevel=2)
     if options.language is not None and chat_template.is_written(both.chat_template):
         warnings.warn(
             f"{language_model.KEY}: {options.language} has no chat template, so one is written: a line `USER: ...` and "
@@ -82,8 +84,8 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
     return whole, both
 
 
-def _whole(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
-    """Return the config of the whole model and its processor."""
+def _whole(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any, list[str]]:
+    """Return the config of the whole model, its processor, and what was changed of the chat template."""
     import transformers
 
     ready = config.model_type in _ready()
@@ -98,7 +100,7 @@ def _whole(source: str, spec: Model, config: Any, options: Options) -> tuple[Any
     if ready:
         both = read(transformers.AutoProcessor, source, spec)
         language_model.pad_left(both.tokenizer)
-        return config, both
+        return config, both, chat_template.settle(both, KEY, spec.checkpoint)
     image_processor = read(transformers.AutoImageProcessor, source, spec)
     vision, pooled = getattr(config, "vision_config", config), options.connector == "pooled"
     seen = vision_features(vision, image_processor, options.feature_layer, spec.checkpoint)
@@ -111,7 +113,8 @@ def _whole(source: str, spec: Model, config: Any, options: Options) -> tuple[Any
         num_additional_image_tokens=seen.extra,
         chat_template=tokenizer.chat_template,
     )
-    return native_config(vision, text, tokenizer, seen, pooled, spec.checkpoint), both
+    changes = chat_template.settle(both, language_model.KEY, str(options.language))
+    return native_config(vision, text, tokenizer, seen, pooled, spec.checkpoint), both, changes
 
 
 def load(
@@ -124,7 +127,7 @@ def load(
     import transformers
 
     fused = options.language is not None
-    config, both = _whole(source, spec, config, options)
+    config, both, _ = _whole(source, spec, config, options)
     if spec.init == "random":
         model = getattr(transformers, auto_class).from_config(config, dtype="float32").eval()
     elif fused:
@@ -137,7 +140,7 @@ def load(
     if fused:
         check_pictures(model, both, spec.checkpoint)
     speaks = (_language(spec, options), language_model.KEY) if fused else (spec, KEY)
-    model.generation_config = language_model.generation(*speaks, both.tokenizer, options.max_new_tokens)
+    model.generation_config = language_model.generation(*speaks, model.config, both, options.max_new_tokens)
     return model, both
 
 

@@ -29,7 +29,7 @@ IDS = {"bos_token_id": SIZE - 3, "eos_token_id": SIZE - 2, "pad_token_id": SIZE 
 TEXT = LAYERS | IDS | {"vocab_size": SIZE, "max_position_embeddings": 128}
 LLAMA = TEXT | {"num_key_value_heads": 2}
 GPT2 = {"vocab_size": SIZE, "n_positions": 128, "n_embd": 16, "n_layer": 2, "n_head": 2} | IDS
-CHAT = "{% for m in messages %}{{ '[' + m['role'] + '] ' + m['content'] + '\n' }}{% endfor %}"
+CHAT = "{% for m in messages %}{{ '[' + m['role'] + '] ' + m['content'] + '</s>\n' }}{% endfor %}"
 
 TOWERS: dict[str, Callable[[], Any]] = {
     "clip": lambda: transformers.CLIPModel(
@@ -308,7 +308,7 @@ def test_a_chat_model_keeps_its_own_template_which_learns_to_take_pictures(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _, processor = models.processor(recipe(tower_at("clip"), f"language={folder}"), llava.AUTO_CLASS)
-    assert processor.apply_chat_template(question("Who?", "He.")) == "[user] <image>\nWho?\n[assistant] He.\n"
+    assert processor.apply_chat_template(question("Who?", "He.")) == "[user] <image>\nWho?</s>\n[assistant] He.</s>\n"
     spoken = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "He."}]
     assert processor.apply_chat_template(spoken) == own.apply_chat_template(spoken, tokenize=False)
 
@@ -322,7 +322,35 @@ def test_a_model_that_can_think_aloud_is_kept_from_it(tower_at: Callable[[str], 
     folder = _language(tmp_path, LANGUAGES["llama"](), own)
     _, processor = models.processor(recipe(tower_at("clip"), f"language={folder}"), llava.AUTO_CLASS)
     text = processor.apply_chat_template(question(), add_generation_prompt=True)
-    assert text == "[user] <image>\nWho?\n[assistant] <think></think>"
+    assert text == "[user] <image>\nWho?</s>\n[assistant] <think></think>"
+
+
+def test_a_chat_model_whose_template_writes_no_end_and_a_date_is_changed_and_that_is_said(
+    tower_at: Callable[[str], Path], tmp_path: Path
+) -> None:
+    own = tokenizer()
+    own.chat_template = "{{ strftime_now('%Y') + '\n' }}" + CHAT.replace("</s>", "")
+    folder = _language(tmp_path, LANGUAGES["llama"](), own)
+    spec = recipe(tower_at("clip"), f"language={folder}")
+    with pytest.warns(UserWarning, match=r"model\.language: the chat template of .* writes") as said:
+        _, processor = models.processor(spec, llava.AUTO_CLASS)
+    assert len(said) == 2
+    text = processor.apply_chat_template(question("Who?", "He."))
+    assert text == "2024\n[user] <image>\nWho?\n[assistant] He.</s>\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        models.load(spec, Features(), llava.AUTO_CLASS)
+
+
+def test_a_fused_model_stops_where_its_chat_template_ends_an_answer(
+    tower_at: Callable[[str], Path], tmp_path: Path
+) -> None:
+    own = tokenizer()
+    own.add_tokens(["<|im_end|>"], special_tokens=True)
+    own.chat_template = CHAT.replace("</s>", "<|im_end|>")
+    folder = _language(tmp_path, LANGUAGES["llama"](), own)
+    model, _ = load(tower_at("clip"), f"language={folder}")
+    assert model.generation_config.eos_token_id == [IDS["eos_token_id"], SIZE]
 
 
 def test_a_fused_model_stops_where_its_language_model_does_and_is_greedy(

@@ -138,6 +138,17 @@ def test_every_answer_of_a_conversation_is_learnt_with_its_end_and_nothing_else(
     assert task.num_items(batch) == int(at.sum())
 
 
+def test_answers_of_a_ready_model_whose_template_does_not_end_them_are_learnt_with_the_end_token(
+    load: Callable[..., tuple[Any, Any]], idefics3: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(idefics3, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "chat_template.jinja").write_text(CHAT.replace("<end_of_utterance>", ""))  # as LLaVA 1.5's
+    model, processor = load("idefics3", checkpoint=str(tmp_path))
+    assert learnt(Task(model.config, processor, Task.Options()).collate([row(1, TALK)]), processor) == "".join(
+        f" {answer}<end_of_utterance>" for _, answer in TALK
+    )
+
+
 def test_a_batch_is_padded_on_the_right(task: Task) -> None:
     seen = task.collate(ROWS)["attention_mask"]
     assert seen[:, 0].all() and not seen[:, -1].all()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,12 +37,15 @@ def talking_llama(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) ->
 
 @pytest.fixture(scope="module")
 def loaded(talking_llama: Path) -> tuple[Any, Any]:
+    return models.load(recipe(talking_llama), Features(), causal_lm.AUTO_CLASS)
+
+
+def recipe(checkpoint: Path) -> Recipe:
     stage = {"name": "all", "train": "all", "epochs": 1, "learning_rate": 1e-3}
-    spec = {"checkpoint": str(talking_llama), "max_new_tokens": 12}
-    recipe = Recipe.model_validate(
+    spec = {"checkpoint": str(checkpoint), "max_new_tokens": 12}
+    return Recipe.model_validate(
         {"name": "x", "task": "x", "data": {"builder": "x"}, "model": spec, "stages": [stage], "metrics": ["x"]}
     )
-    return models.load(recipe, Features(), causal_lm.AUTO_CLASS)
 
 
 @pytest.fixture
@@ -97,6 +102,34 @@ def test_the_surprise_of_each_true_answer_adds_up_to_the_loss(task: Task, model:
     alone = next(task.predict(model, [row(0, TALK[:1])], 1))
     assert rows[1]["nats"][0] == pytest.approx(alone["nats"][0], rel=1e-4)
     assert next(task.predict(model, [row() | {"messages": row()["messages"][:1]}], 1)).keys() == {"prediction"}
+
+
+def test_a_model_stops_where_its_config_does_and_its_chat_template_ends_an_answer(
+    talking_llama: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(talking_llama, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "generation_config.json").unlink()
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"eos_token_id": [3, config["eos_token_id"]]}))
+    own = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    own.add_tokens(["<|im_end|>"], special_tokens=True)
+    own.chat_template = TURNS.replace("eos_token", "'<|im_end|>'")
+    own.save_pretrained(tmp_path)
+    model, _ = models.load(recipe(tmp_path), Features(), causal_lm.AUTO_CLASS)
+    assert model.generation_config.eos_token_id == [3, own.eos_token_id, len(own) - 1]
+
+
+def test_where_the_template_writes_no_end_the_end_token_is_learnt_and_that_is_said_once(
+    talking_llama: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(talking_llama, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "chat_template.jinja").write_text(TURNS.replace(" + eos_token", ""))
+    with pytest.warns(UserWarning, match=r"model\.checkpoint: the chat template of .* writes no end after an answer"):
+        models.processor(recipe(tmp_path), causal_lm.AUTO_CLASS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model, own = models.load(recipe(tmp_path), Features(), causal_lm.AUTO_CLASS)
+    assert "« no</s>»" in Task(model.config, own, Task.Options()).taught(ROWS[0])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
