@@ -16,6 +16,7 @@ from huggingface_hub import ModelCard
 from hfmm import forgetting, hardware, metrics, models, parts, tasks
 from hfmm.errors import UserError
 from hfmm.metrics.bootstrap import interval, interval_of
+from hfmm.models.checkpoint import of_a_run
 from hfmm.progress import track
 from hfmm.recipe import Recipe
 from hfmm.run_directory import RunDirectory, atomic_file
@@ -34,7 +35,7 @@ def load_task(
     Raises UserError when the folder holds no model or no card that names its task.
     """
     if not (directory / "config.json").is_file():
-        raise UserError(f"{directory} holds no model: config.json is missing.")
+        raise UserError(f"{directory} holds no model: config.json is missing.{of_a_run(directory)}")
     if task_class is None:
         card = directory / "README.md"
         tag = ModelCard.load(card).data.pipeline_tag if card.is_file() else None
@@ -72,7 +73,10 @@ def predict_files(
 
 
 def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
-    """Score the saved model on the test split, run the probes, write predictions.parquet and the records."""
+    """Score the saved model on the test split, run the probes, write predictions.parquet and the records.
+
+    Raises UserError where a dataset of `elsewhere` cannot be scored, or is another than the run was scored on.
+    """
     test = data["test"]
     model, task = load_task(run.model, *resolve(recipe))
     predictions = list(track(task.predict(model, test, BATCH_SIZE), "predict test", len(test)))
@@ -90,9 +94,19 @@ def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
             getattr(probe, "WEIGHTS", ""),
             probe.CONDITION,
         )
-    elsewhere = {}
-    for other in forgetting.predict(recipe, task, model, run.checkpoints / "data"):
-        elsewhere[other.name] = {"rows": len(other.rows), "skipped": [one._asdict() for one in other.skipped]}
+    elsewhere: dict[str, Any] = {}
+    scored_before = run.read_results().get("elsewhere", {})
+    for other in forgetting.predict(recipe, task, model, data["train"].features, run.checkpoints / "data"):
+        if scored_before.get(other.name, {}).get("fingerprint", other.fingerprint) != other.fingerprint:
+            raise UserError(
+                f"The dataset {other.name} of `elsewhere` has changed since {run.root} was scored, so its scores would "
+                "be those of other rows. Restore it, or start a new run with another --out."
+            )
+        elsewhere[other.name] = {
+            "fingerprint": other.fingerprint,
+            "rows": len(other.rows),
+            "skipped": [one._asdict() for one in other.skipped],
+        }
         answers = tasks.references(task, other.rows)
         others = [str(group) for group in other.rows["group"][:]]
         scored = _records(recipe, task.for_metrics(other.predictions), answers, others, other.weights, "")

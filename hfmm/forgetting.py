@@ -6,13 +6,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, Features
 
 from hfmm import data, models
+from hfmm.data.labels import is_multi_attribute, label_names
+from hfmm.errors import UserError
 from hfmm.progress import track
 from hfmm.recipe import Data, Recipe
 from hfmm.tasks import BATCH_SIZE, TaskProtocol
 from hfmm.tasks.preflight import BadRow, require_columns, screen
+
+SHOWN = 30  # class names in a message
 
 
 class Elsewhere(NamedTuple):
@@ -21,27 +25,55 @@ class Elsewhere(NamedTuple):
     name: str  # its builder's, numbered where it is not the only one of it
     weights: str  # base or tuned
     rows: Dataset
+    fingerprint: str
     skipped: list[BadRow]
     predictions: list[dict[str, Any]]
 
 
-def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, cache: Path) -> Iterator[Elsewhere]:
+def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, features: Features, cache: Path) -> Iterator[Elsewhere]:
     """Yield, for each dataset of the recipe's `elsewhere`, the predictions for its test rows before and after.
 
-    Raises UserError for a row that cannot be used, unless the dataset is to skip it.
+    ``features`` are those of the training rows. Raises UserError for a row that cannot be used, unless the dataset is
+    to skip it, and for a dataset of classes that the model does not tell.
     """
     for index, (spec, name) in enumerate(zip(recipe.elsewhere, names(recipe.elsewhere), strict=True)):
         built = data.build(spec, recipe.origins, cache / f"elsewhere-{index}", prefix=f"elsewhere.{index}")
         config, processor = models.processor(recipe, task.auto_class)
         require_columns(task.columns, built)
-        check = task.checker(config, processor, built["test"].features)
-        screened, bad = screen(check, DatasetDict(test=built["test"]), spec.on_bad_row)
-        rows = screened["test"]
-        base, own = models.untouched(recipe, built["train"].features, task.auto_class)
+        test = built["test"]
+        if "label" in task.columns:
+            test = numbered_alike(test, features, f"elsewhere.{index}")
+        screened, bad = screen(task.checker(config, processor, test.features), DatasetDict(test=test), spec.on_bad_row)
+        rows, fingerprint = screened["test"], data.fingerprint(screened)
+        base, own = models.untouched(recipe, features, task.auto_class)
         before = type(task)(base.config, own, task.options)
         for weights, asked, model in (("base", before, base.eval()), ("tuned", task, tuned)):
             said = track(asked.predict(model, rows, BATCH_SIZE), f"predict {name}, {weights}", len(rows))
-            yield Elsewhere(name, weights, rows, bad, list(said))
+            yield Elsewhere(name, weights, rows, fingerprint, bad, list(said))
+
+
+def numbered_alike(rows: Dataset, features: Features, where: str) -> Dataset:
+    """Return the rows with their labels numbered as in ``features``, so that a number means the class of its name.
+
+    Raises UserError for classes that ``features`` do not have; ``where`` is the recipe's key of the rows.
+    """
+    if rows.features["label"] == features["label"]:
+        return rows
+    theirs, known, several = label_names(rows.features), label_names(features), is_multi_attribute(features)
+    unknown = [name for name in theirs if name not in known or is_multi_attribute(rows.features) != several]
+    if unknown:
+        raise UserError(
+            f"{where}: it has the classes {_listed(unknown)}, and the model tells {'several' if several else 'one'} of "
+            f"{_listed(known)}. Leave out the rows of other classes, or the dataset."
+        )
+    numbers = {number: known.index(name) for number, name in enumerate(theirs)}  # a label that is none of them has none
+    old = rows["label"][:]
+    labels = [[numbers.get(one) for one in row or ()] for row in old] if several else [numbers.get(row) for row in old]
+    return rows.remove_columns("label").add_column("label", labels, feature=features["label"])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 def names(datasets: Sequence[Data]) -> list[str]:

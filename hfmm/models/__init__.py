@@ -33,12 +33,16 @@ def load(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]
 def untouched(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]:
     """Return (model, processor) as the checkpoint comes, without what the recipe alters before it trains.
 
-    Raises UserError like `load`.
+    What is new in it, such as a head, is drawn as for the first stage. Raises UserError like `load`.
     """
+    from transformers import set_seed
+
     family, source, spec, config, options = _find(recipe, auto_class)
     if hasattr(family, "untouched"):
         options = family.untouched(options)
-    loaded: tuple[Any, Any] = family.load(source, spec, config, options, features, auto_class)
+    came = spec.model_copy(update={"init": "pretrained"})
+    set_seed(recipe.seed)
+    loaded: tuple[Any, Any] = family.load(source, came, config, options, features, auto_class)
     return loaded
 
 

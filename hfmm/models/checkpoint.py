@@ -14,6 +14,12 @@ BUILTIN = "builtin:"
 KEY = "model.checkpoint"  # where a recipe names it; a family that takes a second checkpoint has another key for that
 
 
+def of_a_run(folder: Path) -> str:
+    """Return a sentence that says where the model of a run lies; an empty one where the folder is none."""
+    inner = folder / "model"
+    return f" It is a run; its model is {inner}." if (inner / "config.json").is_file() else ""
+
+
 def locate(spec: Model, key: str = KEY) -> str:
     """Return the folder or Hub id that `from_pretrained` takes; raises UserError for what cannot exist."""
     name = spec.checkpoint
@@ -25,7 +31,7 @@ def locate(spec: Model, key: str = KEY) -> str:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise UserError(f"{key}: the folder {name} holds no config.json, so it is no checkpoint.")
+            raise UserError(f"{key}: the folder {name} holds no config.json, so it is no checkpoint.{of_a_run(path)}")
         return str(path)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise UserError(f"{key}: there is no folder {name}. {_embedded()}")

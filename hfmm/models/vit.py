@@ -47,12 +47,13 @@ def load(
 ) -> tuple[Any, Any]:
     """Return the model with a head for the labels of ``features``, and its image processor.
 
-    A row with several attributes becomes transformers' own multi-label head. Raises UserError when
-    the checkpoint lacks more than the head.
+    A row with several attributes becomes transformers' own multi-label head. A head for the same labels is kept,
+    each label with its own row. Raises UserError when the checkpoint lacks more than the head.
     """
     import transformers
 
     names = label_names(features)
+    known = [config.id2label[index] for index in sorted(config.id2label)]
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
     config.problem_type = (
@@ -68,12 +69,23 @@ def load(
     _check_only_the_head_is_new(model, info, spec)
     if info["missing_keys"] or info["mismatched_keys"]:
         _start_from_even_odds(model, names)
+    elif sorted(known) == sorted(names):
+        _reorder(model, [known.index(name) for name in names])
+    else:
+        _renew(model, names)
     return model, image_processor
 
 
 def head(model: Any) -> list[str]:
-    """Return the names of the modules that a new label set makes anew: the children beside the encoder."""
-    return [name for name, _ in model.named_children() if name not in (model.base_model_prefix, TOWER)]
+    """Return the names of the modules that a new label set makes anew: the children beside the encoder.
+
+    Where no child is the encoder, as in HGNet and PP-LCNet, it is the last one that has parameters.
+    """
+    children = [name for name, _ in model.named_children()]
+    beside = [name for name in children if name not in (model.base_model_prefix, TOWER)]
+    if beside != children:
+        return beside
+    return [name for name, child in model.named_children() if any(True for _ in child.parameters())][-1:]
 
 
 def lora_targets(model: Any) -> list[str]:
@@ -85,6 +97,31 @@ def unread(model: Any) -> set[str]:
     """Return the names of the parameters that no logit depends on, so that nothing would train them."""
     part = UNREAD.get(model.config.model_type)
     return {name for name, _ in model.named_parameters() if part and name.startswith(part)}
+
+
+def _logit_layers(model: Any, count: int) -> list[Any]:
+    """Return the layers of the head that give each of ``count`` labels its logit; a distilled model has two."""
+    parts = [part for name in head(model) for part in model.get_submodule(name).modules()]
+    return [part for part in parts if getattr(part, "out_features", None) == count]
+
+
+def _reorder(model: Any, order: list[int]) -> None:
+    """Put the rows of the head in the order of the labels, given the row that each label has now."""
+    for layer in _logit_layers(model, len(order)):
+        for parameter in layer.parameters():
+            parameter.data = parameter.data[order]
+
+
+def _renew(model: Any, names: list[str]) -> None:
+    """Draw anew a head that has learnt as many other labels, as the library draws one of another size."""
+    from torch import nn
+
+    for layer in _logit_layers(model, len(names)):
+        # The library leaves a layer that it has loaded as it is, so a new one is drawn.
+        fresh = nn.Linear(layer.in_features, len(names), bias=layer.bias is not None)
+        model._init_weights(fresh)
+        layer.load_state_dict(fresh.state_dict())
+    _start_from_even_odds(model, names)
 
 
 def _start_from_even_odds(model: Any, names: list[str]) -> None:

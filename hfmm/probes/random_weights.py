@@ -6,9 +6,10 @@ from typing import Any
 
 from datasets import DatasetDict
 
-from hfmm.probes import before_training
+from hfmm import models
+from hfmm.progress import track
 from hfmm.recipe import Recipe
-from hfmm.tasks import TaskProtocol
+from hfmm.tasks import BATCH_SIZE, TaskProtocol
 
 CONDITION = "random weights"
 WEIGHTS = "random"
@@ -19,5 +20,8 @@ def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, data: DatasetDict) -
     from transformers import set_seed
 
     set_seed(recipe.seed)
-    fresh = recipe.model.model_copy(update={"init": "random"})
-    return before_training.predict(recipe.model_copy(update={"model": fresh}), task, tuned, data)
+    fresh = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init": "random"})})
+    model, processor = models.load(fresh, data["train"].features, task.auto_class)
+    model.eval()
+    own = type(task)(model.config, processor, task.options)
+    return list(track(own.predict(model, data["test"], BATCH_SIZE), CONDITION, len(data["test"])))

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import Features
 
 from hfmm import models, recipe_file
-from hfmm.data.labels import label_feature
+from hfmm.data.labels import label_feature, label_names
 from hfmm.errors import UserError
 from hfmm.models import adapt
 from hfmm.recipe import Recipe, Stage
@@ -41,6 +43,71 @@ def test_only_the_head_is_new_and_it_starts_from_even_odds(
         assert torch.equal(value, pretrained[name]), name
 
 
+def trained_head(tiny_vit: Path, folder: Path, names: list[str]) -> Any:
+    """Write the checkpoint with a head for ``names`` into a folder and return its model."""
+    import torch
+    from transformers import AutoModelForImageClassification
+
+    shutil.copytree(tiny_vit, folder)
+    numbered = dict(enumerate(names))
+    model = AutoModelForImageClassification.from_pretrained(
+        tiny_vit, id2label=numbered, label2id={name: number for number, name in numbered.items()}
+    )
+    torch.nn.init.normal_(model.classifier.bias)
+    model.save_pretrained(folder)
+    return model
+
+
+def test_a_head_for_the_same_labels_in_another_order_is_kept_each_label_with_its_row(
+    tiny_vit: Path, tmp_path: Path
+) -> None:
+    came = trained_head(tiny_vit, tmp_path / "trained", label_names(FEATURES)[::-1]).classifier
+    kept, _ = models.load(with_checkpoint(tmp_path / "trained", tmp_path), FEATURES, AUTO)
+    assert kept.classifier.weight.equal(came.weight.flip(0)) and kept.classifier.bias.equal(came.bias.flip(0))
+
+
+@pytest.mark.parametrize("names", [["a", "b", "c", "d", "e"], [f"LABEL_{number}" for number in range(5)]])
+def test_a_head_for_as_many_other_labels_is_drawn_anew(names: list[str], tiny_vit: Path, tmp_path: Path) -> None:
+    from transformers import set_seed
+
+    came = trained_head(tiny_vit, tmp_path / "trained", names)
+    recipe = with_checkpoint(tmp_path / "trained", tmp_path)
+    drawn = []
+    for _ in range(2):
+        set_seed(0)
+        model, _ = models.load(recipe, FEATURES, AUTO)
+        drawn.append(model.classifier.weight)
+    assert drawn[0].equal(drawn[1]) and not drawn[0].equal(came.classifier.weight)
+    assert model.classifier.bias.tolist() == pytest.approx([0, 0] + 3 * [-0.6931], abs=1e-3)
+    assert float(drawn[0].detach().abs().max()) < 5 * model.config.initializer_range
+    encoder = came.vit.state_dict()
+    assert all(tensor.equal(encoder[name]) for name, tensor in model.vit.state_dict().items())
+
+
+@pytest.mark.parametrize("init", ["pretrained", "random"])
+def test_the_untouched_checkpoint_has_its_weights_and_the_new_head_that_training_begins_with(
+    init: str, tiny_vit: Path, tmp_path: Path
+) -> None:
+    from transformers import set_seed
+
+    set_seed(7)
+    begun, _ = models.load(with_checkpoint(tiny_vit, tmp_path), FEATURES, AUTO)
+    recipe = with_checkpoint(tiny_vit, tmp_path, "seed=7", f"model.init={init}")
+    expected = begun.state_dict()
+    model, _ = models.untouched(recipe, FEATURES, AUTO)
+    assert all(tensor.equal(expected[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("kind", "last"), [("hgnet_v2", "fc"), ("pp_lcnet", "head")])
+def test_the_head_of_a_model_without_an_encoder_of_its_own_is_its_last_layer(kind: str, last: str) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForImageClassification
+
+    with torch.device("meta"):
+        model = AutoModelForImageClassification.from_config(AutoConfig.for_model(kind))
+    assert models.family_of(kind, AUTO, "x").head(model) == [last]
+
+
 def test_random_weights_differ_from_the_checkpoint(tiny_vit: Path, tmp_path: Path) -> None:
     import torch
 
@@ -50,8 +117,6 @@ def test_random_weights_differ_from_the_checkpoint(tiny_vit: Path, tmp_path: Pat
 
 
 def test_a_checkpoint_that_lacks_more_than_the_head_is_refused(tiny_vit: Path, tmp_path: Path) -> None:
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     folder = tmp_path / "partial"
