@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,15 +84,26 @@ def _of(config: Any, images: Any, sounds: Any, tokenizer: Any, text: str, second
 
 
 def image_tokens(processor: Any, config: Any, picture: Image.Image) -> tuple[int, str]:
-    """Return the number of patches that a vision tower makes of a picture, class token not counted, and how."""
+    """Return the number of patches that a vision tower makes of a picture, class token not counted, and how.
+
+    Raises UserError for a processor that cuts the patches in a way of its own.
+    """
     inputs = processor(images=[picture], return_tensors="np")
     if "spatial_shapes" in inputs:  # the processor cuts the patches itself and keeps the picture's proportions
         rows, columns = (int(one) for one in inputs["spatial_shapes"][0])
         return rows * columns, f"{rows} x {columns} patches of its own proportions"
-    height, width = inputs["pixel_values"].shape[-2:]
+    shape = np.shape(inputs.get("pixel_values"))
+    if len(shape) < 4:
+        raise UserError(
+            f"A {type(processor).__name__} makes patches of a picture, and neither says how many rows and columns of "
+            "them nor leaves the cutting to the model, so its tokens cannot be counted. Those of ViT, CLIP, SigLIP and "
+            "LLaVA checkpoints do."
+        )
+    tiles, (height, width) = math.prod(shape[:-3]), shape[-2:]
     size = config.patch_size
     high, wide = size if isinstance(size, (tuple, list)) else (size, size)
-    return (height // high) * (width // wide), f"{width} x {height} pixels in patches of {wide} x {high}"
+    how = f"{width} x {height} pixels in patches of {wide} x {high}"
+    return tiles * (height // high) * (width // wide), f"{tiles} tiles of {how}" if tiles > 1 else how
 
 
 def speech_tokens(extractor: Any, config: Any, seconds: float) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""How long embeddings are, and the refusal of what has no direction: `retrieval` and `modality_gap` share it."""
+"""How long embeddings are, and the refusal of what has no direction: the metrics of embeddings share it."""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ def whisper(text: str) -> str:
     """Return what Whisper's English normaliser makes of a text (Radford et al. 2022, arXiv:2212.04356, appendix C).
 
     It writes contractions out, ``He's walked`` as ``he is walked``, and numbers in digits. Its table of British
-    spellings lies on the Hub and is left out, so that ``colour`` and ``color`` stay two words.
+    spellings lies on the Hub and is left out, so that ``colour`` and ``color`` stay two words. Its rules are those of
+    English whatever the language: of a German text it drops the word ``um``, taking it for a hesitation.
     """
     return raw(_whisper_normaliser()(text))
 
@@ -62,6 +63,7 @@ def edit_rates(
 ) -> Statistics:
     """Return, for each normalisation, the edits of each row and the units of its reference; ``units`` splits a text.
 
+    ``Whisper-normalised`` is by Whisper's English normaliser, whatever the language, and means something for English.
     The quotient of sums is the error rate of the whole corpus, 0 or more. A normalisation that leaves nothing of any
     reference has no slice. Raises ValueError for input that cannot be scored.
     """

@@ -1,6 +1,6 @@
 """Share of images whose own class has the nearest prompt among the prompts of all classes.
 
-Loadable by path, ``evaluate.load("zero_shot.py")``, with no network and without hfmm.
+Loadable by path, ``evaluate.load("zero_shot.py")``, with no network and without hfmm; ``lengths.py`` lies beside it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
+
+from .lengths import lengths
 
 GREATER_IS_BETTER = True
 PLAIN = "images whose class has the nearest prompt"  # what the slice "" is, for people
@@ -31,6 +33,8 @@ def statistics(predictions: dict[str, np.ndarray], references: list[dict[str, An
         raise ValueError(f"{len(images)} image and {len(prompts)} class embeddings for {len(references)} references")
     if images.shape[1] != prompts.shape[1]:
         raise ValueError(f"image embeddings have {images.shape[1]} dimensions, class embeddings {prompts.shape[1]}")
+    lengths(images, "image")
+    lengths(prompts, "class")
     _, first, own = np.unique([row["class"] for row in references], return_index=True, return_inverse=True)
     cosines = images @ prompts[first].T
     rows = np.arange(len(images))

@@ -166,9 +166,14 @@ def longest_text(config: Any, tokenizer: Any) -> int:
     return int(min(positions, tokenizer.model_max_length))
 
 
+def reads_padding(config: Any) -> bool:
+    """Tell whether a text must keep its padding: SigLIP takes the last of its 64 tokens for the text's embedding."""
+    return "siglip" in config.model_type
+
+
 def text_arguments(config: Any) -> dict[str, Any]:
     """Return how the tokenizer pads, as `pipeline` does: SigLIP was trained on 64 tokens with no attention mask."""
-    if "siglip" in config.model_type:
+    if reads_padding(config):
         return {"padding": "max_length", "max_length": 64, "truncation": True}
     return {"padding": True}
 

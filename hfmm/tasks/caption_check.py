@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 from hfmm.data.images import decode
+from hfmm.data.stored import read_bytes
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
 
 
 def checker(config: Any, processor: Any) -> Callable[[Mapping[str, Any]], None]:
-    """Return what raises UserError for an image that does not decode, and for captions missing or too long."""
-    longest = dual_encoder.longest_text(config, processor.tokenizer)
+    """Return what raises UserError for a row that cannot be used.
+
+    Its image does not decode, or is that of an earlier row with other captions; it has no caption; or a caption or a
+    wrong text of it is too long.
+    """
+    # Rows of one class have the same texts, and most time goes into these.
+    fit = lru_cache(maxsize=1024)(partial(refuse_long, config, processor.tokenizer))
+    known: dict[bytes, tuple[str, int]] = {}
 
     def check(row: Mapping[str, Any]) -> None:
         decode(row["image"])
@@ -21,11 +30,28 @@ def checker(config: Any, processor: Any) -> Callable[[Mapping[str, Any]], None]:
             raise UserError(f"its captions are one text, {captions[:40]!r}, and no list of texts")
         if not captions or not all(isinstance(one, str) and one.strip() for one in captions):
             raise UserError("it has no caption" if not captions else "one of its captions is empty")
-        for caption, ids in zip(captions, processor.tokenizer(list(captions))["input_ids"], strict=True):
-            if len(ids) > longest:
-                raise UserError(f"the caption {caption[:40]!r} has {len(ids)} tokens, the text tower takes {longest}")
+        fit("caption", tuple(captions))
+        wrong = row.get("negatives")
+        if isinstance(wrong, list):  # of texts, or of something else where none are drawn from it
+            fit("wrong text", tuple(one for one in wrong if isinstance(one, str)))
+        file = hashlib.blake2b(read_bytes(row["image"])).digest()
+        texts = hash(frozenset(captions))  # the captions of all rows might not fit into memory
+        first, others = known.setdefault(file, (row["id"], texts))
+        if texts != others:
+            raise UserError(
+                f"its picture is that of row {first}, which has other captions: each would count as wrong for the "
+                "other. Put all captions of a picture into one list"
+            )
 
     return check
+
+
+def refuse_long(config: Any, tokenizer: Any, kind: str, texts: Sequence[str]) -> None:
+    """Raise UserError for a text that the text tower would read only in part or not at all."""
+    longest = dual_encoder.longest_text(config, tokenizer)
+    for text, ids in zip(texts, tokenizer(list(texts))["input_ids"] if texts else (), strict=True):
+        if len(ids) > longest:
+            raise UserError(f"the {kind} {text[:40]!r} has {len(ids)} tokens, the text tower takes {longest}")
 
 
 def wrong_texts(row: Mapping[str, Any], wanted: int) -> Sequence[str]:

@@ -79,7 +79,7 @@ class Task:
 
     @staticmethod
     def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
-        """Return what raises UserError for an image that does not decode, and for captions missing or too long."""
+        """Return what raises UserError for a picture and for texts that cannot be used."""
         return caption_check.checker(config, processor)
 
     @staticmethod
@@ -109,8 +109,9 @@ class Task:
         return {**self.embedder.pixels(rows), **self.embedder.tokens(texts), "labels": torch.tensor(right)}
 
     def taught(self, row: Row) -> str:
-        """Return the text that the row is taught to match; raises UserError where its wrong texts are missing."""
+        """Return the text a row is taught to match; raises UserError for wrong texts missing and prompts too long."""
         self._negatives(row)
+        self._refuse_long(self._prompts(row["captions"][0]))
         return self._text(row)
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
@@ -122,7 +123,8 @@ class Task:
         inner = _single_process(model)
         pixels, tokens = dual_encoder.pixel_part(batch), dual_encoder.token_part(batch)
         images = in_passes(lambda part: dual_encoder.embed_images(inner, part), pixels, self.passes)
-        read = partial(by_length, partial(dual_encoder.embed_texts, inner))
+        whole = partial(dual_encoder.embed_texts, inner)
+        read = whole if dual_encoder.reads_padding(self.config) else partial(by_length, whole)
         texts = in_passes(read, tokens, self.passes)
         logits = cosines(images, texts) * dual_encoder.scale(inner) + dual_encoder.bias(inner)
         total = sigmoid_loss(logits, batch["labels"]) if self.sigmoid else softmax_loss(logits, batch["labels"])
@@ -135,13 +137,14 @@ class Task:
         return {"logit_scale": round(dual_encoder.scale(inner).item(), 4)}
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
-        """Yield, for each row, the normalised embeddings of its image, its drawn text and its class prompts."""
+        """Yield a row's unit embeddings of image, drawn text and class prompts; raises UserError for too long ones."""
         iterator = iter(rows)
         known: dict[str, np.ndarray] = {}
         while chunk := list(islice(iterator, batch_size)):
             references = [self.reference(row) for row in chunk]
             wanted = [text for one in references for text in (one["text"], *self._prompts(one["class"]))]
             if new := [text for text in dict.fromkeys(wanted) if text not in known]:
+                self._refuse_long(new)
                 known.update(zip(new, self.embedder.embed_texts(model, new), strict=True))
             images = self.embedder.embed_images(model, chunk)
             for image, one in zip(images, references, strict=True):
@@ -185,7 +188,7 @@ class Task:
         labels = "\n".join(f"    {json.dumps(text, ensure_ascii=False)}," for text in _candidates(recorded))
         return (
             "from transformers import pipeline\n\n"
-            f'model = "{model}"  # this repository: its Hub id, or the folder it was downloaded to\n'
+            f'model = "{model}"  # the folder that holds this card\n'
             f'matcher = pipeline("{self.pipeline_tag}", model=model)\n'
             f"texts = [\n{labels}\n]\n"
             f'for guess in matcher(f"{{model}}/{example}", candidate_labels=texts, hypothesis_template="{{}}")[:3]:\n'
@@ -233,6 +236,9 @@ class Task:
 
     def _prompts(self, name: str) -> list[str]:
         return [template.format(name) for template in self.options.templates]
+
+    def _refuse_long(self, prompts: Sequence[str]) -> None:
+        caption_check.refuse_long(self.config, self.embedder.processor.tokenizer, "prompt of task.templates", prompts)
 
     def _negatives(self, row: Row) -> list[str]:
         """Return wrong texts of a row, drawn like its caption."""

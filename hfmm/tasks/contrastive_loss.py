@@ -58,8 +58,9 @@ def in_passes(embed: Callable[[dict[str, Any]], Any], inputs: dict[str, Any], pa
 def by_length(embed: Callable[[dict[str, Any]], Any], tokens: dict[str, Any], pieces: int = 4) -> Any:
     """Return the embeddings of texts that go through a tower in pieces of like length, each padded to its own longest.
 
-    ``tokens`` are (texts, length). Without an ``attention_mask``, or with one that begins with padding, they go in one
-    piece: then the tower was trained on the padding, or counts positions from it.
+    ``tokens`` are (texts, length), for a tower that does not read the padding behind a text. Without an
+    ``attention_mask``, or with one that begins with padding, they go in one piece: then nothing tells how long they
+    are, or the tower counts positions from the padding.
     """
     import torch
 

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
+    LlavaNextImageProcessor,
     PreTrainedTokenizerFast,
+    Qwen2VLImageProcessor,
     ViTConfig,
     ViTImageProcessor,
     Wav2Vec2Config,
@@ -62,6 +65,20 @@ def test_speech_without_a_spectrogram_is_counted_by_its_convolutions(tmp_path: P
 def test_an_embedded_dual_encoder_costs_pictures_and_text() -> None:
     found = {one.modality: one.tokens for one in density.costs(["builtin:tiny-clip"], TEXT, 5)}
     assert found == {"icon": 64, "page": 64, "text": len(TEXT) + 1}  # a token is a letter, and one ends
+
+
+def test_a_picture_cut_into_tiles_costs_the_patches_of_all() -> None:
+    processor = LlavaNextImageProcessor(
+        size={"height": 32, "width": 32}, crop_size={"height": 32, "width": 32}, image_grid_pinpoints=[[64, 64]]
+    )
+    found = density.image_tokens(processor, ViTConfig(patch_size=16), Image.new("RGB", (64, 64)))
+    assert found == (5 * 4, "5 tiles of 32 x 32 pixels in patches of 16 x 16")  # the whole, and its quarters
+
+
+def test_patches_that_a_processor_cuts_in_its_own_way_are_not_counted(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "qwen", ViTConfig(patch_size=14), Qwen2VLImageProcessor())
+    with pytest.raises(UserError, match=r"A Qwen2VLImageProcessor.* makes patches of a picture, .* cannot be counted"):
+        density.costs([folder], TEXT, 5)
 
 
 def test_a_checkpoint_with_nothing_to_count_is_refused(tmp_path: Path) -> None:

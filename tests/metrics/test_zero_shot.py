@@ -1,6 +1,5 @@
-from pathlib import Path
+from typing import Any
 
-import evaluate
 import numpy as np
 import pytest
 
@@ -42,9 +41,17 @@ def test_what_cannot_be_compared_is_refused() -> None:
         zero_shot.statistics(predictions, references[1:])
 
 
-def test_evaluate_loads_it_by_path() -> None:
+@pytest.mark.parametrize("name", ["image", "class"])
+@pytest.mark.parametrize(("value", "what"), [(np.nan, "holds NaN or infinity"), (0, "is zero")])
+def test_embeddings_without_a_direction_are_refused(name: str, value: float, what: str) -> None:
+    predictions, references = embeddings(20, 4, 0)
+    predictions[name][3] = value
+    with pytest.raises(ValueError, match=f"the {name} embedding of row 3 {what}"):
+        zero_shot.statistics(predictions, references)
+
+
+def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) -> None:
     predictions, references = embeddings(20, 4, 1)
-    metric = evaluate.load(str(Path(zero_shot.__file__)))
-    rows = [{"image": image, "class": own} for image, own in zip(*predictions.values(), strict=True)]
+    rows = [{"image": image.tolist(), "class": own.tolist()} for image, own in zip(*predictions.values(), strict=True)]
     expected = zero_shot.statistics(predictions, references)[""][0].mean()
-    assert metric.compute(predictions=rows, references=references)["zero_shot"] == pytest.approx(expected)
+    assert alone(zero_shot, rows, references) == {"zero_shot": pytest.approx(expected)}

@@ -8,12 +8,14 @@ import torch
 from PIL import Image
 from transformers import AutoModelForZeroShotImageClassification, AutoProcessor
 
+from hfmm.data.images import encode
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
+from hfmm.resources import CHECKPOINTS
 from hfmm.strict import validate
-from hfmm.tasks import embedder
+from hfmm.tasks import contrastive, embedder
 from hfmm.tasks.contrastive import Task
-from hfmm.tasks.contrastive_loss import by_length, sigmoid_loss, softmax_loss
+from hfmm.tasks.contrastive_loss import by_length, cosines, sigmoid_loss, softmax_loss
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def task(model: Any, tiny_clip: Path) -> Task:
 def rows(count: int) -> list[dict[str, Any]]:
     texts = [f"he works {index // 2}" for index in range(count)]
     return [
-        {"id": str(index), "image": Image.effect_noise((32, 32), 20 + 9 * index), "group": text,
+        {"id": str(index), "image": encode(Image.effect_noise((32, 32), 20 + 9 * index)), "group": text,
          "captions": [text, f"{text}, past", "works"], "negatives": [f"not {text}", f"no {text}"]}
         for index, text in enumerate(texts)
     ]  # fmt: skip
@@ -100,6 +102,25 @@ def test_texts_in_pieces_of_like_length_are_embedded_as_in_one_piece(task: Task,
     assert widths[-1] == tokens["input_ids"].shape
 
 
+@pytest.mark.parametrize("name", ["tiny-clip", "tiny-siglip"])
+def test_training_reads_a_text_as_scoring_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = AutoModelForZeroShotImageClassification.from_pretrained(CHECKPOINTS / name, dtype=torch.float32).eval()
+    task = Task(model.config, AutoProcessor.from_pretrained(CHECKPOINTS / name), Task.Options(negatives=1))
+    trained: list[torch.Tensor] = []
+
+    def watched(images: torch.Tensor, texts: torch.Tensor) -> Any:
+        trained.append(torch.nn.functional.normalize(texts, dim=-1))
+        return cosines(images, texts)
+
+    monkeypatch.setattr(contrastive, "cosines", watched)
+    some = rows(8)
+    with torch.no_grad():
+        task.loss(model, task.collate(some), len(some))
+    texts = [task.taught(row) for row in some] + [text for row in some for text in task._negatives(row)]
+    assert len({len(text) for text in texts}) > 2
+    np.testing.assert_allclose(trained[0].numpy(), task.embedder.embed_texts(model, texts), atol=1e-5)
+
+
 def test_texts_share_a_batch_with_those_of_like_length_and_come_back_in_their_own_order(
     task: Task, model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +170,8 @@ def test_each_epoch_draws_captions_anew_and_scoring_always_the_same(task: Task) 
         ({"captions": None}, "no caption"),
         ({"captions": ["works", " "]}, "empty"),
         ({"captions": "works"}, "one text, 'works', and no list of texts"),
-        ({"captions": ["he " * 40]}, "has 121 tokens, the text tower takes 64"),
+        ({"captions": ["he " * 40]}, "the caption 'he .* has 121 tokens, the text tower takes 64"),
+        ({"negatives": ["she", "he " * 40]}, "the wrong text 'he .* has 121 tokens, the text tower takes 64"),
     ],
 )
 def test_captions_that_cannot_be_used_are_told_before_training(task: Task, change: Any, words: str) -> None:
@@ -157,6 +179,36 @@ def test_captions_that_cannot_be_used_are_told_before_training(task: Task, chang
     check(rows(1)[0])
     with pytest.raises(UserError, match=words):
         check(rows(1)[0] | change)
+
+
+@pytest.mark.parametrize("change", [{"negatives": None}, {"negatives": [None, 3]}, {"negatives": []}])
+def test_wrong_texts_that_are_none_are_left_alone_where_none_are_drawn(task: Task, change: Any) -> None:
+    Task.checker(task.config, task.embedder.processor, None)(rows(1)[0] | change)  # type: ignore[arg-type]
+
+
+def test_a_picture_that_comes_again_with_other_captions_is_told_before_training(task: Task, tmp_path: Path) -> None:
+    check = Task.checker(task.config, task.embedder.processor, None)  # type: ignore[arg-type]
+    one, other = rows(2)
+    (tmp_path / "copy.png").write_bytes(one["image"]["bytes"])
+    at_a_path = {"id": "again", "image": {"path": str(tmp_path / "copy.png"), "bytes": None}}
+    check(one)
+    check(other)
+    check(one | at_a_path | {"captions": one["captions"][::-1]})
+    with pytest.raises(
+        UserError, match=r"its picture is that of row 0, .* Put all captions of a picture into one list"
+    ):
+        check(one | at_a_path | {"captions": ["she works"]})
+
+
+def test_a_prompt_that_is_too_long_is_told(task: Task, model: Any) -> None:
+    task.options = Task.Options(templates=["{}", f"{'he ' * 20}{{}}"])
+    short, long = rows(1)[0] | {"captions": ["I"]}, rows(1)[0]
+    words = r"the prompt of task\.templates 'he .* has 71 tokens, the text tower takes 64"
+    assert task.taught(short) == "I"
+    with pytest.raises(UserError, match=words):
+        task.taught(long)
+    with pytest.raises(UserError, match=words):
+        list(task.predict(model, [short, long], 2))
 
 
 @pytest.mark.parametrize("change", [{}, {"negatives": "he worked"}])
