@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,6 +32,9 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, as often as you like.", metavar="KEY=VALUE")
 ]
 RunFolder = Annotated[Path, typer.Argument(help="The folder that `hfmm run` wrote.")]
+
+# They count verb forms, or questions of a kind that the rows of hfmm's own datasets name; others have none to count.
+METRICS_OF_VERBS = ("verb_form", "correction", "transcription")
 
 
 @app.command("run")
@@ -69,7 +74,7 @@ def list_command() -> None:
     typer.echo("recipes")
     for name in recipes.available():
         loaded = recipes.load(name)
-        typer.echo(f"  {name:<28} {loaded.task} of {loaded.data.builder} from {loaded.model.checkpoint}")
+        typer.echo(f"  {name:<28} {loaded.task.name} of {loaded.data.builder} from {loaded.model.checkpoint}")
     typer.echo(f"checkpoints   {', '.join(f'builtin:{name}' for name in embedded_checkpoints())}")
     for title, package, face in (
         ("data", "data", "build"),
@@ -93,22 +98,28 @@ def show_command(
     from hfmm import recipe_file as recipes
     from hfmm.recipe_text import commented
 
-    changes = list(overrides or ())
     if columns and data is None:
         raise UserError("--column names the columns of your own data: give the data with --data.")
     for pair in columns or ():
         if "=" not in pair:
             raise UserError(f"--column {pair}: write ours=yours, for example label=species.")
-    if data is not None:
-        mapping = ", ".join("{}: {}".format(*pair.split("=", 1)) for pair in columns or ())
-        changes += [
-            "data.builder=folder",
-            f"data.path={data}",
-            f"data.columns={{{mapping}}}",
-            "name=my-model",
-            "probes=[]",
-        ]
-    typer.echo(commented(recipes.load(recipe, changes)), nl=False)
+    own = [] if data is None else _on_own_data(recipes.load(recipe).metrics, data, columns or ())
+    typer.echo(commented(recipes.load(recipe, [*own, *(overrides or ())])), nl=False)
+
+
+def _on_own_data(metrics: Sequence[str], data: str, columns: Sequence[str]) -> list[str]:
+    """Return the changes that give a recipe the user's own data, and take away what is true of its own alone."""
+    changes = {
+        "data.builder": "folder",
+        "data.path": data,
+        "data.columns": dict(pair.split("=", 1) for pair in columns),
+        "name": "my-model",
+        "metrics": [name for name in metrics if name not in METRICS_OF_VERBS],
+        "probes": [],
+        "elsewhere": [],
+        "publish.title": None,
+    }
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in changes.items()]
 
 
 @app.command("data")
@@ -126,6 +137,8 @@ def data_command(
     from hfmm.data.export import export_builder
     from hfmm.hardware import processes as all_processes
 
+    if builder == "folder" and not any(one.startswith("path=") for one in overrides or ()):
+        raise UserError("hfmm data folder: say where your data lies, with --set path=<your folder>.")
     libraries.imported()
     target = publish_cli.target(push, "dataset", private) if push else None
     export_builder(builder, overrides or (), out, processes or all_processes(), push)

@@ -7,11 +7,19 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import typer
 
 from hfmm.errors import UserError
 from hfmm.hardware import is_main_process
+
+# A file that is missing is not among them: that may be a defect, and is to have its traceback.
+IN_THE_WAY = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
+
+INTERRUPTED = "Interrupted. Nothing half-written is left. Run the same command again, for `hfmm run` with --resume."
+DISK_IS_FULL = "The disk is full. Make room, then go on with the same command and --resume; what is written is whole."
+ANOTHER_PLACE = "Give another --out, or see to what stands in the way there."
 
 
 class _Interrupted(BaseException):
@@ -26,18 +34,20 @@ def carry_out(command: Callable[[], None]) -> None:
     except UserError as error:
         _end(str(error), 2)
     except _Interrupted:
-        _end("Interrupted. What is written is whole; the same command goes on, that of a run with --resume.", 1)
+        _end(INTERRUPTED, 1)
     except Exception as error:
-        if not _disk_is_full(error):
-            raise
-        _end("The disk is full. Make room, then go on with the same command and --resume; what is written is whole.", 1)
+        if _disk_is_full(error):
+            _end(DISK_IS_FULL, 1)
+        if isinstance(error, OSError) and error.errno in IN_THE_WAY and isinstance(error.filename, str):
+            _end(f"{error.filename} cannot be written or read ({error.strerror}). {ANOTHER_PLACE}", 2)
+        raise
 
 
 def _interrupt(signal_number: int, frame: object) -> None:
     raise _Interrupted
 
 
-def _end(message: str, status: int) -> None:
+def _end(message: str, status: int) -> NoReturn:
     if is_main_process():
         typer.echo(f"hfmm: {message}", err=True)
     sys.exit(status)

@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
 
 from hfmm import parts
 from hfmm.recipe import Recipe
+from hfmm.strict import validate
 
 COMMENT_COLUMN = 44
 
 
 def commented(recipe: Recipe) -> str:
-    """Return the resolved recipe, every default spelled out, each key with what it means."""
-    values = recipe.model_dump(mode="json")
-    builder = parts.find("data", recipe.data.builder, "build", "data.builder")
-    options = builder.Options.model_validate(recipe.data.options)
-    values["data"] |= options.model_dump(mode="json")
-    comments = dict(_descriptions(Recipe)) | {f"data.{key}": text for key, text in _descriptions(builder.Options)}
+    """Return the resolved recipe, every default spelled out, each key with what it means.
+
+    Raises UserError for a task or dataset that does not exist, and for a key or value that its part does not take.
+    """
+    values, comments = recipe.model_dump(mode="json"), dict(_descriptions(Recipe))
+    for name, kind in _takers(recipe).items():
+        part = getattr(recipe, name)
+        options = validate(kind, part.options, recipe.origins, prefix=name)
+        values[name] = dict(part) | options.model_dump(mode="json")
+        comments |= _descriptions(kind, f"{name}.")
     lines = [f"# {recipe.name}: run it with `hfmm run <this file>`.", *_lines(values, comments)]
     return "\n".join(lines) + "\n"
 
 
+def _takers(recipe: Recipe) -> dict[str, type[BaseModel]]:
+    """Return what takes the further keys of each part; of the model only where one family serves the task."""
+    task = parts.find("tasks", recipe.task.name, "Task", "task").Task
+    builder = parts.find("data", recipe.data.builder, "build", "data.builder")
+    takers = {"task": task.Options, "data": builder.Options}
+    # The checkpoint, which tells the family for sure, may be far away.
+    families = [one for one in parts.modules("models", "supported").values() if one.supported(task.auto_class)]
+    return {**takers, "model": families[0].Options} if len(families) == 1 else takers
+
+
 def _descriptions(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, field in kind.model_fields.items():
-        if field.description:
-            yield f"{prefix}{name}", field.description
         annotation: Any = field.annotation
+        choices = " | ".join(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ""
+        if comment := "; ".join(filter(None, [choices, field.description])):
+            yield f"{prefix}{name}", comment
         for nested in (annotation, *getattr(annotation, "__args__", ())):
             if isinstance(nested, type) and issubclass(nested, BaseModel):
                 yield from _descriptions(nested, f"{prefix}{name}.")
@@ -40,7 +56,7 @@ def _lines(values: dict[str, Any], comments: dict[str, str], path: str = "", ind
         dotted = f"{path}{key}"
         comment = comments.get(dotted, "")
         if isinstance(value, dict) and value:
-            yield _with_comment(f"{indent}{key}:", comment)
+            yield _with_comment(f"{indent}{_inline(key)}:", comment)
             yield from _lines(value, comments, f"{dotted}.", f"{indent}  ")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             yield _with_comment(f"{indent}{key}:", comment)
@@ -49,9 +65,14 @@ def _lines(values: dict[str, Any], comments: dict[str, str], path: str = "", ind
                 yield f"{indent}  - {first.lstrip()}"
                 yield from rest
         else:
-            text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n...\n").strip()
-            yield _with_comment(f"{indent}{key}: {text}", comment)
+            yield _with_comment(f"{indent}{_inline(key)}: {_inline(value)}", comment)
+
+
+def _inline(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**6)
+    return text.removesuffix("\n...\n").strip()
 
 
 def _with_comment(line: str, comment: str) -> str:
-    return f"{line:<{COMMENT_COLUMN}}# {comment}" if comment else line
+    # Without a blank before it, # is no comment but part of the value.
+    return f"{line:<{COMMENT_COLUMN - 1}} # {comment}" if comment else line

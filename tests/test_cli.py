@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hfmm import recipe_file
 from tests.conftest import Call, paragraph
 
 
@@ -31,6 +32,10 @@ def test_list_names_recipes_and_parts(hfmm: Call) -> None:
         assert word in said
 
 
+def test_list_names_a_recipes_task_without_its_options(hfmm: Call) -> None:
+    assert re.search(r"\n  clip_grammar +contrastive of icons from builtin:tiny-clip\n", hfmm("list").stdout)
+
+
 def test_show_starts_a_recipe_for_the_users_own_data(hfmm: Call, tmp_path: Path) -> None:
     said = hfmm("show", "vit_icons", "--data", "./photos", "--column", "label=species").stdout
     assert "path: ./photos" in said
@@ -39,6 +44,29 @@ def test_show_starts_a_recipe_for_the_users_own_data(hfmm: Call, tmp_path: Path)
     (tmp_path / "mine.yaml").write_text(said)
     again = hfmm("show", "mine.yaml").stdout
     assert again == said
+
+
+@pytest.mark.parametrize("data", ["./my #photos", "2024", "a: b", "Vögel 🐦"])
+def test_show_takes_a_path_and_a_column_by_the_letter(hfmm: Call, tmp_path: Path, data: str) -> None:
+    (tmp_path / "mine.yaml").write_text(hfmm("show", "vit_icons", "--data", data, "--column", f"label={data}").stdout)
+    options = recipe_file.load(str(tmp_path / "mine.yaml")).data.options
+    assert (options["path"], options["columns"]) == (data, {"label": data})
+
+
+def test_what_the_user_sets_comes_after_their_own_data(hfmm: Call, fails: Callable[..., str], tmp_path: Path) -> None:
+    own = ["show", "vit_icons", "--data", "./photos"]
+    said = hfmm(*own, "--set", "data.validation=0.3", "--set", "name=birds").stdout
+    assert "name: birds\n" in said and "validation: 0.3 " in said
+    assert "Did you mean 'validation'?" in fails(*own, "--set", "data.validaton=0.3")
+
+
+@pytest.mark.parametrize("name", ["vit_icons", "clip_grammar", "whisper_verbs", "llava_tutor"])
+def test_a_recipe_for_the_users_own_data_speaks_of_no_verbs(hfmm: Call, tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.yaml").write_text(hfmm("show", name, "--data", "./mine").stdout)
+    recipe, shipped = recipe_file.load(str(tmp_path / "mine.yaml")), recipe_file.load(name)
+    of_verbs = {"verb_form", "correction", "transcription"}
+    assert recipe.metrics == [one for one in shipped.metrics if one not in of_verbs]
+    assert (recipe.elsewhere, recipe.probes, recipe.publish.title) == ([], [], None)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +116,13 @@ def test_doctor_says_which_precision_and_why(hfmm: Call) -> None:
 
 
 class TestBadInput:
+    def test_a_dataset_of_the_users_own_without_a_path(self, fails: Callable[..., str]) -> None:
+        assert "hfmm data folder: say where your data lies, with --set path=" in fails("data", "folder", "--out", "d")
+
+    def test_wrong_values_of_a_recipe_to_be_shown(self, fails: Callable[..., str]) -> None:
+        assert "Did you mean 'size'?" in fails("show", "vit_icons", "--set", "data.sise=3")
+        assert "valid integer" in fails("show", "vit_icons", "--set", "data.size=big")
+
     def test_unknown_recipe(self, fails: Callable[..., str]) -> None:
         assert "Did you mean 'vit_icons'?" in fails("run", "vit_icon")
 
@@ -190,7 +225,7 @@ class TestBadInput:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert said.startswith("hfmm: Interrupted. What is written is whole; the same command goes on")
+        assert said.startswith("hfmm: Interrupted. Nothing half-written is left. Run the same command again")
         assert "--resume" in said
 
     @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")

@@ -18,11 +18,12 @@ from hfmm.provenance import KEYS
 from hfmm.publishing import papers, publication, transcripts
 from hfmm.publishing.card_metadata import check, metadata
 from hfmm.publishing.lineage import ancestors, dataset_name
-from hfmm.publishing.measures import measures, score
+from hfmm.publishing.measures import measures, score, written
 from hfmm.publishing.plots import draw_plots
 from hfmm.publishing.publication import LOCAL, Publication
 from hfmm.publishing.wrong_answers import wrong_answers
-from hfmm.recipe_file import load
+from hfmm.recipe import Recipe
+from hfmm.recipe_file import available, load
 from hfmm.resources import MODEL_CARDS
 from hfmm.run_directory import RunDirectory, atomic_file
 from hfmm.tasks import resolve
@@ -81,6 +82,7 @@ def render(run: RunDirectory, published: Publication | None = None, examples: Pa
     )
     environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
     environment.filters["score"] = score
+    environment.filters["written"] = written
     told = recipe_text(run, published).strip()
     text = environment.get_template("card.md.jinja").render(
         metadata=metadata(recipe, results, task, best, example_file, published).to_yaml(line_break="\n"),
@@ -92,7 +94,7 @@ def render(run: RunDirectory, published: Publication | None = None, examples: Pa
         plots=plots,
         samples=run.samples.name if run.samples.is_file() else "",
         headline=best,
-        meaning=parts.find("metrics", best["metric"], "statistics", "metrics").PLAIN,
+        meaning=getattr(parts.find("metrics", best["metric"], "statistics", "metrics"), "PLAIN", ""),
         conditions=list(dict.fromkeys(one["condition"] for one in results["records"])),
         measures=measures(results["records"]),
         explained=_plainly(recipe["metrics"], results["records"]),
@@ -112,7 +114,7 @@ def render(run: RunDirectory, published: Publication | None = None, examples: Pa
         lineage=ancestors(resolved),
         papers=papers.of(model.config, resolved),
         published=published,
-        prose=prose(recipe["name"]),
+        prose=prose(resolved),
         title=recipe["publish"]["title"] or recipe["name"],
         dataset=dataset_name(recipe["data"]),
     )
@@ -158,14 +160,21 @@ def _with_media_in(folder: str, text: str) -> str:
     return re.sub(MEDIA, rf"\1{folder}/\2", text)
 
 
-def prose(name: str) -> dict[str, str]:
-    """Return the sections about use and limits of the committed card of that name; empty where there is none."""
-    path = MODEL_CARDS / f"{name}.md"
-    if not path.is_file():
+def prose(recipe: Recipe) -> dict[str, str]:
+    """Return the sections about use and limits of the committed card of the recipe's name.
+
+    Empty where there is none, and where that card is about another task or other data.
+    """
+    path = MODEL_CARDS / f"{recipe.name}.md"
+    if not path.is_file() or _subject(recipe) not in map(_subject, map(load, available())):
         return {}
     sections = re.split(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = dict(zip(sections[1::2], sections[2::2], strict=True))
     return {title: found[title].strip() for title in PROSE if title in found}
+
+
+def _subject(recipe: Recipe) -> tuple[str, str, str]:
+    return recipe.name, recipe.task.name, recipe.data.builder
 
 
 def _plainly(metrics: list[str], records: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -19,12 +19,14 @@ def measures(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def score(record: dict[str, Any]) -> str:
     """Return a record's value with its interval, in percent where it is a share."""
-    share = _is_share(record)
+    value, low, high = written(record)
+    return f"{value} ({low} to {high})"
+
+
+def written(record: dict[str, Any]) -> tuple[str, str, str]:
+    """Return a record's value, with its unit, and the bounds of its interval: in percent where it is a share."""
+    metric = parts.find("metrics", record["metric"], "statistics", "metrics")
+    share = hasattr(metric, "is_share") and metric.is_share(record["group"])
     numbers = (record["value"], *record["ci95"])
     value, low, high = (f"{100 * one:.1f}" if share else f"{one:.3g}" for one in numbers)
-    return f"{value}{' %' if share else ''} ({low} to {high})"
-
-
-def _is_share(record: dict[str, Any]) -> bool:
-    metric = parts.find("metrics", record["metric"], "statistics", "metrics")
-    return bool(metric.is_share(record["group"]))
+    return f"{value}{' %' if share else ''}", low, high

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
@@ -14,11 +16,43 @@ from hfmm.errors import UserError
 from hfmm.publishing import card
 from hfmm.publishing.publication import Base, Publication
 from hfmm.run_directory import RunDirectory
+from tests.conftest import Call
+
+LETTERS = """
+import numpy as np
+
+GREATER_IS_BETTER = True
+
+
+def statistics(predictions, references):
+    return {"": (np.array([len(" ".join(one)) for one in predictions]), np.ones(len(predictions)))}
+"""
+AGAIN = """
+CONDITION = "asked again"
+
+
+def predict(recipe, task, tuned, data):
+    return list(task.predict(tuned, data["test"], 8))
+"""
 
 
 @pytest.fixture
 def text(finished_run: Path) -> str:
     return (finished_run / "model/README.md").read_text()
+
+
+@pytest.fixture
+def recorded(finished_run: Path, tmp_path: Path) -> Callable[..., str]:
+    """The card of the finished run, had it recorded these values."""
+
+    def render(**blocks: dict[str, Any]) -> str:
+        run = RunDirectory(tmp_path / "run")
+        shutil.copytree(finished_run, run.root, ignore=shutil.ignore_patterns("checkpoints"))
+        results = run.read_results()
+        run.update_results(**{name: results[name] | block for name, block in blocks.items()})
+        return card.render(run)
+
+    return render
 
 
 def test_the_metadata_is_what_the_hub_reads(text: str) -> None:
@@ -70,6 +104,18 @@ def test_a_copy_takes_a_clip_along_and_leaves_links_alone(tmp_path: Path) -> Non
     text = card.copy_card(run, "heard", tmp_path).read_text()
     assert '<audio controls src="heard/example.wav"></audio>' in text and elsewhere in text
     assert (tmp_path / "heard/example.wav").read_bytes() == b"sound"
+
+
+@pytest.mark.parametrize("change", ["data.train=500", "model.checkpoint=my/vit", "stages.full.train=lora"])
+def test_the_prose_of_a_recipe_stays_where_the_data_are_of_its_kind(change: str) -> None:
+    assert "icon" in card.prose(recipes.load("vit_icons", [change]))["Uses"]
+
+
+@pytest.mark.parametrize(
+    "change", [["data.builder=folder", "data.path=photos"], ["data.builder=shapes"], ["task=mine"]]
+)
+def test_the_prose_of_a_recipe_goes_where_data_or_task_are_others(change: list[str]) -> None:
+    assert card.prose(recipes.load("vit_icons", change)) == {}
 
 
 def test_every_picture_it_shows_is_there(text: str, finished_run: Path) -> None:
@@ -144,3 +190,45 @@ def test_where_a_folder_is_missing_to_others_it_does_not_promise_that_they_can_r
     recipe = recipes.load(str(run.recipe))
     whole = card.render(run, Publication("me/tiny", bases={recipe.model.checkpoint: Base("me/base", "c0ffee")}))
     assert "hfmm reproduce me/tiny " in whole and "lay on the machine" not in whole
+
+
+def test_a_metric_and_a_comparison_of_ones_own_need_no_words_for_the_card(
+    hfmm: Call, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(finished_run, run.root)
+    (tmp_path / "homemade").mkdir()
+    (tmp_path / "homemade/letters.py").write_text(LETTERS)
+    (tmp_path / "homemade/again.py").write_text(AGAIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = recipes.load(str(run.recipe), ["metrics=[homemade.letters]", "probes=[homemade.again]"])
+    run.recipe.write_text(recipe.to_yaml())
+    for command in ("evaluate", "card"):
+        done = hfmm(command, run.root)
+        assert done.returncode == 0, done.stderr
+    record = run.read_results()["records"][0]
+    value, low, high = (f"{one:.3g}" for one in (record["value"], *record["ci95"]))
+    said = (run.model / "README.md").read_text()
+    assert f"On the test split its homemade.letters is **{value}**\n(95 % interval {low} to {high}, 40 rows)." in said
+    assert f"| homemade.letters | {value} ({low} to {high}) | {value} ({low} to {high}) |" in said
+    assert "\n- asked again\n" in said
+
+
+def test_on_a_processor_memory_is_memory(recorded: Callable[..., str]) -> None:
+    said = recorded(train={"peak_rss_mb": 1024, "peak_gpu_mb": 0}, environment={"hardware": "AMD EPYC, 2 cores"})
+    assert ", 1.0 GiB of memory at most, on AMD EPYC, 2 cores (" in said
+
+
+def test_beside_a_gpu_the_main_memory_is_told_from_the_gpus(recorded: Callable[..., str]) -> None:
+    said = recorded(train={"peak_rss_mb": 1024, "peak_gpu_mb": 2048}, environment={"hardware": "NVIDIA H100 80GB HBM3"})
+    assert ", 1.0 GiB of main memory and 2.0 GiB of the GPU's at most, on NVIDIA H100 80GB HBM3 (" in said
+
+
+def test_a_training_of_less_than_a_second_took_some_time(recorded: Callable[..., str]) -> None:
+    assert "\n0.3 s of training at " in recorded(train={"seconds": 0.3})
+
+
+def test_one_row_that_was_skipped_is_one_row(recorded: Callable[..., str]) -> None:
+    reason = "cat3.png is not an image that Pillow knows."
+    said = recorded(data={"skipped": [{"split": "train", "row": "7", "reason": reason}]})
+    assert f"\n1 row could not be used and was skipped: train 7 ({reason.rstrip('.')}).\n" in said
