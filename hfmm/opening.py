@@ -20,6 +20,8 @@ def opened(recipe: Recipe, out: Path, resume: bool) -> RunDirectory:
     A run that never came to training gives way to a new one. One that did goes on with the same recipe, or with one
     that changes only stages which are not finished. Raises UserError for whatever else lies there.
     """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file, and a run needs a folder. Give another --out.")
     directory = RunDirectory(out)
     untrained = _ended_before_training(directory)
     saved = recipes.load(str(directory.recipe)) if resume and directory.recipe.is_file() else None
@@ -33,9 +35,10 @@ def opened(recipe: Recipe, out: Path, resume: bool) -> RunDirectory:
                 f"{out} holds a run of another recipe: {', '.join(changed)} differ. Resume it as it was "
                 f"(`hfmm run {directory.recipe} --resume --out {out}`), or give another --out."
             )
-    elif not untrained and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        holds = "a run" if directory.recipe.is_file() else "files"
-        raise UserError(f"{out} already holds {holds}. Go on with --resume, or give another --out.")
+    elif not untrained and out.exists() and any(out.iterdir()):
+        if directory.recipe.is_file():
+            raise UserError(f"{out} already holds a run. Go on with --resume, or give another --out.")
+        raise UserError(f"{out} already holds files that are no run. Give another --out.")
     if saved is None or untrained:
         shutil.rmtree(directory.checkpoints, ignore_errors=True)
         for left in (directory.results, directory.samples):

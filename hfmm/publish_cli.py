@@ -89,14 +89,18 @@ def target(repo: str, kind: Literal["model", "dataset", "space"], private: bool,
 
 
 def asking(dry_run: bool, yes: bool) -> Callable[[], bool]:
-    """Return what decides, once everything was shown, whether it is sent; only a terminal is asked."""
+    """Return what decides, once everything was shown, whether it is sent.
+
+    What it returns raises UserError where it has to ask and there is no terminal.
+    """
 
     def ask() -> bool:
         if dry_run:
             typer.echo("Nothing was sent: this was a dry run.")
-        elif not yes and sys.stdin.isatty():
-            return typer.confirm("Send this?")
-        return not dry_run
+            return False
+        if not yes and not sys.stdin.isatty():
+            raise UserError("Nothing was sent: there is no terminal to ask in. Give --yes.")
+        return yes or typer.confirm("Send this?")
 
     return ask
 

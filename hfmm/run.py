@@ -73,9 +73,11 @@ def check(recipe: Recipe) -> None:
     where = recipe.origins
     task, _ = resolve(recipe)
     for name in recipe.metrics:
-        parts.find("metrics", name, "statistics", f"{where.get('metrics', 'recipe')}: metrics")
+        for face in ("statistics", "GREATER_IS_BETTER"):
+            parts.find("metrics", name, face, f"{where.get('metrics', 'recipe')}: metrics")
     for name in recipe.probes:
-        probe = parts.find("probes", name, "CONDITION", f"{where.get('probes', 'recipe')}: probes")
+        for face in ("CONDITION", "predict"):
+            probe = parts.find("probes", name, face, f"{where.get('probes', 'recipe')}: probes")
         if hasattr(probe, "require"):
             probe.require()
     datasets_of_recipes.resolve(recipe.data, where)

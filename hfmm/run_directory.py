@@ -89,7 +89,7 @@ class RunDirectory:
         if not self.results.is_file():
             raise UserError(
                 f"{self.root} has no results.json: the run did not get to its evaluation. "
-                f"Finish it with `hfmm run --resume --out {self.root}`."
+                f"Finish it with `hfmm run {self.recipe} --resume --out {self.root}`."
             )
         results: dict[str, Any] = json.loads(self.results.read_text(encoding="utf-8"))
         return results

@@ -28,6 +28,8 @@ def train(recipe: Recipe, run: RunDirectory, data: DatasetDict, report: Report) 
 
     Raises UserError when a stage's modules do not exist or get no gradient.
     """
+    import torch
+
     with main_process_first():
         pin_environment(recipe, run)
     folders = [run.checkpoints / f"{index}-{stage.name}" for index, stage in enumerate(recipe.stages)]
@@ -45,6 +47,7 @@ def train(recipe: Recipe, run: RunDirectory, data: DatasetDict, report: Report) 
             "seconds": round(seconds, 1),
             "samples_per_second": round(sum(record["samples"] for record in records) / seconds, 1),
             "peak_rss_mb": round(peak_memory_mb()),
+            "peak_gpu_mb": round(torch.cuda.max_memory_allocated() / 2**20),  # 0 where there is none
             "trainable_parameters": records[-1]["trainable_parameters"],
             "total_parameters": records[-1]["total_parameters"],
             "stages": records,
@@ -91,8 +94,9 @@ def _train_stage(
         attention_kernel.write_out_if_short(model)
     family = models.family_of(model.config.model_type, task_class.auto_class, recipe.model.checkpoint)
     whole = [name for one in recipe.stages[:index] if isinstance(one.train, list) for name in one.train]
-    where = f"{recipe.origins.get(f'stages.{index}.train', 'recipe')}: stages.{stage.name}.train"
-    model = adapt.prepare(model, stage, family, whole, where)
+    for later in range(index + 1, len(recipe.stages)):  # told now, not once this stage has trained
+        adapt.require_modules(model, recipe.stages[later], _key(recipe, later))
+    model = adapt.prepare(model, stage, family, whole, _key(recipe, index))
     modules = adapt.table(model)
     if bf16 := _computes_in_bf16(run):
         frozen_weights.hold(model)
@@ -129,6 +133,11 @@ def _train_stage(
     with main_process_first():
         if is_main_process():
             stage_result.write(stage, folder, trainer, task, data, modules, log.seconds(), begin)
+
+
+def _key(recipe: Recipe, index: int) -> str:
+    """Return where a recipe says what a stage trains."""
+    return f"{recipe.origins.get(f'stages.{index}.train', 'recipe')}: stages.{recipe.stages[index].name}.train"
 
 
 def _begin(recipe: Recipe, index: int, previous: Path | None, data: DatasetDict, auto_class: str) -> tuple[Any, Any]:

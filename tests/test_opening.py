@@ -78,5 +78,12 @@ def test_what_was_trained_already_may_not_be_changed(out: Path, change: str) -> 
 def test_files_of_somebody_else_are_left_alone(out: Path) -> None:
     out.mkdir()
     (out / "thesis.tex").write_text("mine")
-    with pytest.raises(UserError, match="already holds files"):
+    with pytest.raises(UserError, match=r"already holds files that are no run\. Give another --out\.$"):
         opened(recipe(), out, resume=False)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_is_called_a_file(tmp_path: Path, resume: bool) -> None:
+    (tmp_path / "picture.png").write_bytes(b"mine")
+    with pytest.raises(UserError, match=r"picture\.png is a file, and a run needs a folder\. Give another --out\."):
+        opened(recipe(), tmp_path / "picture.png", resume)

@@ -144,6 +144,35 @@ def test_a_mistake_is_told_once_by_two_launched_processes(write_recipe: Callable
     assert "the model has no module 'nothing'" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("parts", "source", "lacking"),
+    [("metrics", "statistics = len", "GREATER_IS_BETTER"), ("probes", "CONDITION = 'nothing'", "predict")],
+)
+def test_a_part_of_ones_own_that_is_only_half_one_is_refused_before_anything_is_built(
+    fails: Callable[..., str],
+    write_recipe: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    parts: str,
+    source: str,
+    lacking: str,
+) -> None:
+    (tmp_path / "homemade").mkdir()
+    (tmp_path / f"homemade/half_of_{parts}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    said = fails("run", write_recipe(), "--set", f"{parts}=[homemade.half_of_{parts}]", "--out", "out")
+    assert f"{parts}: no module 'homemade.half_of_{parts}' with a '{lacking}' can be imported" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_module_that_a_later_stage_names_wrongly_is_told_before_the_first_trains(
+    fails: Callable[..., str], write_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    said = fails("run", write_recipe(), "--set", "stages.full.train=[encoder]", "--out", "out")
+    assert "--set stages.full.train=[encoder]: stages.full.train: the model has no module 'encoder'. It has vit" in said
+    assert not (tmp_path / "out/log.jsonl").exists()
+
+
 def test_a_stage_that_diverges_stops_with_its_step(
     fails: Callable[..., str], write_recipe: Callable[..., Path]
 ) -> None:

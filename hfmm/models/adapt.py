@@ -30,20 +30,27 @@ def prepare(model: Any, stage: Stage, family: ModuleType, trained_before: Iterab
     the family knows to be unread, such as the layers of a vision tower behind the one that LLaVA takes features from.
     Raises UserError for a module name that the model does not have; ``where`` is its recipe key.
     """
+    require_modules(model, stage, where)
     unread = family.unread(model) if hasattr(family, "unread") else set()
     if stage.train == "lora":
         return _with_lora(model, stage, family, trained_before, unread)
     free = {id(one) for name, one in model.named_parameters() if one.requires_grad and name not in unread}
     for parameter in model.parameters():
         parameter.requires_grad = stage.train == "all" and id(parameter) in free
+    own = dict(model.named_parameters(recurse=False))
     for name in stage.train if isinstance(stage.train, list) else ():
-        modules, own = dict(model.named_modules()), dict(model.named_parameters(recurse=False))
-        if name not in modules | own or not name:
-            choices = [one for one in modules | own if one and one.count(".") < 2]
-            raise UserError(f"{where}: the model has no module {name!r}. It has {', '.join(choices)}.")
-        for parameter in [own[name]] if name in own else modules[name].parameters():
+        for parameter in [own[name]] if name in own else model.get_submodule(name).parameters():
             parameter.requires_grad = id(parameter) in free
     return model
+
+
+def require_modules(model: Any, stage: Stage, where: str) -> None:
+    """Raise UserError where a stage names a module that the model does not have; ``where`` is its recipe key."""
+    known = dict(model.named_modules()) | dict(model.named_parameters(recurse=False))
+    for name in stage.train if isinstance(stage.train, list) else ():
+        if name not in known or not name:
+            choices = [one for one in known if one and one.count(".") < 2]
+            raise UserError(f"{where}: the model has no module {name!r}. It has {', '.join(choices)}.")
 
 
 def _with_lora(

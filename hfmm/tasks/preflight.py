@@ -55,8 +55,9 @@ def screen(
         shown = "\n".join(f"  {one.split}, row {one.row}: {one.reason}" for one in bad[:SHOWN])
         more = f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise UserError(
-            f"data: {len(bad)} rows cannot be used:\n{shown}{more}\n"
-            "Mend them, or go on without them with --set data.on_bad_row=skip."
+            f"data: {len(bad)} row{'s' if len(bad) > 1 else ''} cannot be used:\n{shown}{more}\n"
+            "Mend them, or go on without them: `data: {on_bad_row: skip}` in the recipe, for `hfmm run` also "
+            "`--set data.on_bad_row=skip`."
         )
     for split, rows in kept.items():
         if not len(rows):

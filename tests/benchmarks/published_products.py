@@ -77,7 +77,7 @@ def _published(hub: Hub, run: Path, copies: Mapping[Path, Path]) -> Iterator[str
     model = f"me/{run.name}"
     adapter = f"{model}-adapter" if on_the_hub and (copy / "adapter").is_dir() else ""
     asked = ["--adapter-repo", adapter] if adapter else []
-    python("-m", "hfmm.cli", "publish", copy, "--repo", model, *asked)
+    python("-m", "hfmm.cli", "publish", copy, "--repo", model, *asked, "--yes")
     shutil.rmtree(copy / "model")
     shutil.copytree(python("-c", DOWNLOAD, model, environment=fresh), copy / "model")
     yield scored_again(model)

@@ -70,7 +70,7 @@ def test_a_sound_card_counts_time_and_names_the_licence_of_every_voice(folder: P
     card = (folder / "README.md").read_text()
     assert "automatic-speech-recognition" in card
     assert "| train | 6 | 0.1 | 1.0 |" in card
-    assert "`speaker`: 1 values in test, 0 of them also in train." in card
+    assert "`speaker`: 1 value in test, 0 of them also in train." in card
     assert "| rms | 3 test | man, American, statistical | CMU's licence of flite (BSD-like) |" in card
     assert "| heart | 6 train |" in card
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,8 @@ def call(hub: Hub, tmp_path: Path) -> Call:
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        options: dict[str, Any] = {"cwd": tmp_path, "env": environment, "stdin": subprocess.DEVNULL}
+        return subprocess.run(command, **options, capture_output=True, text=True)
 
     return run
 
@@ -35,7 +37,7 @@ def call(hub: Hub, tmp_path: Path) -> Call:
 def test_a_dataset_is_pushed_and_read_by_its_id(hub: Hub, call: Call) -> None:
     small = [word for pair in ("train=20", "validation=5", "test=6", "size=32") for word in ("--set", pair)]
     for _ in range(2):  # the second time it finds what the first left
-        done = call("-m", "hfmm.cli", "data", "icons", "--out", "icons", *small, "--push", "me/icons")
+        done = call("-m", "hfmm.cli", "data", "icons", "--out", "icons", *small, "--push", "me/icons", "--yes")
         assert done.returncode == 0, done.stderr
     assert "was there already" in done.stdout
     assert len(hub.repositories["datasets", "me/icons"].commits) == 2
@@ -45,7 +47,7 @@ def test_a_dataset_is_pushed_and_read_by_its_id(hub: Hub, call: Call) -> None:
 
 
 def test_a_metric_is_a_space_that_evaluate_loads(hub: Hub, call: Call) -> None:
-    done = call("-m", "hfmm.cli", "publish", "metric:wer", "--repo", "me/word_errors")
+    done = call("-m", "hfmm.cli", "publish", "metric:wer", "--repo", "me/word_errors", "--yes")
     assert done.returncode == 0, done.stderr
     files = hub.files("me/word_errors", kind="spaces")
     assert {"word_errors.py", "quotients.py", "transcripts.py", "app.py", "requirements.txt"} <= {*files}
@@ -55,8 +57,15 @@ def test_a_metric_is_a_space_that_evaluate_loads(hub: Hub, call: Call) -> None:
     assert read.stdout.strip() == "0.5", read.stderr
 
 
+def test_where_nobody_can_be_asked_nothing_is_sent(hub: Hub, call: Call) -> None:
+    done = call("-m", "hfmm.cli", "publish", "metric:cer", "--repo", "me/unasked")
+    assert done.returncode == 2 and "me/unasked (public space" in done.stdout
+    assert done.stderr == "hfmm: Nothing was sent: there is no terminal to ask in. Give --yes.\n"
+    assert ("spaces", "me/unasked") not in hub.repositories
+
+
 def test_an_embedded_checkpoint_is_a_model_of_the_users_own(hub: Hub, call: Call) -> None:
-    done = call("-m", "hfmm.cli", "publish", "builtin:tiny-vit", "--repo", "me/tiny-vit")
+    done = call("-m", "hfmm.cli", "publish", "builtin:tiny-vit", "--repo", "me/tiny-vit", "--yes")
     assert done.returncode == 0, done.stderr
     assert "licence apache-2.0" in done.stdout
     card = hub.files("me/tiny-vit")["README.md"].decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -59,7 +60,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, finished_run: Path, tiny
             command = [sys.executable, "-m", "hfmm.cli", *map(str, arguments)]
             return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
-        done = call("publish", "run", *EVERYWHERE)
+        done = call("publish", "run", *EVERYWHERE, "--yes")
         assert done.returncode == 0, done.stdout + done.stderr
         yield Published(hub, folder / "run", call, done.stdout)
 
@@ -82,7 +83,7 @@ def test_it_shows_what_it_sends_and_proves_what_arrived(published: Published) ->
 
 def test_the_same_run_again_sends_nothing(published: Published) -> None:
     before = dict(published.hub.repositories["models", REPO].commits)
-    done = published.call("publish", "run", *EVERYWHERE)
+    done = published.call("publish", "run", *EVERYWHERE, "--yes")
     assert done.stdout.count("was there already, nothing was sent") == 3, done.stdout + done.stderr
     assert published.hub.repositories["models", REPO].commits == before
     assert {*published.hub.repositories["models", REPO].tags} == {"v1"}
@@ -150,7 +151,7 @@ def test_anyone_can_reproduce_it_by_id(published: Published) -> None:
 
 def test_a_branch_is_published_verified_and_loaded_as_a_branch(published: Published) -> None:
     repo, adapter = "me/branched", "me/branched-adapter"
-    done = published.call("publish", "run", "--repo", repo, "--adapter-repo", adapter, "--revision", "dev")
+    done = published.call("publish", "run", "--repo", repo, "--adapter-repo", adapter, "--revision", "dev", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "downloaded by id: 32 predictions and the card's snippet reproduced" in done.stdout
     assert "base and adapter by their ids make the same weights" in done.stdout
@@ -197,7 +198,7 @@ def test_a_run_that_fails_its_verification_is_sent_only_where_that_is_allowed_an
     assert "Verification failed: for row" in done.stderr
     assert "Nothing was sent; --allow-unverified publishes it, and the card says so." in done.stderr
     assert ("models", repo) not in published.hub.repositories
-    done = published.call("publish", run, "--repo", repo, "--allow-unverified")
+    done = published.call("publish", run, "--repo", repo, "--allow-unverified", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "reproduced" not in done.stdout
     files = {name: entry.content or b"" for name, entry in _entries(published.hub, repo).items()}
@@ -213,6 +214,18 @@ def test_a_run_that_fails_its_verification_is_sent_only_where_that_is_allowed_an
 def _entries(hub: Hub, repo: str) -> dict[str, Entry]:
     repository = hub.repositories["models", repo]
     return repository.commits[repository.branches["main"]]
+
+
+@pytest.mark.parametrize(
+    ("dry_run", "yes", "terminal", "sent"),
+    [(False, True, False, True), (True, False, False, False), (True, True, True, False), (False, True, True, True)],
+)
+def test_what_is_said_beforehand_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, dry_run: bool, yes: bool, terminal: bool, sent: bool
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal)
+    assert publish_cli.asking(dry_run, yes)() is sent
 
 
 @pytest.mark.parametrize("name", ["tiny", "me/tiny/v1", "../tiny", "me/../x"])
