@@ -202,8 +202,8 @@ def _held_out(data: DatasetDict) -> str:
     for column in ("font", "background", "speaker", "group"):
         if column in data["train"].column_names:
             train, test = (set(data[split][column][:]) for split in ("train", "test"))
-            shared = len(train & test)
-            lines.append(f"- `{column}`: {len(test)} values in test, {shared} of them also in train.")
+            values = "1 value" if len(test) == 1 else f"{len(test)} values"
+            lines.append(f"- `{column}`: {values} in test, {len(train & test)} of them also in train.")
     return "\n".join(lines)
 
 

@@ -175,7 +175,7 @@ class Task:
         """Return the pipeline call that prints the best labels, as many as there are attributes but three at least."""
         return (
             "from transformers import pipeline\n\n"
-            f'model = "{model}"  # this repository: its Hub id, or the folder it was downloaded to\n'
+            f'model = "{model}"  # the folder that holds this card\n'
             f'classifier = pipeline("{self.pipeline_tag}", model=model)\n'
             f'for guess in classifier(f"{{model}}/{example}", top_k={self._shown()}):\n'
             "    print(f\"{guess['score']:.2f} {guess['label']}\")"

@@ -154,7 +154,7 @@ class Task:
             )
         return (
             "from transformers import pipeline\n\n"
-            f'model = "{model}"  # this repository: its Hub id, or the folder it was downloaded to\n'
+            f'model = "{model}"  # the folder that holds this card\n'
             f'speaker = pipeline("{self.pipeline_tag}", model=model)\n'
             f"chat = [\n{''.join(lines)}]\n"
             'print(speaker(text=chat, return_full_text=False)[0]["generated_text"].strip())'

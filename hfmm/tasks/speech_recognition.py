@@ -199,7 +199,7 @@ class Task:
         return (
             "import soundfile\n"
             "from transformers import pipeline\n\n"
-            f'model = "{model}"  # this repository: its Hub id, or the folder it was downloaded to\n'
+            f'model = "{model}"  # the folder that holds this card\n'
             f'listener = pipeline("{self.pipeline_tag}", model=model)\n'
             f'samples, rate = soundfile.read(f"{{model}}/{example}", dtype="float32")  # mono, 16 kHz\n'
             f'heard = listener({{"raw": samples, "sampling_rate": rate}}, chunk_length_s={seconds})\n'

@@ -160,7 +160,7 @@ class Task:
         lines = "".join(f"    {json.dumps(message, ensure_ascii=False)},\n" for message in messages)
         return (
             "from transformers import pipeline\n\n"
-            f'model = "{model}"  # this repository: its Hub id, or the folder it was downloaded to\n'
+            f'model = "{model}"  # the folder that holds this card\n'
             f'speaker = pipeline("{self.pipeline_tag}", model=model)\n'
             f"chat = [\n{lines}]\n"
             f'print(speaker(chat, return_full_text=False, {SAMPLING})[0]["generated_text"].strip())'
