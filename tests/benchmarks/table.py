@@ -50,7 +50,7 @@ def _asked_rows(one: dict[str, Any], size: str) -> Iterator[str]:
     first, own = next(iter(sides.items()))
     for key, value, limit in _limited(one["sizes"][size], own):
         verdict, what = "reached" if value <= limit else "missed", unit if key == "value" else key
-        yield f"| {title} | {value:.3g} {what}, {first} | | | at most {limit:g}, {verdict} | |"
+        yield f"| {title} | {_number(value)} {what}, {first} | | | at most {_number(limit)}, {verdict} | |"
 
 
 def _limited(found: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
@@ -78,8 +78,12 @@ def _rows(one: dict[str, Any], size: str) -> Iterator[str]:
         first = ""
 
 
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
 def _spread(found: dict[str, float], unit: str = "") -> str:
-    median = f"{found['median']:.3g}{unit}" if found["median"] < 1000 else f"{found['median']:,.0f}{unit}"
+    median = f"{_number(found['median'])}{unit}"
     if found["low"] == found["high"]:
         return median
     return f"{median} ({found['low']:.3g} to {found['high']:.3g})"
@@ -130,10 +134,10 @@ def _notes(one: dict[str, Any]) -> Iterator[str]:
         for name, side in found["sides"].items():
             if side["status"] != "measured":
                 continue
-            mine = [f"{key} {value:.3g}" for key, value in side["details"].items()]
+            mine = [f"{key} {_number(value)}" for key, value in side["details"].items()]
             if side["against"] is None:
                 for key, value, limit in _limited(found, side):
-                    mine.append(f"{key} {'within' if value <= limit else 'ABOVE'} the limit of {limit:g}")
+                    mine.append(f"{key} {'within' if value <= limit else 'ABOVE'} the limit of {_number(limit)}")
             if mine:
                 noted.append(f"{name}: {', '.join(mine)}")
         if noted:
