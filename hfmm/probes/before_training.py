@@ -17,7 +17,11 @@ WEIGHTS = "base"
 
 def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, data: DatasetDict) -> list[dict[str, Any]]:
     """Return one prediction for each row of the test split, by the weights and the processor of the checkpoint."""
-    model, processor = models.untouched(recipe, data["train"].features, task.auto_class)
+    return said_by(*models.untouched(recipe, data["train"].features, task.auto_class), task, data, CONDITION)
+
+
+def said_by(model: Any, processor: Any, task: TaskProtocol, data: DatasetDict, condition: str) -> list[dict[str, Any]]:
+    """Return one prediction for each row of the test split by other weights, which bring their own processor."""
     model.eval()
     own = type(task)(model.config, processor, task.options)
-    return list(track(own.predict(model, data["test"], BATCH_SIZE), CONDITION, len(data["test"])))
+    return list(track(own.predict(model, data["test"], BATCH_SIZE), condition, len(data["test"])))

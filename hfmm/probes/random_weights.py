@@ -7,9 +7,9 @@ from typing import Any
 from datasets import DatasetDict
 
 from hfmm import models
-from hfmm.progress import track
+from hfmm.probes.before_training import said_by
 from hfmm.recipe import Recipe
-from hfmm.tasks import BATCH_SIZE, TaskProtocol
+from hfmm.tasks import TaskProtocol
 
 CONDITION = "random weights"
 WEIGHTS = "random"
@@ -21,7 +21,4 @@ def predict(recipe: Recipe, task: TaskProtocol, tuned: Any, data: DatasetDict) -
 
     set_seed(recipe.seed)
     fresh = recipe.model_copy(update={"model": recipe.model.model_copy(update={"init": "random"})})
-    model, processor = models.load(fresh, data["train"].features, task.auto_class)
-    model.eval()
-    own = type(task)(model.config, processor, task.options)
-    return list(track(own.predict(model, data["test"], BATCH_SIZE), CONDITION, len(data["test"])))
+    return said_by(*models.load(fresh, data["train"].features, task.auto_class), task, data, CONDITION)
