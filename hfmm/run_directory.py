@@ -3,60 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from hfmm.errors import UserError
+from hfmm.recipe.load import load_recipe
+from hfmm.recipe.schema import Recipe
+from hfmm.utils.files import atomic_file, write_json
 
-COMPLETE = "COMPLETE"  # written last into a folder of many files: without it the folder was broken off
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place once the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")  # several processes may write one file
-    try:
-        yield temporary
-        _flush_to_disk(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``path`` that takes its place once the block ends without an error.
-
-    A folder cannot be replaced in one step, so the old one is set aside for the instant between two renames.
-    """
-    temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("partial", "old"))
-    for leftover in (temporary, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically."""
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _flush_to_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+STAGE_GLOB = "[0-9]*-*"  # the folders of stages among the checkpoints
+STAGE_RECORD = "stage.json"  # written last into a stage's folder: the stage is done
 
 
 class RunDirectory:
@@ -77,7 +36,43 @@ class RunDirectory:
         self.published = root / "published.json"
 
     @classmethod
-    def existing(cls, root: Path) -> RunDirectory:
+    def open(cls, recipe: Recipe, out: Path, resume: bool) -> RunDirectory:
+        """Return the folder of a new run, or with ``resume`` of the one that ``out`` holds.
+
+        A run that never came to training gives way to a new one. One that did goes on with the same recipe, or with one
+        that changes only stages which are not finished. Raises UserError for whatever else lies there.
+        """
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out} is a file, and a run needs a folder. Give another --out.")
+        directory = cls(out)
+        untrained = _has_no_trained_stage(directory)
+        saved = load_recipe(str(directory.recipe)) if resume and directory.recipe.is_file() else None
+        if saved is not None:
+            old, new = saved.model_dump(), recipe.model_dump()
+            changed = [key for key in new if new[key] != old.get(key)]
+            if not changed:
+                return directory
+            if not untrained and (
+                changed != ["stages"] or not _changes_only_untrained_stages(directory, saved, recipe)
+            ):
+                raise UserError(
+                    f"{out} holds a run of another recipe: {', '.join(changed)} differ. Resume it as it was "
+                    f"(`hfmm run {directory.recipe} --resume --out {out}`), or give another --out."
+                )
+        elif not untrained and out.exists() and any(out.iterdir()):
+            if directory.recipe.is_file():
+                raise UserError(f"{out} already holds a run. Go on with --resume, or give another --out.")
+            raise UserError(f"{out} already holds files that are no run. Give another --out.")
+        if saved is None or untrained:
+            shutil.rmtree(directory.checkpoints, ignore_errors=True)
+            for left in (directory.results, directory.samples):
+                left.unlink(missing_ok=True)
+        with atomic_file(directory.recipe) as temporary:
+            temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+        return directory
+
+    @classmethod
+    def load(cls, root: Path) -> RunDirectory:
         """Open a finished or broken-off run; raises UserError where there is none."""
         run = cls(root)
         if not run.recipe.is_file():
@@ -98,3 +93,51 @@ class RunDirectory:
         """Put top-level blocks into results.json and leave the others as they are."""
         results = self.read_results() if self.results.is_file() else {}
         write_json(self.results, {**results, **blocks})
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a log; a last line that a kill cut off is passed over."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def primary_record(run: RunDirectory) -> dict[str, Any]:
+    """Return the record of the primary metric."""
+    record: dict[str, Any] = next(
+        one for one in run.read_results()["records"] if not one["baseline"] and not one["slice"]
+    )
+    return record
+
+
+def read_predictions(run: RunDirectory) -> list[dict[str, Any]]:
+    """Return the rows of predictions.parquet; raises UserError for a run that did not get so far."""
+    if not run.predictions.is_file():
+        raise UserError(
+            f"{run.root} has no predictions.parquet, so its training was not finished. Go on with "
+            f"`hfmm run {run.recipe} --resume --out {run.root}`."
+        )
+    rows: list[dict[str, Any]] = pq.read_table(run.predictions).to_pylist()
+    return rows
+
+
+def _has_no_trained_stage(directory: RunDirectory) -> bool:
+    there = directory.recipe.is_file() and directory.checkpoints.is_dir() and not directory.model.exists()
+    return there and not any(directory.checkpoints.glob(STAGE_GLOB))
+
+
+def _changes_only_untrained_stages(directory: RunDirectory, saved: Recipe, recipe: Recipe) -> bool:
+    """Tell whether a recipe changes only stages that were not finished; what such a one has left is removed."""
+    folders = {int(path.name.partition("-")[0]): path for path in directory.checkpoints.glob(STAGE_GLOB)}
+    done = sum((path / STAGE_RECORD).is_file() for path in folders.values())
+    names = [[stage.name for stage in one.stages] for one in (saved, recipe)]
+    if done == len(saved.stages) or names[0] != names[1] or saved.stages[:done] != recipe.stages[:done]:
+        return False
+    for index, path in folders.items():
+        if index >= done:
+            shutil.rmtree(path)
+    return True

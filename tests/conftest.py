@@ -182,10 +182,10 @@ task: image_classification
 data: {{builder: icons, train: 24, validation: 8, test: 40, size: 32}}
 model: {{checkpoint: {checkpoint}}}
 stages:
-  - {{name: head, train: [classifier], epochs: 1, learning_rate: 1.0e-2, batch_size: 8}}
-  - {{name: full, train: {train}, epochs: 2, learning_rate: 1.0e-3, batch_size: 8}}
+  - {{name: head, trainable: [classifier], num_train_epochs: 1, learning_rate: 1.0e-2, per_device_train_batch_size: 8}}
+  - {{name: full, trainable: {train}, num_train_epochs: 2, learning_rate: 1.0e-3, per_device_train_batch_size: 8}}
 metrics: [accuracy, confusion]
-probes: [colour_histogram]
+baselines: [colour_histogram]
 """
 
 
@@ -204,13 +204,13 @@ def write_recipe(tmp_path: Path, tiny_vit: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, tiny_vit: Path) -> Path:
     """A whole run of the tiny recipe, LoRA in its second stage, made once; tests must not change it."""
-    from hfmm import recipe_file
-    from hfmm.run import run
+    from hfmm.recipe.load import load_recipe
+    from hfmm.run import run_recipe
 
     folder = tmp_path_factory.mktemp("finished")
     path = folder / "tiny.yaml"
     path.write_text(RECIPE.format(checkpoint=tiny_vit, train="lora"))
-    run(recipe_file.load(str(path)), folder / "run", resume=False, report=lambda step, text: None)
+    run_recipe(load_recipe(str(path)), folder / "run", resume=False, report=lambda step, text: None)
     return folder / "run"
 
 
@@ -225,7 +225,7 @@ def process(tmp_path: Path) -> Call:
 @pytest.fixture
 def hfmm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """Run the command line in this process, which has its seconds of imports behind it, in an empty folder."""
-    from hfmm.cli import main
+    from hfmm.cli.main import main
 
     def call(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = ["hfmm", *map(str, arguments)]

@@ -17,13 +17,13 @@ name: tiny
 task: image_classification
 data: {builder: icons}
 model: {checkpoint: builtin:tiny-vit}
-stages: [{name: full, train: all, epochs: 1, learning_rate: 1.0e-3}]
+stages: [{name: full, trainable: all, num_train_epochs: 1, learning_rate: 1.0e-3}]
 metrics: [accuracy]
 """
 
 
 def record(value: float, ci95: tuple[float, float] = (0.5, 0.9), weights: str = "tuned", **more: Any) -> dict[str, Any]:
-    plain = {"metric": "accuracy", "group": "", "split": "test", "condition": "", "n": 100}
+    plain = {"metric": "accuracy", "group": "", "split": "test", "baseline": "", "n": 100}
     return plain | {"value": value, "ci95": list(ci95), "weights": weights} | more
 
 
@@ -38,7 +38,7 @@ def compared(
 
     (folder / "recipe.yaml").write_text(RECIPE)
     (folder / "results.json").write_text(json.dumps({"data": {"fingerprint": "f" * 64}, "records": published}))
-    monkeypatch.setattr(module, "_published", lambda repo, revision: folder)
+    monkeypatch.setattr(module, "_download_run_record", lambda repo, revision: folder)
     monkeypatch.setattr(module, "run", lambda *_, **__: Run())
     lines: list[str] = []
     try:

@@ -19,11 +19,11 @@ KILLER = """
 import os, signal, sys, time
 from pathlib import Path
 import torch, transformers, datasets, peft, accelerate, matplotlib.pyplot
-import hfmm.trainer, hfmm.run
-from hfmm import recipe_file
+import hfmm.training.trainer, hfmm.run
+from hfmm.recipe.load import load_recipe
 
 path, whole, killed, *delays = sys.argv[1:]
-longer = ["data.train=64", "stages.head.epochs=3", "stages.full.epochs=8"]
+longer = ["data.train=64", "stages.head.num_train_epochs=3", "stages.full.num_train_epochs=8"]
 hfmm.run.evaluate = lambda *_: os._exit(0)  # what follows only reads the weights
 
 def attempt(out, delay=None):
@@ -31,8 +31,8 @@ def attempt(out, delay=None):
     if not child:
         status = 1
         try:
-            loaded = recipe_file.load(path, longer)
-            hfmm.run.run(loaded, Path(out), True, lambda step, text: print(step, text, flush=True))
+            loaded = load_recipe(path, longer)
+            hfmm.run.run_recipe(loaded, Path(out), True, lambda step, text: print(step, text, flush=True))
         finally:
             os._exit(status)
     if delay is not None:
@@ -79,7 +79,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
 def test_a_checkpoint_that_was_not_written_to_its_end_does_not_count(
     write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
-    from hfmm.training import _last_complete_checkpoint
+    from hfmm.training.train import _last_complete_checkpoint
 
     for step, complete in ((5, True), (10, True), (15, False)):
         folder = tmp_path / f"checkpoint-{step}"
@@ -93,18 +93,19 @@ def test_a_checkpoint_that_was_not_written_to_its_end_does_not_count(
 def test_a_run_does_not_go_on_with_other_data_or_another_recipe(
     write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
-    from hfmm import recipe_file
     from hfmm.errors import UserError
-    from hfmm.run import run
-    from hfmm.run_directory import RunDirectory, write_json
+    from hfmm.recipe.load import load_recipe
+    from hfmm.run import run_recipe
+    from hfmm.run_directory import RunDirectory
+    from hfmm.utils.files import write_json
 
     path = write_recipe()
-    loaded = recipe_file.load(str(path))
+    loaded = load_recipe(str(path))
     out = RunDirectory(tmp_path / "run")
     out.root.mkdir()
     out.recipe.write_text(loaded.to_yaml())
     with pytest.raises(UserError, match="a run of another recipe: seed differ"):
-        run(recipe_file.load(str(path), ["seed=1"]), out.root, True, lambda step, text: None)
+        run_recipe(load_recipe(str(path), ["seed=1"]), out.root, True, lambda step, text: None)
     write_json(out.results, {"data": {"fingerprint": "other"}})
     with pytest.raises(UserError, match="The data has changed"):
-        run(loaded, out.root, True, lambda step, text: None)
+        run_recipe(loaded, out.root, True, lambda step, text: None)

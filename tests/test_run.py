@@ -56,9 +56,9 @@ def test_records_have_their_fields_and_the_plain_score_comes_first(finished_run:
     fields = {"metric", "value", "ci95", "n", "split", "weights", "condition", "group"}
     assert all(set(record) == fields for record in records)
     first = records[0]
-    assert (first["metric"], first["condition"], first["group"], first["weights"]) == ("accuracy", "", "", "tuned")
+    assert (first["metric"], first["baseline"], first["slice"], first["weights"]) == ("accuracy", "", "", "tuned")
     assert all(record["ci95"][0] <= record["value"] <= record["ci95"][1] for record in records)
-    assert {record["condition"] for record in records} == {"", "colour histogram"}
+    assert {record["baseline"] for record in records} == {"", "colour histogram"}
 
 
 def test_the_recorded_score_is_that_of_the_recorded_predictions(finished_run: Path) -> None:
@@ -91,8 +91,8 @@ def test_the_log_holds_every_stage(finished_run: Path) -> None:
 @pytest.fixture(scope="module")
 def again(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recipe of the finished run once more, where a call to the network fails it."""
-    from hfmm import recipe_file
-    from hfmm.run import run
+    from hfmm.recipe.load import load_recipe
+    from hfmm.run import run_recipe
 
     connect = socket.socket.connect
 
@@ -105,7 +105,7 @@ def again(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", refuse)
         patch.delenv("HF_HUB_OFFLINE", raising=False)
-        run(recipe_file.load(str(finished_run / "recipe.yaml")), folder, False, lambda step, text: None)
+        run_recipe(load_recipe(str(finished_run / "recipe.yaml")), folder, False, lambda step, text: None)
     return folder
 
 
@@ -137,7 +137,7 @@ def test_two_launched_processes_train_one_model_and_speak_with_one_voice(
 
 
 def test_a_mistake_is_told_once_by_two_launched_processes(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
-    command = [*TWO_PROCESSES, "-m", "hfmm.cli", "run", str(write_recipe()), "--set", "stages.head.train=[nothing]"]
+    command = [*TWO_PROCESSES, "-m", "hfmm.cli", "run", str(write_recipe()), "--set", "stages.head.trainable=[nothing]"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
     assert done.stderr.count("hfmm: ") == 1
@@ -146,7 +146,7 @@ def test_a_mistake_is_told_once_by_two_launched_processes(write_recipe: Callable
 
 @pytest.mark.parametrize(
     ("parts", "source", "lacking"),
-    [("metrics", "statistics = len", "GREATER_IS_BETTER"), ("probes", "CONDITION = 'nothing'", "predict")],
+    [("metrics", "statistics = len", "GREATER_IS_BETTER"), ("baselines", "CONDITION = 'nothing'", "predict")],
 )
 def test_a_part_of_ones_own_that_is_only_half_one_is_refused_before_anything_is_built(
     fails: Callable[..., str],
@@ -168,8 +168,11 @@ def test_a_part_of_ones_own_that_is_only_half_one_is_refused_before_anything_is_
 def test_a_module_that_a_later_stage_names_wrongly_is_told_before_the_first_trains(
     fails: Callable[..., str], write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
-    said = fails("run", write_recipe(), "--set", "stages.full.train=[encoder]", "--out", "out")
-    assert "--set stages.full.train=[encoder]: stages.full.train: the model has no module 'encoder'. It has vit" in said
+    said = fails("run", write_recipe(), "--set", "stages.full.trainable=[encoder]", "--out", "out")
+    assert (
+        "--set stages.full.trainable=[encoder]: stages.full.trainable: the model has no module 'encoder'. It has vit"
+        in said
+    )
     assert not (tmp_path / "out/log.jsonl").exists()
 
 
@@ -191,19 +194,17 @@ def test_a_dual_encoder_goes_through_the_same_spine(
     tmp_path: Path,
     assembled: bool,
 ) -> None:
-    stages = (
-        "stages=[{name: full, train: lora, epochs: 1, learning_rate: 1.0e-3, batch_size: 4, gradient_accumulation: 2}]"
-    )
+    stages = "stages=[{name: full, trainable: lora, num_train_epochs: 1, learning_rate: 1.0e-3, per_device_train_batch_size: 4, gradient_accumulation: 2}]"
     changes = ["task=contrastive", stages, "metrics=[retrieval,modality_gap,zero_shot]"]
-    changes.append("probes=[before_training,random_weights,colour_histogram]")
-    changes += [f"model.text={tiny_bert}", "model.width=16"] if assembled else []
+    changes.append("baselines=[pretrained,random_weights,colour_histogram]")
+    changes += [f"model.text_model={tiny_bert}", "model.projection_dim=16"] if assembled else []
     recipe = write_recipe(tiny_vit if assembled else tiny_clip)
     done = hfmm("run", recipe, "--out", "out", *(word for one in changes for word in ("--set", one)))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out/results.json").read_text())
     assert found["verified"]["predictions"] == 32
-    assert {"distance", "separability"} <= {one["group"] for one in found["records"] if one["metric"] == "modality_gap"}
-    gaps = {one["weights"]: one["value"] for one in found["records"] if one["group"] == "distance"}
+    assert {"distance", "separability"} <= {one["slice"] for one in found["records"] if one["metric"] == "modality_gap"}
+    gaps = {one["weights"]: one["value"] for one in found["records"] if one["slice"] == "distance"}
     assert gaps.keys() == {"tuned", "base", "random"}
     card = (tmp_path / "out/model/README.md").read_text()
     assert f"| modality gap distance | {gaps['tuned']:.3g} (" in card

@@ -22,7 +22,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_works_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    small = ["data.train=32", "data.validation=8", "data.test=40", "stages.full.epochs=1", "stages.head.epochs=1"]
+    small = [
+        "data.train=32",
+        "data.validation=8",
+        "data.test=40",
+        "stages.full.num_train_epochs=1",
+        "stages.head.num_train_epochs=1",
+    ]
     overrides = [word for pair in small for word in ("--set", pair)]
     code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); from hfmm.cli import main; main()"
     (tmp_path / "empty").mkdir()

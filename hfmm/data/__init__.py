@@ -12,39 +12,38 @@ from typing import Any
 from datasets import DatasetDict
 from pydantic import BaseModel
 
-from hfmm import parts
-from hfmm.data.media import medium, with_medium
-from hfmm.data.stored import read_bytes
+from hfmm import registry
+from hfmm.data.common.media import media_feature, read_bytes, replace_media_feature
 from hfmm.errors import UserError
-from hfmm.recipe import Data
-from hfmm.strict import validate
+from hfmm.recipe.schema import Data
+from hfmm.recipe.validation import validate
 
 
-def resolve(spec: Data, origins: Mapping[str, str], prefix: str = "data") -> tuple[ModuleType, BaseModel]:
+def find_builder(spec: Data, origins: Mapping[str, str], prefix: str = "data") -> tuple[ModuleType, BaseModel]:
     """Return the builder's module and its checked options; raises UserError for an unknown one.
 
     ``prefix`` is the recipe's key that ``spec`` stands under, ``origins`` tells the line of each key.
     """
     where = origins.get(f"{prefix}.builder", "recipe")
-    builder = parts.find("data", spec.builder, "build", f"{where}: {prefix}.builder")
-    return builder, validate(builder.Options, spec.options, origins, prefix=prefix)
+    builder = registry.get("data", spec.builder, f"{where}: {prefix}.builder")
+    return builder, validate(builder.OPTIONS, spec.options, origins, prefix=prefix)
 
 
 def build(spec: Data, origins: Mapping[str, str], cache: Path, num_proc: int = 1, prefix: str = "data") -> DatasetDict:
     """Return the splits of a dataset, media undecoded; raises UserError for an empty split."""
-    builder, options = resolve(spec, origins, prefix)
+    builder, options = find_builder(spec, origins, prefix)
     data: DatasetDict = builder.build(options, cache, num_proc)
     for split in ("train", "validation", "test"):
         if split not in data or not len(data[split]):
             raise UserError(f"{prefix}: the {split} split of {spec.builder!r} is empty. Every run needs one with rows.")
-    return undecoded(data)
+    return disable_media_decoding(data)
 
 
-def undecoded(data: DatasetDict) -> DatasetDict:
+def disable_media_decoding(data: DatasetDict) -> DatasetDict:
     """Return the data with images and sounds left as bytes or paths, so that our own decoders meet a bad one."""
     for name, feature in data["train"].features.items():
-        if found := medium(feature):
-            data = data.cast_column(name, with_medium(feature, replace(found, decode=False)))
+        if found := media_feature(feature):
+            data = data.cast_column(name, replace_media_feature(feature, replace(found, decode=False)))
     return data
 
 
@@ -53,24 +52,24 @@ def fingerprint(data: DatasetDict) -> str:
     digest = hashlib.sha256()
     for split, rows in data.items():
         digest.update(f"{split}:{len(rows)}".encode())
-        media = [name for name, feature in rows.features.items() if medium(feature)]
+        media = [name for name, feature in rows.features.items() if media_feature(feature)]
         for batch in rows.with_format("arrow").iter(batch_size=1000):
             columns = batch.to_pydict()
             for name in sorted(columns):
-                values = map(_media_content, columns[name]) if name in media else map(_plain_content, columns[name])
+                values = map(_hash_media, columns[name]) if name in media else map(_hash_value, columns[name])
                 digest.update(name.encode())
                 for value in values:
                     digest.update(value)
     return digest.hexdigest()
 
 
-def _plain_content(value: Any) -> bytes:
+def _hash_value(value: Any) -> bytes:
     return repr(value).encode()
 
 
-def _media_content(value: Any) -> bytes:
+def _hash_media(value: Any) -> bytes:
     if isinstance(value, list):
-        return b"".join(map(_media_content, value))
+        return b"".join(map(_hash_media, value))
     try:
         return read_bytes(value)
     except (OSError, TypeError):

@@ -9,16 +9,16 @@ from typing import Annotated
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, Image, List, Value, concatenate_datasets, load_dataset
 from pydantic import Field
 
-from hfmm.data import audio_folder, image_folder, parquet_folder
-from hfmm.data.labels import label_feature
-from hfmm.data.splits import with_all
+from hfmm.data.common import audio_folder, image_folder, parquet_folder
+from hfmm.data.common.labels import label_feature
+from hfmm.data.common.splits import add_missing_splits
 from hfmm.errors import UserError
-from hfmm.strict import Strict
+from hfmm.recipe.validation import StrictModel
 
 DESCRIPTION = "Rows of the user's own, with columns named as hfmm names them."
 
 
-class Options(Strict):
+class FolderOptions(StrictModel):
     """What `data: {builder: folder}` takes."""
 
     path: str = Field(
@@ -36,23 +36,28 @@ class Options(Strict):
     seed: int = Field(0, ge=0)
 
 
-def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
+OPTIONS = FolderOptions
+
+
+def build(options: FolderOptions, cache: Path, num_proc: int = 1) -> DatasetDict:
     """Return the data with our columns; classes are taken from the training rows, before splits are drawn from them.
 
     Raises UserError when the path, a column or a split is missing, or a class of another split is not
     among the training classes.
     """
     sources = {ours: [theirs] if isinstance(theirs, str) else theirs for ours, theirs in options.columns.items()}
-    data = _name_splits(_load(options, cache), options.path)
-    data = DatasetDict({split: _name_columns(rows, split, sources) for split, rows in data.items()})
-    data = DatasetDict({split: _list_captions(rows) for split, rows in data.items()})
+    data = _normalize_split_names(_load(options, cache), options.path)
+    data = DatasetDict({split: _rename_columns(rows, split, sources) for split, rows in data.items()})
+    data = DatasetDict({split: _wrap_captions_in_lists(rows) for split, rows in data.items()})
     names = sources.get("label", [])
-    data = _label(data, names if len(names) > 1 else ["label"], options.path)
-    data = with_all(data, {"test": options.test, "validation": options.validation}, options.seed, options.path)
-    return DatasetDict({split: _identify(rows, split) for split, rows in data.items()})
+    data = _encode_labels(data, names if len(names) > 1 else ["label"], options.path)
+    data = add_missing_splits(
+        data, {"test": options.test, "validation": options.validation}, options.seed, options.path
+    )
+    return DatasetDict({split: _add_id_and_group(rows, split) for split, rows in data.items()})
 
 
-def _load(options: Options, cache: Path) -> DatasetDict:
+def _load(options: FolderOptions, cache: Path) -> DatasetDict:
     path = Path(options.path).expanduser()
     where = f"data.path: {options.path}"
     try:
@@ -61,17 +66,17 @@ def _load(options: Options, cache: Path) -> DatasetDict:
                 raise UserError(
                     f"{where} is a file but not Parquet. Give a folder, a .parquet file or a Hub dataset id."
                 )
-            return parquet_folder.load_tables(path, [path], cache)
+            return parquet_folder.load_parquet(path, [path], cache)
         if path.is_dir():
             files = sorted(_files(path.resolve()), key=str)
             endings = {file.suffix.lower() for file in files}
-            if endings & audio_folder.ENDINGS:
-                return audio_folder.load_recordings(path, cache)
+            if endings & audio_folder.EXTENSIONS:
+                return audio_folder.load_audio_folder(path, cache)
             if parquet_folder.ENDING in endings:
-                return parquet_folder.load_tables(path, files, cache)
-            if not endings & image_folder.ENDINGS:
+                return parquet_folder.load_parquet(path, files, cache)
+            if not endings & image_folder.EXTENSIONS:
                 raise UserError(f"{where} holds no images, no recordings and no Parquet files.")
-            return image_folder.load_pictures(files, cache)
+            return image_folder.load_image_folder(files, cache)
         if options.path.startswith((".", "/", "~")):
             raise UserError(f"{where} does not exist.")
         return load_dataset(options.path, revision=options.revision, cache_dir=str(cache))
@@ -99,7 +104,7 @@ def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]
             yield from _files(one, above)
 
 
-def _name_splits(data: DatasetDict, path: str) -> DatasetDict:
+def _normalize_split_names(data: DatasetDict, path: str) -> DatasetDict:
     """Return the splits that a run reads, under our names."""
     named = {("validation" if name in ("valid", "val", "dev", "eval") else name): rows for name, rows in data.items()}
     if "train" not in named:
@@ -107,7 +112,7 @@ def _name_splits(data: DatasetDict, path: str) -> DatasetDict:
     return DatasetDict({name: named[name] for name in ("train", "validation", "test") if name in named})
 
 
-def _name_columns(rows: Dataset, split: str, sources: Mapping[str, Sequence[str]]) -> Dataset:
+def _rename_columns(rows: Dataset, split: str, sources: Mapping[str, Sequence[str]]) -> Dataset:
     """Put each of our columns in the place of the one it comes from; several label columns are left for `_label`."""
     theirs = rows.column_names
     for ours, several in sources.items():
@@ -134,7 +139,7 @@ def _name_columns(rows: Dataset, split: str, sources: Mapping[str, Sequence[str]
     return concatenate_datasets(named, axis=1)
 
 
-def _list_captions(rows: Dataset) -> Dataset:
+def _wrap_captions_in_lists(rows: Dataset) -> Dataset:
     """Make lists of captions that come one a row, as tasks read several."""
     kind = rows.features.get("captions")
     if not isinstance(kind, Value) or "string" not in kind.dtype:
@@ -143,7 +148,7 @@ def _list_captions(rows: Dataset) -> Dataset:
     return rows.remove_columns("captions").add_column("captions", captions, feature=List(Value("string")))
 
 
-def _label(data: DatasetDict, names: Sequence[str], path: str) -> DatasetDict:
+def _encode_labels(data: DatasetDict, names: Sequence[str], path: str) -> DatasetDict:
     """Give `label` a class feature; several columns become the attributes of one multi-label feature.
 
     Data without labels stay so: whether a task can do without, its columns say. An empty cell is left for it to name.
@@ -155,9 +160,9 @@ def _label(data: DatasetDict, names: Sequence[str], path: str) -> DatasetDict:
     if isinstance(finished, List) and isinstance(finished.feature, ClassLabel):
         return data
     labelled = {split: rows for split, rows in data.items() if {*names} <= {*rows.column_names}}
-    texts = {split: {name: _texts(rows, name) for name in names} for split, rows in labelled.items()}
+    texts = {split: {name: _label_strings(rows, name) for name in names} for split, rows in labelled.items()}
     values = {name: sorted({one for one in column if one is not None}) for name, column in texts["train"].items()}
-    _check_known(labelled, texts, values, path)
+    _check_labels(labelled, texts, values, path)
     if isinstance(finished, ClassLabel):
         return data
     feature = label_feature(values)
@@ -172,7 +177,7 @@ def _label(data: DatasetDict, names: Sequence[str], path: str) -> DatasetDict:
     return DatasetDict(done)
 
 
-def _texts(rows: Dataset, name: str) -> list[str | None]:
+def _label_strings(rows: Dataset, name: str) -> list[str | None]:
     """Return the values of a column as the names of classes; None for a cell that is empty or says so with -1."""
     feature = rows.features[name]
     if isinstance(feature, ClassLabel):
@@ -186,7 +191,7 @@ def _texts(rows: Dataset, name: str) -> list[str | None]:
     return [None if one is None else str(one) for one in rows[name][:]]
 
 
-def _check_known(
+def _check_labels(
     data: Mapping[str, Dataset],
     texts: Mapping[str, Mapping[str, Sequence[str | None]]],
     values: Mapping[str, Sequence[str]],
@@ -198,18 +203,18 @@ def _check_known(
             for row, value in enumerate(column):
                 if value not in known:
                     raise UserError(
-                        f"data.path: {path}, split {split}, row {_known_as(data[split], row)}: the {name} {value!r} "
+                        f"data.path: {path}, split {split}, row {_row_name(data[split], row)}: the {name} {value!r} "
                         f"does not occur in the training split, which has {', '.join(values[name][:12])}."
                     )
 
 
-def _known_as(rows: Dataset, row: int) -> str:
+def _row_name(rows: Dataset, row: int) -> str:
     """Return what the user knows a row by: its id, its file or its number."""
     one = rows.select([row])
     return str(one["id"][:][0] if "id" in one.column_names else _paths(one)[0] or row)
 
 
-def _identify(rows: Dataset, split: str) -> Dataset:
+def _add_id_and_group(rows: Dataset, split: str) -> Dataset:
     """Add the columns every dataset has: `id` from the file name or the row number, `group` from the id."""
     if "id" not in rows.column_names:
         ids = [Path(path).name if path else f"{split}-{row:06d}" for row, path in enumerate(_paths(rows))]

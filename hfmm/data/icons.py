@@ -13,13 +13,13 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 from pydantic import Field
 
-from hfmm.data import drawing
-from hfmm.data.cells import cell_of_row
-from hfmm.data.images import encode
-from hfmm.data.labels import label_feature
-from hfmm.data.synthesis import SPLITS, Split, draw_splits
-from hfmm.grammar import LEMMAS, PERSONS, TENSES, Cell, captions, surface_form, wrong_captions
-from hfmm.strict import Strict
+from hfmm.data.common import drawing
+from hfmm.data.common.generate import SPLITS, Split, generate_splits
+from hfmm.data.common.images import encode
+from hfmm.data.common.labels import label_feature
+from hfmm.data.common.verb_cells import cell_for_row
+from hfmm.grammar import LEMMAS, PERSONS, TENSES, VerbCell, captions, surface_form, wrong_captions
+from hfmm.recipe.validation import StrictModel
 
 HUES: dict[str, float | None] = {"infinitive": None, "present": 220, "past": 0, "participle": 125, "future": 285}
 SHAPES = {"1sg": "circle", "2sg": "square", "3sg": "triangle"}
@@ -49,10 +49,10 @@ DESCRIPTION = (
 )
 
 
-class Options(Strict):
+class IconsOptions(StrictModel):
     """What `data: {builder: icons}` takes."""
 
-    label: Literal["cell", "lemma", "tense", "person"] = Field("cell", description="cell: all three attributes at once")
+    label: Literal["all", "lemma", "tense", "person"] = Field("all", description="all: all three attributes at once")
     hold_out: Literal["font", "cell", "row"] = Field("font", description="font holds out backgrounds as well")
     train: int = Field(1000, ge=1)
     validation: int = Field(300, ge=1)
@@ -61,9 +61,12 @@ class Options(Strict):
     seed: int = Field(0, ge=0)
 
 
-def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
+OPTIONS = IconsOptions
+
+
+def build(options: IconsOptions, cache: Path, num_proc: int = 1) -> DatasetDict:
     """Draw the three splits; a picture depends on the seed, its split and its row, and on nothing else."""
-    names = tuple(ATTRIBUTES) if options.label == "cell" else (options.label,)
+    names = tuple(ATTRIBUTES) if options.label == "all" else (options.label,)
     attributes = {name: ATTRIBUTES[name] for name in names}
     features = Features(
         {
@@ -81,19 +84,19 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
             "background": Value("string"),
         }
     )
-    return draw_splits(_rows, options, features, cache, num_proc)
+    return generate_splits(_rows, options, features, cache, num_proc)
 
 
-def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
+def _rows(options: IconsOptions, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
     for index in indices:
-        cell = cell_of_row(options.seed, split, index, options.hold_out == "cell")
+        cell = cell_for_row(options.seed, split, index, options.hold_out == "cell")
         rng = np.random.default_rng([options.seed, SPLITS.index(split), 2, index])
-        font, background = _style(options, split, rng)
+        font, background = _font_and_background(options, split, rng)
         attributes = [f"{key}: {getattr(cell, key)}" for key in ATTRIBUTES]
         yield {
             "id": f"{split}-{index:06d}",
             "image": encode(draw(cell, font, background, options.size, rng)),
-            "label": attributes if options.label == "cell" else getattr(cell, options.label),
+            "label": attributes if options.label == "all" else getattr(cell, options.label),
             "lemma": cell.lemma,
             "tense": cell.tense,
             "person": cell.person,
@@ -106,7 +109,7 @@ def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[s
         }
 
 
-def _style(options: Options, split: Split, rng: np.random.Generator) -> tuple[str, str]:
+def _font_and_background(options: IconsOptions, split: Split, rng: np.random.Generator) -> tuple[str, str]:
     """Return the font and the background of a row."""
     source: list[Split] = [split] if options.hold_out == "font" else list(SPLITS)
     fonts = [font for one in source for font in FONTS[one]]
@@ -114,7 +117,7 @@ def _style(options: Options, split: Split, rng: np.random.Generator) -> tuple[st
     return str(rng.choice(fonts)), str(rng.choice(backgrounds))
 
 
-def draw(cell: Cell, font: str, background: str, size: int, rng: np.random.Generator) -> Pillow.Image:
+def draw(cell: VerbCell, font: str, background: str, size: int, rng: np.random.Generator) -> Pillow.Image:
     """Return one icon, ``size`` pixels a side, everything but the cell, font and background at random."""
     big = size * drawing.SUPERSAMPLING
     image = drawing.background(rng, background, big)
@@ -123,7 +126,7 @@ def draw(cell: Cell, font: str, background: str, size: int, rng: np.random.Gener
     center = (big * rng.uniform(0.44, 0.56), big * rng.uniform(0.44, 0.56))
     turn = rng.uniform(-0.2, 0.2)
     stroke = int(rng.integers(0, big // 24 + 1))
-    outline = drawing.contrasting(rng, color) if stroke else None
+    outline = drawing.contrasting_color(rng, color) if stroke else None
     canvas = ImageDraw.Draw(image)
     if SHAPES[cell.person] == "circle":
         box = [center[0] - radius, center[1] - radius, center[0] + radius, center[1] + radius]
@@ -141,10 +144,10 @@ def draw(cell: Cell, font: str, background: str, size: int, rng: np.random.Gener
         width=big * rng.uniform(0.62, 0.8),
         height=big * rng.uniform(0.3, 0.42),
         angle=-math.degrees(turn) + rng.uniform(-6, 6),
-        ink=drawing.contrasting(rng, color),
+        ink=drawing.contrasting_color(rng, color),
         halo=color,
     )
-    return drawing.finish(rng, image, size, noise=14)
+    return drawing.downsample_and_add_noise(rng, image, size, noise=14)
 
 
 def _color(tense: str, rng: np.random.Generator) -> drawing.Color:

@@ -13,12 +13,12 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 from pydantic import Field
 
-from hfmm.data import drawing
+from hfmm.data.common import drawing
+from hfmm.data.common.generate import SPLITS, Split, generate_splits
+from hfmm.data.common.images import encode
+from hfmm.data.common.labels import label_feature
 from hfmm.data.icons import BACKGROUNDS
-from hfmm.data.images import encode
-from hfmm.data.labels import label_feature
-from hfmm.data.synthesis import SPLITS, Split, draw_splits
-from hfmm.strict import Strict
+from hfmm.recipe.validation import StrictModel
 
 SHAPES = ("pentagon", "hexagon", "ellipse", "star", "band")
 HUES = tuple(range(0, 360, 30))
@@ -34,7 +34,7 @@ DESCRIPTION = (
 )
 
 
-class Options(Strict):
+class ShapesOptions(StrictModel):
     """What `data: {builder: shapes}` takes."""
 
     train: int = Field(1000, ge=1)
@@ -44,7 +44,10 @@ class Options(Strict):
     seed: int = Field(0, ge=0)
 
 
-def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
+OPTIONS = ShapesOptions
+
+
+def build(options: ShapesOptions, cache: Path, num_proc: int = 1) -> DatasetDict:
     """Draw the three splits; every class comes equally often."""
     names = tuple(caption(*one) for one in CLASSES)
     features = Features(
@@ -56,10 +59,10 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
             "group": Value("string"),
         }
     )
-    return draw_splits(_rows, options, features, cache, num_proc)
+    return generate_splits(_rows, options, features, cache, num_proc)
 
 
-def _rows(options: Options, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
+def _rows(options: ShapesOptions, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
     for index in indices:
         rng = np.random.default_rng([options.seed, SPLITS.index(split), index])
         color, shape = CLASSES[index % len(CLASSES)]
@@ -89,7 +92,7 @@ def draw(color: str, shape: str, size: int, rng: np.random.Generator) -> Pillow.
         ink = drawing.hsv(hue, rng.uniform(0.4, 1), rng.uniform(0.4, 0.95))
     center = (big * rng.uniform(0.45, 0.55), big * rng.uniform(0.45, 0.55))
     draw_shape(image, shape, center, big * rng.uniform(0.3, 0.45), rng.uniform(-0.25, 0.25), ink)
-    return drawing.finish(rng, image, size, noise=14)
+    return drawing.downsample_and_add_noise(rng, image, size, noise=14)
 
 
 def draw_shape(

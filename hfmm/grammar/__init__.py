@@ -2,17 +2,17 @@
 
 from hfmm.grammar.captions import captions, hard_negatives, wrong_captions
 from hfmm.grammar.parse import Reading, parse
-from hfmm.grammar.verbs import CELLS, LEMMAS, PERSONS, TENSES, Cell, Person, Tense, surface_form
+from hfmm.grammar.verbs import CELLS, LEMMAS, PERSONS, TENSES, Person, Tense, VerbCell, surface_form
 
 __all__ = [
     "CELLS",
     "LEMMAS",
     "PERSONS",
     "TENSES",
-    "Cell",
     "Person",
     "Reading",
     "Tense",
+    "VerbCell",
     "captions",
     "hard_negatives",
     "parse",

@@ -6,7 +6,7 @@ cell's captions, never because it was drawn for it.
 
 from __future__ import annotations
 
-from hfmm.grammar.verbs import CELLS, Cell, Person, Tense, surface_form
+from hfmm.grammar.verbs import CELLS, Person, Tense, VerbCell, surface_form
 
 SUBJECTS: dict[Person, tuple[str, ...]] = {"1sg": ("I",), "2sg": ("you",), "3sg": ("he", "she", "it")}
 OBJECTS: dict[Person, tuple[str, ...]] = {"1sg": ("me",), "2sg": ("you",), "3sg": ("him", "her", "it")}
@@ -25,7 +25,7 @@ _PERSONS: dict[Person, str] = {
 }
 
 
-def captions(cell: Cell) -> tuple[str, ...]:
+def captions(cell: VerbCell) -> tuple[str, ...]:
     """Return the texts that are true of a cell, without repeats; the first is true of no other cell."""
     tense, form = TENSE_NAMES[cell.tense], surface_form(*cell)
     texts = [
@@ -40,7 +40,7 @@ def captions(cell: Cell) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-def description(cell: Cell) -> str:
+def description(cell: VerbCell) -> str:
     """Return the grammarian's name of a cell, such as ``3rd person singular present simple of work``."""
     tense, person = TENSE_NAMES[cell.tense], _PERSONS[cell.person]
     if cell.tense in ("infinitive", "participle"):
@@ -48,7 +48,7 @@ def description(cell: Cell) -> str:
     return f"{person} {tense} of {cell.lemma}"
 
 
-def phrases(cell: Cell) -> tuple[str, ...]:
+def phrases(cell: VerbCell) -> tuple[str, ...]:
     """Return the form with each pronoun of its person: ``he works``, ``he has worked``, ``for him to work``."""
     return clauses(surface_form(*cell), cell.tense, cell.person)
 
@@ -73,7 +73,7 @@ def as_sentence(clause: str) -> str:
     return f"{clause[0].upper()}{clause[1:]}."
 
 
-def hard_negatives(cell: Cell) -> tuple[Cell, ...]:
+def hard_negatives(cell: VerbCell) -> tuple[VerbCell, ...]:
     """Return the cells of the same verb that differ in the tense alone or in the person alone."""
     return tuple(
         other
@@ -82,7 +82,7 @@ def hard_negatives(cell: Cell) -> tuple[Cell, ...]:
     )
 
 
-def wrong_captions(cell: Cell) -> tuple[str, ...]:
+def wrong_captions(cell: VerbCell) -> tuple[str, ...]:
     """Return the texts of its hard negatives that are not true of a cell, without repeats."""
     right = set(captions(cell))
     texts = (text for other in hard_negatives(cell) for text in captions(other))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
 from hfmm.grammar.sentences import Sentence, sentences, verb_group, with_verb_group
-from hfmm.grammar.verbs import PERSONS, Cell, Tense, surface_form
+from hfmm.grammar.verbs import PERSONS, Tense, VerbCell, surface_form
 
 MistakeKind = Literal["agreement", "tense", "form", "inflection"]
 
@@ -36,10 +36,10 @@ _MISINFLECTED_S: dict[str, str] = {
     "be": "bes", "have": "haves", "do": "dos", "go": "gos", "say": "saies", "play": "plaies", "study": "studys",
 }  # fmt: skip
 
-_OTHER_NUMBER = {"have": "has", "has": "have", "want": "wants", "wants": "want"}
+_NUMBER_AGREEMENT = {"have": "has", "has": "have", "want": "wants", "wants": "want"}
 
 # Words that are right behind the auxiliary of a tense after all: `She has work at night`, `He can saw`.
-_NO_MISTAKE: dict[Tense, tuple[str, ...]] = {
+_ACCIDENTALLY_CORRECT: dict[Tense, tuple[str, ...]] = {
     "participle": ("work", "study"),
     "infinitive": ("saw",),
     "future": ("saw",),
@@ -52,7 +52,7 @@ _CLASHES: dict[str, tuple[tuple[Tense, ...], Tense]] = {
 }
 
 
-def mistakes(cell: Cell, kind: MistakeKind, complements: bool = True) -> tuple[Mistake, ...]:
+def mistakes(cell: VerbCell, kind: MistakeKind, complements: bool = True) -> tuple[Mistake, ...]:
     """Return every mistake of a kind in every sentence of a cell; none where the cell cannot be got wrong that way."""
     return tuple(
         Mistake(kind, with_verb_group(one, group), one)
@@ -68,7 +68,7 @@ def _agreement(one: Sentence) -> list[str]:
     if tense in ("present", "past"):
         forms = dict.fromkeys(surface_form(lemma, tense, other) for other in PERSONS)
         return [form for form in forms if form not in (first, surface_form(lemma, "past", person))]
-    return [" ".join([_OTHER_NUMBER[first], *rest])] if first in _OTHER_NUMBER else []
+    return [" ".join([_NUMBER_AGREEMENT[first], *rest])] if first in _NUMBER_AGREEMENT else []
 
 
 def _tense(one: Sentence) -> list[str]:
@@ -87,7 +87,7 @@ def _form(one: Sentence) -> list[str]:
         return []
     others: tuple[Tense, ...] = ("infinitive", "past") if tense == "participle" else ("present", "past", "participle")
     forms = dict.fromkeys(surface_form(lemma, other, person) for other in others)
-    return [" ".join([*auxiliaries, form]) for form in forms if form not in (right, *_NO_MISTAKE[tense])]
+    return [" ".join([*auxiliaries, form]) for form in forms if form not in (right, *_ACCIDENTALLY_CORRECT[tense])]
 
 
 def _inflection(one: Sentence) -> list[str]:

@@ -53,7 +53,7 @@ def parse(text: str) -> list[Reading]:
     readings: list[Reading] = []
     at = 0
     while at < len(tokens):
-        group, following = _group(tokens, at)
+        group, following = _read_verb_group(tokens, at)
         readings += group
         at = following
     return readings
@@ -73,7 +73,7 @@ def _tokens(text: str) -> Iterable[_Token]:
             yield _Token(word, start, match.end())
 
 
-def _group(tokens: list[_Token], at: int) -> tuple[list[Reading], int]:
+def _read_verb_group(tokens: list[_Token], at: int) -> tuple[list[Reading], int]:
     """Read the verb group that starts at ``at``; return its readings and where to go on."""
     head = tokens[at].text
     subject = _subject(tokens, at)
@@ -129,7 +129,7 @@ def _readings(
 
 
 @lru_cache(maxsize=1)
-def _universe() -> dict[str, list[Analysis]]:
+def _known_forms() -> dict[str, list[Analysis]]:
     """Return every one-word form of the universe with all its cells."""
     forms: dict[str, list[Analysis]] = {}
     for lemma, tense, person in CELLS:
@@ -141,14 +141,14 @@ def _universe() -> dict[str, list[Analysis]]:
 @lru_cache(maxsize=4096)
 def _analyses(word: str, trusted: bool) -> list[Analysis]:
     """Return the cells of one word; ``trusted`` when its place says that it is a verb."""
-    if word in _universe():
-        return _universe()[word]
+    if word in _known_forms():
+        return _known_forms()[word]
     if word in _PRONOUNS or word in _ADVERBS or word in ("to", "will"):
         return []
-    return _outside(word, trusted)
+    return _analyze_unknown_verb(word, trusted)
 
 
-def _outside(word: str, trusted: bool) -> list[Analysis]:
+def _analyze_unknown_verb(word: str, trusted: bool) -> list[Analysis]:
     # Imported here because it loads its tables on import, which a text inside the universe never needs.
     from lemminflect import getAllLemmas, getInflection
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from hfmm.grammar.captions import TENSE_NAMES, description
 from hfmm.grammar.sentences import Sentence, with_verb_group
-from hfmm.grammar.verbs import TENSES, Cell, Person, Tense, surface_form
+from hfmm.grammar.verbs import TENSES, Person, Tense, VerbCell, surface_form
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ Picture = Literal["icon", "page"]
 
 # In an order in which no answer gives a later one away: at most one of `WHOLE` is asked of a sentence, and last.
 QUESTION_KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
-WHOLE: tuple[QuestionKind, ...] = ("transcribe", "correct", "conjugate")
+FULL_SENTENCE_KINDS: tuple[QuestionKind, ...] = ("transcribe", "correct", "conjugate")
 
 PERSON_NAMES: dict[Person, str] = {"1sg": "first person", "2sg": "second person", "3sg": "third person"}
 
@@ -105,18 +105,18 @@ _WORDINGS: dict[tuple[Picture, QuestionKind], tuple[str, ...]] = {
 }
 
 
-class Shown(NamedTuple):
+class Stimulus(NamedTuple):
     """What a picture shows: the icon of a cell, or a page with a sentence of that cell, as ``printed``.
 
     ``sentence`` is the right one; a page that prints another text has a mistake.
     """
 
-    cell: Cell
+    cell: VerbCell
     sentence: Sentence | None = None
     printed: str = ""
 
 
-class Exchange(NamedTuple):
+class QuestionAnswer(NamedTuple):
     """A question, its kind, and its answer."""
 
     kind: QuestionKind
@@ -124,7 +124,7 @@ class Exchange(NamedTuple):
     answer: str
 
 
-def about(shown: Shown, kind: QuestionKind, rng: np.random.Generator) -> Exchange:
+def make_question(shown: Stimulus, kind: QuestionKind, rng: np.random.Generator) -> QuestionAnswer:
     """Return a question of a kind about what is shown, in one of its wordings, with its answer.
 
     Raises KeyError where no such question can be asked: an icon holds no sentence to transcribe, judge or correct.
@@ -135,11 +135,11 @@ def about(shown: Shown, kind: QuestionKind, rng: np.random.Generator) -> Exchang
         others = [one for one in TENSES if one not in ("infinitive", shown.cell.tense)]
         tense = others[int(rng.integers(len(others)))]
         name = "present perfect" if tense == "participle" else TENSE_NAMES[tense]
-        return Exchange(kind, question.format(tense=name), _in_tense(shown, tense))
-    return Exchange(kind, question, _answer(shown, kind))
+        return QuestionAnswer(kind, question.format(tense=name), _in_tense(shown, tense))
+    return QuestionAnswer(kind, question, _answer(shown, kind))
 
 
-def askable(sentence: Sentence, kind: QuestionKind) -> bool:
+def has_unique_answer(sentence: Sentence, kind: QuestionKind) -> bool:
     """Tell whether a question of a kind about the verb of a right sentence has one answer.
 
     *Want* is a verb of its own, a word for the time goes with one tense, and *can* has no future.
@@ -149,7 +149,7 @@ def askable(sentence: Sentence, kind: QuestionKind) -> bool:
     return "want" not in sentence.template
 
 
-def _answer(shown: Shown, kind: QuestionKind) -> str:
+def _answer(shown: Stimulus, kind: QuestionKind) -> str:
     cell, sentence, printed = shown
     answers: dict[QuestionKind, str] = {
         "tense": TENSE_NAMES[cell.tense],
@@ -166,7 +166,7 @@ def _answer(shown: Shown, kind: QuestionKind) -> str:
     return answers[kind]
 
 
-def _in_tense(shown: Shown, tense: Tense) -> str:
+def _in_tense(shown: Stimulus, tense: Tense) -> str:
     """Return the sentence, or of an icon the form, in another tense; a participle gets its person from the perfect."""
     lemma, _, person = shown.cell
     form = surface_form(lemma, tense, person)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from hfmm.grammar.verbs import PERSONS, Cell, Person, Tense, surface_form
+from hfmm.grammar.verbs import PERSONS, Person, Tense, VerbCell, surface_form
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ class Sentence(NamedTuple):
 
     text: str
     template: str
-    cell: Cell
+    cell: VerbCell
 
 
 TEMPLATES: tuple[Template, ...] = (
@@ -56,7 +56,7 @@ _SUBJECTS: dict[Person, tuple[str, ...]] = {
 }
 
 # A cat may come or eat; with these verbs *it* would have to be able to speak, read or own a key.
-_OF_PEOPLE = {"have", "do", "say", "take", "give", "write", "speak", "read", "put", "play", "study"}
+_HUMAN_SUBJECT_VERBS = {"have", "do", "say", "take", "give", "write", "speak", "read", "put", "play", "study"}
 
 _COMPLEMENTS: dict[str, tuple[str, ...]] = {
     "be": ("tired", "ready", "at home", "in the garden", "very quiet"),
@@ -82,7 +82,7 @@ _COMPLEMENTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def templates(cell: Cell) -> tuple[Template, ...]:
+def templates(cell: VerbCell) -> tuple[Template, ...]:
     """Return the templates that say a cell and no other cell of its verb.
 
     ``You put the key on the table`` may be present or past, so there the word for the time must be said.
@@ -98,7 +98,7 @@ def templates(cell: Cell) -> tuple[Template, ...]:
     )
 
 
-def sentences(cell: Cell, complements: bool = True) -> tuple[Sentence, ...]:
+def sentences(cell: VerbCell, complements: bool = True) -> tuple[Sentence, ...]:
     """Return every sentence that says a cell: each template with each subject and each complement.
 
     Without ``complements`` they end with the verb: ``My sister has written.``
@@ -108,18 +108,18 @@ def sentences(cell: Cell, complements: bool = True) -> tuple[Sentence, ...]:
         Sentence(_capitalised(f"{one.text.replace('SUBJ', subject).replace(slot, form)}{complement}."), one.text, cell)
         for one in templates(cell)
         for subject in _SUBJECTS[cell.person]
-        if not (subject == "it" and cell.lemma in _OF_PEOPLE)
+        if not (subject == "it" and cell.lemma in _HUMAN_SUBJECT_VERBS)
         for complement in ((f" {one}" for one in _COMPLEMENTS[cell.lemma]) if complements else ("",))
     )
 
 
-def sentence(cell: Cell, rng: np.random.Generator) -> Sentence:
+def sentence(cell: VerbCell, rng: np.random.Generator) -> Sentence:
     """Return one of the sentences that say a cell, drawn evenly."""
     choices = sentences(cell)
     return choices[int(rng.integers(len(choices)))]
 
 
-def fitting(one: Sentence) -> tuple[str, ...]:
+def matching_templates(one: Sentence) -> tuple[str, ...]:
     """Return the templates that a sentence fits: its own, then the one that it has without the word for the time."""
     others = [other.text for other in TEMPLATES if other.text != one.template]
     return (one.template, *(other for other in others if one.template.endswith(other)))

@@ -51,7 +51,7 @@ _FORMS_OF_BE: dict[tuple[Tense, Person], str] = {
 }
 
 
-class Cell(NamedTuple):
+class VerbCell(NamedTuple):
     """One cell of the grid: a verb in a tense and a person."""
 
     lemma: str
@@ -59,8 +59,8 @@ class Cell(NamedTuple):
     person: Person
 
 
-CELLS: tuple[Cell, ...] = tuple(
-    Cell(lemma, tense, person) for lemma in LEMMAS for tense in TENSES for person in PERSONS
+CELLS: tuple[VerbCell, ...] = tuple(
+    VerbCell(lemma, tense, person) for lemma in LEMMAS for tense in TENSES for person in PERSONS
 )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 MEDIAN = 7  # positions over which a value is smoothed
 
 
-def spans(attention: np.ndarray) -> list[tuple[int, int]]:
+def token_spans(attention: np.ndarray) -> list[tuple[int, int]]:
     """Return for each token but the last the positions at which it begins and ends.
 
     ``attention`` (heads, tokens, positions) holds for each token, the end token being the last, where the decoder
@@ -24,12 +24,12 @@ def spans(attention: np.ndarray) -> list[tuple[int, int]]:
     normalised = (attention - attention.mean(axis=1, keepdims=True)) / deviation
     edges = np.pad(normalised, ((0, 0), (0, 0), (MEDIAN // 2, MEDIAN // 2)), mode="reflect")
     smooth = np.median(np.lib.stride_tricks.sliding_window_view(edges, MEDIAN, axis=2), axis=-1)
-    path = cheapest_path(-smooth.mean(axis=0))
+    path = dtw_path(-smooth.mean(axis=0))
     begins = [next(position for token, position in path if token == row) for row in range(attention.shape[1])]
     return list(pairwise(begins))
 
 
-def cheapest_path(cost: np.ndarray) -> list[tuple[int, int]]:
+def dtw_path(cost: np.ndarray) -> list[tuple[int, int]]:
     """Return the cells of the cheapest path from the first to the last cell of ``cost``, by steps right, down or both.
 
     Dynamic time warping: each cell on the way counts its cost once.

@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 
-from hfmm import models
-from hfmm.data.audio import RATE, decode
+from hfmm.data.common.audio import SAMPLE_RATE, decode
 from hfmm.errors import UserError
 from hfmm.inspection import alignment
-from hfmm.models import checkpoint, whisper
-from hfmm.recipe import Model
+from hfmm.models import whisper
+from hfmm.models.common import checkpoint
+from hfmm.recipe.schema import Model
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+
+from hfmm.models.common.checkpoint import load_saved
 
 FRAMES = 2  # log-mel frames that the encoder makes one position of
 
@@ -41,7 +43,7 @@ class Word(NamedTuple):
     end: float
 
 
-class Heard(NamedTuple):
+class TranscriptionDetails(NamedTuple):
     """One clip as a model heard it."""
 
     text: str
@@ -53,7 +55,7 @@ class Heard(NamedTuple):
     position: float  # seconds that an encoder position lasts
 
 
-def hear(name: str, path: Path) -> Heard:
+def transcribe_with_attention(name: str, path: Path) -> TranscriptionDetails:
     """Return what a checkpoint hears in a sound file.
 
     The times follow from its alignment heads; where it names none, from all heads in the upper half of the decoder.
@@ -67,9 +69,9 @@ def hear(name: str, path: Path) -> Heard:
     extractor, tokenizer = processor.feature_extractor, processor.tokenizer
     if len(clip) > extractor.n_samples:
         raise UserError(
-            f"{path.name} lasts {len(clip) / RATE:.1f} s; {name} hears {extractor.chunk_length} s at a time: cut it."
+            f"{path.name} lasts {len(clip) / SAMPLE_RATE:.1f} s; {name} hears {extractor.chunk_length} s at a time: cut it."
         )
-    features = extractor(clip, sampling_rate=RATE, return_tensors="pt")["input_features"]
+    features = extractor(clip, sampling_rate=SAMPLE_RATE, return_tensors="pt")["input_features"]
     end = tokenizer.eos_token_id  # text has the ids below it, the other special tokens those above
     with torch.inference_mode():
         said = [one for one in model.generate(input_features=features)[0].tolist() if one < end]
@@ -83,16 +85,16 @@ def hear(name: str, path: Path) -> Heard:
     # Each token is written from what the decoder made of the one before it.
     logits = seen.logits[0, len(start) - 1 : -1].float()
     chances = logits.softmax(-1)
-    position = FRAMES * extractor.hop_length / RATE
+    position = FRAMES * extractor.hop_length / SAMPLE_RATE
     positions = -(-len(clip) // (FRAMES * extractor.hop_length))
     looks = torch.stack([seen.cross_attentions[layer][0, head] for layer, head in _alignment_heads(model)])
     attention = looks[:, len(start) - 1 : -1, :positions].float().numpy()
-    times = [(position * begun, position * ended) for begun, ended in alignment.spans(attention)]
+    times = [(position * begun, position * ended) for begun, ended in alignment.token_spans(attention)]
     tokens = [
         Token(tokenizer.decode([one]), one, logits[row, one].item(), chances[row, one].item(), *times[row])
         for row, one in enumerate(said)
     ]
-    return Heard(
+    return TranscriptionDetails(
         text=tokenizer.decode(said).strip(),
         tokens=tokens,
         words=list(_words(tokens)),
@@ -113,13 +115,13 @@ def _alignment_heads(model: Any) -> list[tuple[int, int]]:
 
 def _whisper(name: str) -> tuple[Any, Any]:
     spec = Model(checkpoint=name)
-    source = checkpoint.locate(spec)
+    source = checkpoint.resolve_checkpoint(spec)
     config = checkpoint.config(source, spec)
-    if config.model_type not in whisper.supported(whisper.AUTO_CLASS):
+    if config.model_type not in whisper.supported_model_types(whisper.AUTO_CLASS):
         raise UserError(
             f"{name} is a {config.model_type!r} model, which has no decoder that looks at sound: give a Whisper."
         )
-    model, processor = models.reload(source)
+    model, processor = load_saved(source)
     model = model.float().eval()
     model.set_attn_implementation("eager")  # the only one that hands its attention out
     return model, processor
@@ -143,7 +145,7 @@ def _words(tokens: list[Token]) -> list[Word]:
     ]
 
 
-def draw(heard: Heard, path: Path) -> None:
+def draw(heard: TranscriptionDetails, path: Path) -> None:
     """Draw the log-mel spectrogram, and below it for each token where the decoder looked when it wrote it."""
     seconds = heard.position * heard.attention.shape[1]
     rows = len(heard.tokens)

@@ -10,48 +10,53 @@ import numpy as np
 from datasets import DatasetDict
 
 from hfmm import data, metrics, models
+from hfmm.card.embedding_plots import projection
+from hfmm.data.common.screening import drop_invalid_rows, require_columns
 from hfmm.errors import UserError
-from hfmm.models import checkpoint
-from hfmm.progress import track
-from hfmm.publishing.embedding_plots import projection
-from hfmm.recipe import Data, Model
+from hfmm.models.common import checkpoint
+from hfmm.recipe.schema import Data, Model
 from hfmm.tasks import BATCH_SIZE
-from hfmm.tasks.contrastive import Task
-from hfmm.tasks.preflight import require_columns, screen
+from hfmm.tasks.contrastive import ContrastiveTask
+from hfmm.utils.progress import progress_bar
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-AMOUNTS = tuple(np.arange(-1, 2.01, 0.25).round(2).tolist())  # in gaps: 0 leaves it, 1 closes it
+from hfmm.models.common.checkpoint import load_saved
+
+SHIFTS = tuple(np.arange(-1, 2.01, 0.25).round(2).tolist())  # in gaps: 0 leaves it, 1 closes it
 
 
-class Clouds(NamedTuple):
+class PairedEmbeddings(NamedTuple):
     """Embeddings (n, d) of images, texts and, where a model made them, class prompts; row i of each is a pair."""
 
     embeddings: dict[str, np.ndarray]
     references: list[dict[str, Any]]
 
 
-def of_model(name: str, spec: Data, cache: Path) -> Clouds:
+def embed_test_split(name: str, spec: Data, cache: Path) -> PairedEmbeddings:
     """Return the clouds of a dataset's test split; raises UserError for a model or data that cannot be used."""
     wanted = Model(checkpoint=name)
-    source = checkpoint.locate(wanted)
+    source = checkpoint.resolve_checkpoint(wanted)
     config = checkpoint.config(source, wanted)
-    family = models.family_of(config.model_type, Task.auto_class, name)
-    _, processor = family.processor(source, wanted, config, family.Options())
-    model = models.reload(source)[0].float().eval()
-    task = Task(config, processor, Task.Options())
+    family = models.find_family(config.model_type, ContrastiveTask.auto_class, name)
+    _, processor = family.load_processor(source, wanted, config, family.OPTIONS())
+    model = load_saved(source)[0].float().eval()
+    task = ContrastiveTask(config, processor, ContrastiveTask.Options())
     built = data.build(spec, {}, cache)
-    require_columns(Task.columns, built)
-    check = Task.checker(config, processor, built["test"].features)
-    rows = screen(check, DatasetDict(test=built["test"]), spec.on_bad_row)[0]["test"]
-    predictions = list(track(task.predict(model, rows, BATCH_SIZE), "embed", len(rows)))
-    return Clouds(task.for_metrics(predictions), [task.reference(row) for row in rows.select_columns(Task.answers)])
+    require_columns(ContrastiveTask.required_columns, built)
+    check = ContrastiveTask.make_row_validator(config, processor, built["test"].features)
+    rows = drop_invalid_rows(check, DatasetDict(test=built["test"]), spec.on_invalid_row)[0]["test"]
+    predictions = list(progress_bar(task.predict(model, rows, BATCH_SIZE), "embed", len(rows)))
+    return PairedEmbeddings(
+        task.metric_inputs(predictions),
+        [task.reference(row) for row in rows.select_columns(ContrastiveTask.target_columns)],
+    )
 
 
-def of_files(images: Path, texts: Path) -> Clouds:
+def load_embeddings(images: Path, texts: Path) -> PairedEmbeddings:
     """Return the clouds in two .npy files of one shape (n, d); raises UserError for anything else."""
-    embeddings = {"image": _read(images), "text": _read(texts)}
+    embeddings = {"image": _load_npy(images), "text": _load_npy(texts)}
     shapes = {name: vectors.shape for name, vectors in embeddings.items()}
     if shapes["image"][1] != shapes["text"][1]:
         raise UserError(
@@ -64,10 +69,10 @@ def of_files(images: Path, texts: Path) -> Clouds:
             "pair of row i of the other."
         )
     names = [str(index) for index in range(shapes["image"][0])]
-    return Clouds(embeddings, [{"text": one, "captions": [one], "group": one} for one in names])
+    return PairedEmbeddings(embeddings, [{"text": one, "captions": [one], "group": one} for one in names])
 
 
-def _read(path: Path) -> np.ndarray:
+def _load_npy(path: Path) -> np.ndarray:
     try:
         vectors = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -85,7 +90,7 @@ def _read(path: Path) -> np.ndarray:
     return np.asarray(vectors, dtype=np.float32)
 
 
-def measure(clouds: Clouds) -> dict[str, float]:
+def measure(clouds: PairedEmbeddings) -> dict[str, float]:
     """Return each measure of the gap, of retrieval and, where class prompts are there, of zero-shot classification.
 
     Raises UserError where there are too few rows.
@@ -93,14 +98,14 @@ def measure(clouds: Clouds) -> dict[str, float]:
     found: dict[str, float] = {}
     ones = np.ones(len(clouds.references))
     for name in ("modality_gap", "retrieval", *(["zero_shot"] if "class" in clouds.embeddings else [])):
-        slices, functionals = metrics.measure(name, *clouds)
+        slices, functionals = metrics.compute(name, *clouds)
         scores = {group: tops.sum() / bottoms.sum() for group, (tops, bottoms) in slices.items()}
         scores |= {group: function(ones) for group, function in functionals.items()}
         found |= {f"{name} {group}".strip().replace("_", " "): float(score) for group, score in scores.items()}
     return found
 
 
-def shift(clouds: Clouds, amount: float) -> Clouds:
+def shift(clouds: PairedEmbeddings, amount: float) -> PairedEmbeddings:
     """Return the clouds moved half of ``amount`` gaps towards each other, and normalised again.
 
     0 leaves them, 1 puts the centroids together (before the normalising), a negative amount widens the gap: the
@@ -115,12 +120,14 @@ def shift(clouds: Clouds, amount: float) -> Clouds:
     )
 
 
-def sweep(clouds: Clouds) -> list[dict[str, float]]:
+def sweep(clouds: PairedEmbeddings) -> list[dict[str, float]]:
     """Return the measures at each shift of `AMOUNTS`, the shift under ``shift``."""
-    return [{"shift": amount, **measure(shift(clouds, amount))} for amount in track(AMOUNTS, "shift", len(AMOUNTS))]
+    return [
+        {"shift": amount, **measure(shift(clouds, amount))} for amount in progress_bar(SHIFTS, "shift", len(SHIFTS))
+    ]
 
 
-def draw(clouds: Clouds, shifts: list[dict[str, float]], folder: Path) -> list[Path]:
+def draw(clouds: PairedEmbeddings, shifts: list[dict[str, float]], folder: Path) -> list[Path]:
     """Draw embeddings.png, and sweep.png where there are shifts, into ``folder``; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "embeddings.png"]

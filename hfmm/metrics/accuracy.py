@@ -10,12 +10,12 @@ import evaluate
 import numpy as np
 
 GREATER_IS_BETTER = True
-PLAIN = "rows whose label is right, as a whole"  # what the slice "" is, for people
+SUMMARY = "rows whose label is right, as a whole"  # what the slice "" is, for people
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def statistics(predictions: list[list[str]], references: list[list[str]]) -> Statistics:
+def row_statistics(predictions: list[list[str]], references: list[list[str]]) -> Statistics:
     """Return, for each slice, the per-row numerators and denominators whose quotient of sums is the score.
 
     A row is a list of label names, one for each attribute (``tense: past``), or one plain class. The
@@ -59,5 +59,5 @@ class Accuracy(evaluate.Metric):
     def _compute(self, predictions: list[list[str]], references: list[list[str]]) -> dict[str, float]:
         return {
             f"accuracy_{name}" if name else "accuracy": float(numerators.sum() / denominators.sum())
-            for name, (numerators, denominators) in statistics(predictions, references).items()
+            for name, (numerators, denominators) in row_statistics(predictions, references).items()
         }

@@ -14,7 +14,7 @@ GREATER_IS_BETTER = True
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def statistics(predictions: list[list[str]], references: list[list[str]]) -> Statistics:
+def row_statistics(predictions: list[list[str]], references: list[list[str]]) -> Statistics:
     """Return, for each class, the rows that were found (numerators) of those that have it (denominators).
 
     The slice is the label name, and the quotient of the sums is the recall of that class; a row is a
@@ -73,5 +73,5 @@ class Confusion(evaluate.Metric):
     def _compute(self, predictions: list[list[str]], references: list[list[str]]) -> dict[str, float]:
         return {
             f"recall {name}": float(numerators.sum() / denominators.sum())
-            for name, (numerators, denominators) in statistics(predictions, references).items()
+            for name, (numerators, denominators) in row_statistics(predictions, references).items()
         }

@@ -13,22 +13,24 @@ from typing import Any
 import evaluate
 import numpy as np
 
-from .answers import Given, by_kind, face, normal
-from .quotients import scores
+from ._answers import PredictedAnswers, metric_info, normalize_answer, scores_by_kind
+from ._scores import ratio_scores
 
 GREATER_IS_BETTER = True
-PLAIN = "questions answered exactly, case and final punctuation aside"  # what the slice "" is, for people
+SUMMARY = "questions answered exactly, case and final punctuation aside"  # what the slice "" is, for people
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def statistics(predictions: Sequence[Given], references: Sequence[dict[str, Any]]) -> Statistics:
+def row_statistics(predictions: Sequence[PredictedAnswers], references: Sequence[dict[str, Any]]) -> Statistics:
     """Return, for each slice, the exact answers and the questions of each row, whose quotient of sums is the share.
 
     A prediction is the list of a row's answers, or a record that has it; a reference gives the true ``answers`` and
     their ``kinds``, each of which is a slice. Raises ValueError where answers are missing.
     """
-    return by_kind(predictions, references, lambda given, true: normal(given) == normal(true))
+    return scores_by_kind(
+        predictions, references, lambda given, true: normalize_answer(given) == normalize_answer(true)
+    )
 
 
 def is_share(group: str) -> bool:
@@ -40,7 +42,7 @@ class ExactMatch(evaluate.Metric):
     """The `evaluate` face of `statistics`."""
 
     def _info(self) -> evaluate.MetricInfo:
-        return face(__doc__ or "")
+        return metric_info(__doc__ or "")
 
     def _compute(self, predictions: list[list[str]], references: list[dict[str, Any]]) -> dict[str, float]:
-        return scores("exact_match", statistics(predictions, references))
+        return ratio_scores("exact_match", row_statistics(predictions, references))

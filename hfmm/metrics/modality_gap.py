@@ -14,15 +14,15 @@ import datasets
 import evaluate
 import numpy as np
 
-from .lengths import lengths
+from ._norms import row_norms
 
 GREATER_IS_BETTER = False
-PLAIN = (
+SUMMARY = (
     "how far the model's images and texts lie apart: distance between their centroids (0 to 2), cosines of pairs and "
     "of others, alignment (squared distance of a pair), uniformity (lower: spread more evenly), and how often a "
     "straight boundary tells an image from a text (50 %: by chance)"
 )
-OF_WEIGHTS = True  # it says nothing of a baseline that is no model
+NEEDS_MODEL = True  # it says nothing of a baseline that is no model
 
 BLOCK_FLOATS = 2**26  # at most 256 MiB of pairs at a time, whatever the number of rows
 RIDGE = 1e-3  # of the mean variance: enough for more dimensions than rows, too little to move the boundary
@@ -31,7 +31,7 @@ Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 Functional = Callable[[np.ndarray], float]
 
 
-def statistics(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> Statistics:
+def row_statistics(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> Statistics:
     """Return, for each slice, the per-row numerators and denominators whose quotient of sums is the score.
 
     ``predictions`` holds the embeddings ``image`` and ``text``, both (n, d), where row i is a pair; ``references``
@@ -39,7 +39,7 @@ def statistics(predictions: dict[str, np.ndarray], references: list[dict[str, An
     [0, 4], ``separability`` in [0, 1] is how often a linear classifier tells an image from a text (0.5: never better
     than chance); it needs two groups or has no slice. Raises ValueError for embeddings that cannot be compared.
     """
-    images, texts = _unit(predictions)
+    images, texts = _normalized(predictions)
     if len(references) != len(images):
         raise ValueError(f"{len(images)} pairs of embeddings for {len(references)} references")
     ones = np.ones(len(images))
@@ -53,11 +53,11 @@ def statistics(predictions: dict[str, np.ndarray], references: list[dict[str, An
     _, group_of = np.unique([row["group"] for row in references], return_inverse=True)
     held_out = group_of % 2 == 1
     if held_out.any():
-        slices["separability"] = (_told_apart(images, texts, held_out), held_out.astype(float))
+        slices["separability"] = (_linear_separability(images, texts, held_out), held_out.astype(float))
     return slices
 
 
-def _told_apart(images: np.ndarray, texts: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+def _linear_separability(images: np.ndarray, texts: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     """Return for each held-out row the share (0, 0.5, 1) of its two embeddings that a ridge classifier places right.
 
     It is fitted in closed form on the other rows, so the result depends on nothing but the embeddings.
@@ -73,13 +73,13 @@ def _told_apart(images: np.ndarray, texts: np.ndarray, held_out: np.ndarray) -> 
     return np.where(held_out, right / 2, 0.0)
 
 
-def functionals(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> dict[str, Functional]:
+def weighted_scores(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> dict[str, Functional]:
     """Return the measures that are no quotient of sums, as functions of non-negative row weights (n,).
 
     ``distance`` between the centroids of the normalised embeddings is in [0, 2], as is their ``cosine distance``;
     ``uniformity`` is in [-8, 0], lower is more even.
     """
-    images, texts = _unit(predictions)
+    images, texts = _normalized(predictions)
 
     def centroids(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shares = (weights / weights.sum()).astype(np.float32)
@@ -123,7 +123,7 @@ def _uniformity(vectors: np.ndarray) -> Functional:
     return uniformity
 
 
-def _unit(predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _normalized(predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the image and text embeddings (n, d) with length 1, in fp32.
 
     Raises ValueError unless they are pairs of one width, at least two, and each has a direction.
@@ -136,7 +136,7 @@ def _unit(predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     if images.shape[1] != texts.shape[1]:
         raise ValueError(f"image embeddings have {images.shape[1]} dimensions, text embeddings {texts.shape[1]}")
     image, text = (
-        np.divide(vectors, lengths(vectors, name), dtype=np.float32)
+        np.divide(vectors, row_norms(vectors, name), dtype=np.float32)
         for vectors, name in ((images, "image"), (texts, "text"))
     )
     return image, text
@@ -168,7 +168,7 @@ class ModalityGap(evaluate.Metric):
         embeddings = {name: np.array([row[name] for row in predictions]) for name in ("image", "text")}
         scores = {
             name: float(numerators.sum() / denominators.sum())
-            for name, (numerators, denominators) in statistics(embeddings, references).items()
+            for name, (numerators, denominators) in row_statistics(embeddings, references).items()
         }
         ones = np.ones(len(references))
-        return scores | {name: measure(ones) for name, measure in functionals(embeddings, references).items()}
+        return scores | {name: measure(ones) for name, measure in weighted_scores(embeddings, references).items()}

@@ -14,21 +14,21 @@ import datasets
 import evaluate
 import numpy as np
 
-from .answers import questions
+from ._answers import iter_questions
 
 GREATER_IS_BETTER = False
-PLAIN = "tokens among which the model chose, as if all were equally likely"  # what the slice "" is, for people
-OF_WEIGHTS = True  # what is no model is not surprised
+SUMMARY = "tokens among which the model chose, as if all were equally likely"  # what the slice "" is, for people
+NEEDS_MODEL = True  # what is no model is not surprised
 
 Functional = Callable[[np.ndarray], float]
 
 
-def statistics(predictions: list[dict[str, Any]], references: list[dict[str, Any]]) -> dict[str, Any]:
+def row_statistics(predictions: list[dict[str, Any]], references: list[dict[str, Any]]) -> dict[str, Any]:
     """Return nothing: a perplexity is no quotient of sums."""
     return {}
 
 
-def functionals(predictions: list[dict[str, Any]], references: list[dict[str, Any]]) -> dict[str, Functional]:
+def weighted_scores(predictions: list[dict[str, Any]], references: list[dict[str, Any]]) -> dict[str, Functional]:
     """Return the perplexity of each kind of question, and of all, as a function of non-negative row weights (n,).
 
     A prediction gives a row's answers and, for each true one, the ``nats`` by which it surprised the model and its
@@ -36,7 +36,7 @@ def functionals(predictions: list[dict[str, Any]], references: list[dict[str, An
     """
     sums: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     places = [0] * len(references)
-    for row, _, _, kind in questions(predictions, references):
+    for row, _, _, kind in iter_questions(predictions, references):
         for name in dict.fromkeys(("", kind)):
             nats, tokens = sums.setdefault(name, (np.zeros(len(references)), np.zeros(len(references))))
             nats[row] += predictions[row]["nats"][places[row]]
@@ -81,5 +81,5 @@ class Perplexity(evaluate.Metric):
         ones = np.ones(len(references))
         return {
             f"perplexity_{name}" if name else "perplexity": score(ones)
-            for name, score in functionals(predictions, references).items()
+            for name, score in weighted_scores(predictions, references).items()
         }

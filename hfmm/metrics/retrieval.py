@@ -14,15 +14,15 @@ import datasets
 import evaluate
 import numpy as np
 
-from .lengths import lengths
+from ._norms import row_norms
 
 GREATER_IS_BETTER = True
-PLAIN = "R@1, mean of image->text and text->image"  # what the slice "" is, for people
+SUMMARY = "R@1, mean of image->text and text->image"  # what the slice "" is, for people
 
 CUTOFFS = (1, 5, 10)
 BLOCK_ROWS = 1024  # queries a matrix product; fewer would not keep the processor busy
 BLOCK_FLOATS = 2**28  # at most 1 GiB of scores at a time, whatever the number of candidates
-ROUNDING = 1e-6  # a BLAS gives equal vectors cosines that differ by this much at the edges of its tiles
+TIE_TOLERANCE = 1e-6  # a BLAS gives equal vectors cosines that differ by this much at the edges of its tiles
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 Functional = Callable[[np.ndarray], float]
@@ -40,8 +40,8 @@ def ranks(
     """
     if queries.shape[1] != candidates.shape[1]:
         raise ValueError(f"queries have {queries.shape[1]} dimensions, candidates {candidates.shape[1]}")
-    query_lengths = lengths(queries, "query")
-    unit = np.divide(candidates, lengths(candidates, "candidate"), dtype=np.float32)
+    query_lengths = row_norms(queries, "query")
+    unit = np.divide(candidates, row_norms(candidates, "candidate"), dtype=np.float32)
     step = max(1, min(BLOCK_ROWS, BLOCK_FLOATS // len(unit), len(queries)))
     buffer = np.empty((step, len(unit)), dtype=np.float32)
     found = np.zeros(len(queries), dtype=np.int64)
@@ -62,10 +62,10 @@ def _rank(scores: np.ndarray, relevant: np.ndarray) -> int:
     if best == -np.inf:
         return 0
     scores[relevant] = -np.inf
-    return 1 + int(np.count_nonzero(scores >= best - np.float32(ROUNDING)))
+    return 1 + int(np.count_nonzero(scores >= best - np.float32(TIE_TOLERANCE)))
 
 
-def statistics(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> Statistics:
+def row_statistics(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> Statistics:
     """Return, for each slice, the per-row numerators and denominators whose quotient of sums is the score.
 
     ``predictions`` holds the (n, d) embeddings ``image`` and ``text``; row i of ``references`` has the ``text`` that
@@ -73,7 +73,7 @@ def statistics(predictions: dict[str, np.ndarray], references: list[dict[str, An
     to text and back; a direction in which no row has anything to find has no slice. Raises ValueError for input that
     cannot be scored.
     """
-    found = directions(predictions, references)
+    found = ranks_by_direction(predictions, references)
     hits = {f"{name} R@{cutoff}": (one > 0) & (one <= cutoff) for name, one in found.items() for cutoff in CUTOFFS}
     both = (hits["image->text R@1"] + hits["text->image R@1"].astype(float)) / 2
     slices: Statistics = {"": (both, np.ones(len(references)))}
@@ -84,9 +84,9 @@ def statistics(predictions: dict[str, np.ndarray], references: list[dict[str, An
     return slices
 
 
-def functionals(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> dict[str, Functional]:
+def weighted_scores(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> dict[str, Functional]:
     """Return the median rank of each direction as a function of non-negative row weights (n,)."""
-    return {f"{name} median rank": _median(one) for name, one in directions(predictions, references).items()}
+    return {f"{name} median rank": _median(one) for name, one in ranks_by_direction(predictions, references).items()}
 
 
 def _median(found: np.ndarray) -> Functional:
@@ -104,7 +104,7 @@ def _median(found: np.ndarray) -> Functional:
     return median
 
 
-def directions(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+def ranks_by_direction(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Return the rank of each row (n,) in each direction, 0 where the row has nothing to find.
 
     Candidate texts are the distinct embedded texts. Images are relevant to each other when they share a group,
@@ -118,10 +118,10 @@ def directions(predictions: dict[str, np.ndarray], references: list[dict[str, An
     for index, (text, captions) in enumerate(zip(text_of, texts_of, strict=True)):
         if text not in captions:
             raise ValueError(f"row {index}: its text {references[index]['text']!r} is not among its captions")
-    images_of = _holders(texts_of, len(place))
+    images_of = _invert_index(texts_of, len(place))
     siblings = [np.unique(np.concatenate([texts_of[row] for row in rows])) for rows in images_of]
     _, group_of = np.unique([row["group"] for row in references], return_inverse=True)
-    members = _holders(list(group_of[:, None]), int(group_of.max()) + 1)
+    members = _invert_index(list(group_of[:, None]), int(group_of.max()) + 1)
     found = {
         "image->text": ranks(images, texts, texts_of),
         "text->image": ranks(texts, images, images_of)[text_of],
@@ -131,7 +131,7 @@ def directions(predictions: dict[str, np.ndarray], references: list[dict[str, An
     return {name: one for name, one in found.items() if one.any()}
 
 
-def _holders(sets: list[np.ndarray], count: int) -> list[np.ndarray]:
+def _invert_index(sets: list[np.ndarray], count: int) -> list[np.ndarray]:
     """Return, for each of ``count`` members, the indices of the sets that hold it."""
     members = np.concatenate(sets)
     holders = np.repeat(np.arange(len(sets)), [len(one) for one in sets])
@@ -148,8 +148,8 @@ def _embeddings(predictions: dict[str, np.ndarray], references: list[dict[str, A
         raise ValueError(f"retrieval needs at least 2 rows, not {len(references)}")
     if images.shape[1] != texts.shape[1]:
         raise ValueError(f"image embeddings have {images.shape[1]} dimensions, text embeddings {texts.shape[1]}")
-    lengths(images, "image")
-    lengths(texts, "text")
+    row_norms(images, "image")
+    row_norms(texts, "text")
     return images, texts
 
 
@@ -180,7 +180,7 @@ class Retrieval(evaluate.Metric):
         embeddings = {name: np.array([row[name] for row in predictions]) for name in ("image", "text")}
         scores = {
             name or "mean R@1": float(numerators.sum() / denominators.sum())
-            for name, (numerators, denominators) in statistics(embeddings, references).items()
+            for name, (numerators, denominators) in row_statistics(embeddings, references).items()
         }
         ones = np.ones(len(references))
-        return scores | {name: median(ones) for name, median in functionals(embeddings, references).items()}
+        return scores | {name: median(ones) for name, median in weighted_scores(embeddings, references).items()}

@@ -14,27 +14,27 @@ from typing import Any
 import evaluate
 import numpy as np
 
-from .answers import Given, by_kind, face, normal
-from .quotients import scores
+from ._answers import PredictedAnswers, metric_info, normalize_answer, scores_by_kind
+from ._scores import ratio_scores
 
 GREATER_IS_BETTER = True
-PLAIN = "words that answer and truth share, as the F1 of each question"  # what the slice "" is, for people
+SUMMARY = "words that answer and truth share, as the F1 of each question"  # what the slice "" is, for people
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def statistics(predictions: Sequence[Given], references: Sequence[dict[str, Any]]) -> Statistics:
+def row_statistics(predictions: Sequence[PredictedAnswers], references: Sequence[dict[str, Any]]) -> Statistics:
     """Return, for each slice, the summed F1 and the questions of each row, whose quotient of sums is the mean.
 
     A prediction is the list of a row's answers, or a record that has it; a reference gives the true ``answers`` and
     their ``kinds``, each of which is a slice. Raises ValueError where answers are missing.
     """
-    return by_kind(predictions, references, _f1)
+    return scores_by_kind(predictions, references, _f1)
 
 
 def _f1(given: str, true: str) -> float:
     """Return twice the words that both share, each as often as both have it, over the words of both."""
-    one, other = Counter(normal(given).split()), Counter(normal(true).split())
+    one, other = Counter(normalize_answer(given).split()), Counter(normalize_answer(true).split())
     count = one.total() + other.total()
     return 2 * (one & other).total() / count if count else 1.0
 
@@ -48,7 +48,7 @@ class TokenF1(evaluate.Metric):
     """The `evaluate` face of `statistics`."""
 
     def _info(self) -> evaluate.MetricInfo:
-        return face(__doc__ or "")
+        return metric_info(__doc__ or "")
 
     def _compute(self, predictions: list[list[str]], references: list[dict[str, Any]]) -> dict[str, float]:
-        return scores("token_f1", statistics(predictions, references))
+        return ratio_scores("token_f1", row_statistics(predictions, references))

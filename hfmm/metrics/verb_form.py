@@ -16,11 +16,11 @@ import datasets
 import evaluate
 import numpy as np
 
-from .quotients import scores
-from .transcripts import align, light
+from ._edit_rates import align, normalize_words
+from ._scores import ratio_scores
 
 GREATER_IS_BETTER = True
-PLAIN = "verb forms heard exactly, auxiliaries included"  # what the slice "" is, for people
+SUMMARY = "verb forms heard exactly, auxiliaries included"  # what the slice "" is, for people
 
 AUXILIARIES = ("to", "will", "have", "has", "had")  # in front of the same word they make another form of it
 CONTRACTIONS = ("'ll", "'ve", "'s", "'d")
@@ -31,7 +31,7 @@ Reading = dict[str, Any]  # lemma, tense, person, form, and its start and end in
 Parse = Callable[[str], Iterable[Any]]  # from a text to its readings, as named tuples
 
 
-class Form(NamedTuple):
+class AlignedForm(NamedTuple):
     """A verb form of a reference, and the words of the prediction that the alignment sets against it."""
 
     readings: list[Reading]
@@ -51,7 +51,7 @@ class Confusion(NamedTuple):
     heard: str
 
 
-def statistics(predictions: list[str], references: list[dict[str, Any]]) -> Statistics:
+def row_statistics(predictions: list[str], references: list[dict[str, Any]]) -> Statistics:
     """Return, for each slice, the forms heard and the forms said in each row, whose quotient of sums is the share.
 
     ``references`` give the ``text`` and the ``readings`` of each row. A form is heard when its words, lightly
@@ -64,7 +64,7 @@ def statistics(predictions: list[str], references: list[dict[str, Any]]) -> Stat
         raise ValueError(f"{len(predictions)} predictions for {len(references)} references")
     slices: Statistics = {}
     for row, pair in enumerate(zip(predictions, references, strict=True)):
-        for form in _forms(*pair):
+        for form in _align_forms(*pair):
             for name in _slices(form.readings):
                 heard, said = slices.setdefault(name, (np.zeros(len(references)), np.zeros(len(references))))
                 heard[row] += form.heard
@@ -81,28 +81,28 @@ def confusions(predictions: list[str], references: list[dict[str, Any]], parse: 
     counts: Counter[tuple[str, str]] = Counter()
     words: dict[tuple[str, str], tuple[str, str]] = {}
     for prediction, reference in zip(predictions, references, strict=True):
-        for form in _forms(prediction, reference):
+        for form in _align_forms(prediction, reference):
             if not form.heard:
-                taken_for, heard = _taken_for(form, light(prediction), parse)
+                taken_for, heard = _heard_as(form, normalize_words(prediction), parse)
                 pair = _name(form.readings), taken_for
                 counts[pair] += 1
                 words.setdefault(pair, (form.true, heard))
     return [Confusion(*pair, times, *words[pair]) for pair, times in counts.most_common()]
 
 
-def _forms(prediction: str, reference: dict[str, Any]) -> Iterator[Form]:
+def _align_forms(prediction: str, reference: dict[str, Any]) -> Iterator[AlignedForm]:
     """Yield the verb forms of a reference, in its order."""
     text = reference["text"]
-    true, said = light(text).split(), light(prediction).split()
+    true, said = normalize_words(text).split(), normalize_words(prediction).split()
     pairs = align(true, said)
     against = {place: other for place, other in pairs if place is not None and other is not None}
     extra = {other for place, other in pairs if place is None}
     for (start, end), readings in groupby(reference["readings"], lambda one: (one["start"], one["end"])):
         # Counting words up to the form's own first letter, because a form may begin inside one: he'll go.
-        first, last = len(light(text[: start + 1]).split()) - 1, len(light(text[:end]).split())
+        first, last = len(normalize_words(text[: start + 1]).split()) - 1, len(normalize_words(text[:end]).split())
         places = [against[place] for place in range(first, last) if place in against]
         if not places:
-            yield Form(list(readings), " ".join(true[first:last]), "", 0, heard=False)
+            yield AlignedForm(list(readings), " ".join(true[first:last]), "", 0, heard=False)
             continue
         at, until = places[0], places[-1] + 1
         heard = true[first:last] == said[at:until]
@@ -112,7 +112,7 @@ def _forms(prediction: str, reference: dict[str, Any]) -> Iterator[Form]:
         if not heard:
             first, at = _with_auxiliary(true, first), _with_auxiliary(said, at)
         form, words = " ".join(true[first:last]), " ".join(said[at:until])
-        yield Form(list(readings), form, words, len(" ".join([*said[:at], ""])), heard)
+        yield AlignedForm(list(readings), form, words, len(" ".join([*said[:at], ""])), heard)
 
 
 def _with_auxiliary(words: list[str], at: int) -> int:
@@ -131,7 +131,7 @@ def _slices(readings: list[Reading]) -> list[str]:
     return ["", *(f"{name}: {next(iter(values))}" for name, values in agreed.items() if len(values) == 1)]
 
 
-def _taken_for(form: Form, text: str, parse: Parse) -> tuple[str, str]:
+def _heard_as(form: AlignedForm, text: str, parse: Parse) -> tuple[str, str]:
     """Return the name of what a form was taken for in ``text``, and its words there."""
     if not form.said:
         return "nothing", ""
@@ -186,4 +186,4 @@ class VerbForm(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[str], references: list[dict[str, Any]]) -> dict[str, float]:
-        return scores("verb_form", statistics(predictions, references), between=" ")
+        return ratio_scores("verb_form", row_statistics(predictions, references), between=" ")

@@ -11,16 +11,16 @@ from typing import Any
 import evaluate
 import numpy as np
 
-from .quotients import scores
-from .transcripts import align, edit_rates, face, light
+from ._edit_rates import align, error_rates, metric_info, normalize_words
+from ._scores import ratio_scores
 
 GREATER_IS_BETTER = False
-PLAIN = "words wrong, missing or too many for each word said, case and punctuation aside"  # the slice "", for people
+SUMMARY = "words wrong, missing or too many for each word said, case and punctuation aside"  # the slice "", for people
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def statistics(predictions: list[str], references: list[dict[str, Any]]) -> Statistics:
+def row_statistics(predictions: list[str], references: list[dict[str, Any]]) -> Statistics:
     """Return, for each slice, the per-row edits and reference words whose quotient of sums is the error rate.
 
     ``references`` give the ``text`` of each row. The slice "" is lightly normalised, which changes no word; ``raw``
@@ -28,7 +28,7 @@ def statistics(predictions: list[str], references: list[dict[str, Any]]) -> Stat
     mistakes, because it rewrites ``He's walked`` to ``he is walked``. A rate may exceed 1, and each word heard where
     the reference has none counts. Raises ValueError for input that cannot be scored.
     """
-    return edit_rates(predictions, references, str.split)
+    return error_rates(predictions, references, str.split)
 
 
 def alignment(prediction: str, reference: str, width: int = 100) -> str:
@@ -36,7 +36,7 @@ def alignment(prediction: str, reference: str, width: int = 100) -> str:
 
     A third line marks what a word is: S another one, I one too many, D missing.
     """
-    true, said = light(reference).split(), light(prediction).split()
+    true, said = normalize_words(reference).split(), normalize_words(prediction).split()
     lines, used = [["REF:", "HYP:", "    "]], 0
     for place, other in align(true, said):
         upper = "" if place is None else true[place]
@@ -61,7 +61,7 @@ class Wer(evaluate.Metric):
     """The `evaluate` face, of plain strings like the library's own."""
 
     def _info(self) -> evaluate.MetricInfo:
-        return face(__doc__ or "")
+        return metric_info(__doc__ or "")
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        return scores("wer", statistics(predictions, [{"text": text} for text in references]))
+        return ratio_scores("wer", row_statistics(predictions, [{"text": text} for text in references]))

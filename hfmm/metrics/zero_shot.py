@@ -11,17 +11,17 @@ import datasets
 import evaluate
 import numpy as np
 
-from .lengths import lengths
+from ._norms import row_norms
 
 GREATER_IS_BETTER = True
-PLAIN = "images whose class has the nearest prompt"  # what the slice "" is, for people
+SUMMARY = "images whose class has the nearest prompt"  # what the slice "" is, for people
 
 ROUNDING = 1e-6  # cosines of equal vectors may differ by this much
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def statistics(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> Statistics:
+def row_statistics(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> Statistics:
     """Return, as the slice "", the per-row numerators and denominators whose quotient of sums is the accuracy.
 
     ``predictions`` holds the embeddings ``image`` and ``class``, both (n, d) and of length 1; row i of the second is
@@ -33,8 +33,8 @@ def statistics(predictions: dict[str, np.ndarray], references: list[dict[str, An
         raise ValueError(f"{len(images)} image and {len(prompts)} class embeddings for {len(references)} references")
     if images.shape[1] != prompts.shape[1]:
         raise ValueError(f"image embeddings have {images.shape[1]} dimensions, class embeddings {prompts.shape[1]}")
-    lengths(images, "image")
-    lengths(prompts, "class")
+    row_norms(images, "image")
+    row_norms(prompts, "class")
     _, first, own = np.unique([row["class"] for row in references], return_index=True, return_inverse=True)
     cosines = images @ prompts[first].T
     rows = np.arange(len(images))
@@ -67,5 +67,5 @@ class ZeroShot(evaluate.Metric):
 
     def _compute(self, predictions: list[dict[str, list[float]]], references: list[dict[str, Any]]) -> dict[str, float]:
         embeddings = {name: np.array([row[name] for row in predictions]) for name in ("image", "class")}
-        ((right, ones),) = statistics(embeddings, references).values()
+        ((right, ones),) = row_statistics(embeddings, references).values()
         return {"zero_shot": float(right.sum() / ones.sum())}

@@ -8,16 +8,16 @@ from typing import Any
 from datasets import Features
 from pydantic import Field
 
-from hfmm.models import chat_template, language_model
-from hfmm.models.checkpoint import KEY, read, refuse_missing, weights
-from hfmm.models.linear_modules import linear_modules
-from hfmm.recipe import Model
-from hfmm.strict import Strict
+from hfmm.models.common import chat_template, language_model
+from hfmm.models.common.checkpoint import RECIPE_KEY, check_missing_keys, load_pretrained, load_weights
+from hfmm.models.common.lora_targets import find_linear_modules
+from hfmm.recipe.schema import Model
+from hfmm.recipe.validation import StrictModel
 
 AUTO_CLASS = "AutoModelForCausalLM"
 
 
-class Options(Strict):
+class CausalLMOptions(StrictModel):
     """What `model` takes for this family."""
 
     max_new_tokens: int = Field(
@@ -25,7 +25,10 @@ class Options(Strict):
     )
 
 
-def supported(auto_class: str) -> set[str]:
+OPTIONS = CausalLMOptions
+
+
+def supported_model_types(auto_class: str) -> set[str]:
     """Return the model types that this family loads under an Auto class."""
     if auto_class != AUTO_CLASS:
         return set()
@@ -34,7 +37,7 @@ def supported(auto_class: str) -> set[str]:
     return set(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 
 
-def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
+def load_processor(source: str, spec: Model, config: Any, options: CausalLMOptions) -> tuple[Any, Any]:
     """Return the config and the tokenizer of a checkpoint; raises UserError when it has none.
 
     Warns where its chat template is changed.
@@ -49,13 +52,13 @@ def _tokenizer(source: str, spec: Model) -> tuple[Any, list[str]]:
     """Return the tokenizer, and what was changed of its chat template."""
     import transformers
 
-    tokenizer = read(transformers.AutoTokenizer, source, spec)
+    tokenizer = load_pretrained(transformers.AutoTokenizer, source, spec)
     language_model.pad_left(tokenizer)
-    return tokenizer, chat_template.settle(tokenizer, KEY, spec.checkpoint)
+    return tokenizer, chat_template.make_deterministic(tokenizer, RECIPE_KEY, spec.checkpoint)
 
 
 def load(
-    source: str, spec: Model, config: Any, options: Options, features: Features, auto_class: str
+    source: str, spec: Model, config: Any, options: CausalLMOptions, features: Features, auto_class: str
 ) -> tuple[Any, Any]:
     """Return the model in fp32, which answers greedily and briefly, and its tokenizer.
 
@@ -68,17 +71,19 @@ def load(
     if spec.init == "random":
         model = kind.from_config(config, dtype="float32").eval()
     else:
-        model, info = weights(kind, source, spec)
-        refuse_missing(info["missing_keys"], model, spec)
-    model.generation_config = language_model.generation(spec, KEY, model.config, tokenizer, options.max_new_tokens)
+        model, info = load_weights(kind, source, spec)
+        check_missing_keys(info["missing_keys"], model, spec)
+    model.generation_config = language_model.generation_config(
+        spec, RECIPE_KEY, model.config, tokenizer, options.max_new_tokens
+    )
     return model, tokenizer
 
 
-def head(model: Any) -> list[str]:
+def modules_to_save(model: Any) -> list[str]:
     """Return nothing: a language model is tuned to what its own head says."""
     return []
 
 
-def lora_targets(model: Any) -> list[str]:
+def target_modules(model: Any) -> list[str]:
     """Return the names of all linear modules but the head."""
-    return linear_modules(model, model.base_model)
+    return find_linear_modules(model, model.base_model)

@@ -8,18 +8,20 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError
-from hfmm.models.checkpoint import read, refuse_missing, weights
-from hfmm.models.linear_modules import linear_modules
-from hfmm.recipe import Model
-from hfmm.strict import Strict
+from hfmm.models.common.checkpoint import check_missing_keys, load_pretrained, load_weights
+from hfmm.models.common.lora_targets import find_linear_modules
+from hfmm.recipe.schema import Model
+from hfmm.recipe.validation import StrictModel
 
 AUTO_CLASS = "AutoModelForSpeechSeq2Seq"
-TOKENS_A_SECOND = 12  # twice what fast speech needs: a decoder that loops is stopped there
-PROMPT = 4  # tokens that the decoder is given before the text
-MULTILINGUAL = 51_865  # the size of the vocabulary of a Whisper of many languages; that of an English one is smaller
+MAX_TOKENS_PER_SECOND = 12  # twice what fast speech needs: a decoder that loops is stopped there
+N_PREFIX_TOKENS = 4  # tokens that the decoder is given before the text
+MULTILINGUAL_VOCAB_SIZE = (
+    51_865  # the size of the vocabulary of a Whisper of many languages; that of an English one is smaller
+)
 
 
-class Options(Strict):
+class WhisperOptions(StrictModel):
     """What `model` takes for this family."""
 
     window_seconds: int | None = Field(
@@ -28,26 +30,29 @@ class Options(Strict):
     language: str = Field("en", description="of the transcripts; only read for a multilingual checkpoint")
 
 
-def supported(auto_class: str) -> set[str]:
+OPTIONS = WhisperOptions
+
+
+def supported_model_types(auto_class: str) -> set[str]:
     """Return the model types that this family loads under an Auto class."""
     return {"whisper"} if auto_class == AUTO_CLASS else set()
 
 
-def is_the_checkpoint(options: Options) -> bool:
+def is_unmodified_checkpoint(options: WhisperOptions) -> bool:
     """Tell whether the model that is loaded is the checkpoint itself, so that an adapter can be put on that."""
     return options.window_seconds is None
 
 
-def untouched(options: Options) -> Options:
+def original_options(options: WhisperOptions) -> WhisperOptions:
     """Return the options that leave a checkpoint on its own window: one cut to a new window has to be trained on it."""
     return options.model_copy(update={"window_seconds": None})
 
 
-def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[Any, Any]:
+def load_processor(source: str, spec: Model, config: Any, options: WhisperOptions) -> tuple[Any, Any]:
     """Return the config and the processor, both of the window; raises UserError for a language it does not know."""
     from transformers import AutoProcessor
 
-    both = read(AutoProcessor, source, spec)
+    both = load_pretrained(AutoProcessor, source, spec)
     extractor = both.feature_extractor
     if options.window_seconds is not None:
         config.max_source_positions = config.max_source_positions * options.window_seconds // extractor.chunk_length
@@ -65,7 +70,7 @@ def processor(source: str, spec: Model, config: Any, options: Options) -> tuple[
 
 
 def load(
-    source: str, spec: Model, config: Any, options: Options, features: Features, auto_class: str
+    source: str, spec: Model, config: Any, options: WhisperOptions, features: Features, auto_class: str
 ) -> tuple[Any, Any]:
     """Return the model in fp32, which decodes greedily and briefly, and its processor.
 
@@ -75,19 +80,19 @@ def load(
 
     kind = getattr(transformers, auto_class)
     if spec.init == "random":
-        config, both = processor(source, spec, config, options)
+        config, both = load_processor(source, spec, config, options)
         model = kind.from_config(config, dtype="float32")
     else:
-        model, info = weights(kind, source, spec, config=config)
-        refuse_missing(info["missing_keys"], model, spec)
-        model.config, both = processor(source, spec, model.config, options)
-        _fit_positions(model.get_encoder(), model.config.max_source_positions)
+        model, info = load_weights(kind, source, spec, config=config)
+        check_missing_keys(info["missing_keys"], model, spec)
+        model.config, both = load_processor(source, spec, model.config, options)
+        _resize_positional_embedding(model.get_encoder(), model.config.max_source_positions)
     settings = _generation(source, spec, model.config, both.tokenizer)
-    model.generation_config = _brief(settings, model, both, options)
+    model.generation_config = _greedy_generation_config(settings, model, both, options)
     return model, both
 
 
-def _fit_positions(encoder: Any, count: int) -> None:
+def _resize_positional_embedding(encoder: Any, count: int) -> None:
     """Cut the encoder's positions to the first ``count``, or go on with them: they are sinusoids and never train."""
     import torch
     from torch import nn
@@ -109,7 +114,7 @@ def _generation(source: str, spec: Model, config: Any, tokenizer: Any) -> Any:
     except OSError:
         settings = GenerationConfig.from_model_config(config)
     if not hasattr(settings, "is_multilingual"):
-        settings.is_multilingual = config.vocab_size >= MULTILINGUAL
+        settings.is_multilingual = config.vocab_size >= MULTILINGUAL_VOCAB_SIZE
     if settings.is_multilingual and not hasattr(settings, "lang_to_id"):
         ids = tokenizer.get_vocab()
         settings.lang_to_id = {token: ids[token] for code in LANGUAGES if (token := f"<|{code}|>") in ids}
@@ -117,33 +122,33 @@ def _generation(source: str, spec: Model, config: Any, tokenizer: Any) -> Any:
     return settings
 
 
-def _brief(settings: Any, model: Any, processor: Any, options: Options) -> Any:
+def _greedy_generation_config(settings: Any, model: Any, processor: Any, options: WhisperOptions) -> Any:
     """Return settings by which `pipeline` decodes as evaluation does: greedily, and no longer than the window lasts."""
     settings.num_beams = 1
     # Not max_new_tokens: beside the length that the library fills in, each call would warn of two limits.
-    settings.max_length = longest(model.config, processor)
+    settings.max_length = max_label_tokens(model.config, processor)
     if settings.is_multilingual:
         settings.language, settings.task = options.language, "transcribe"
     return settings
 
 
-def longest(config: Any, processor: Any) -> int:
+def max_label_tokens(config: Any, processor: Any) -> int:
     """Return up to how many tokens all of a transcript is written, those before and after its text counted.
 
     No more is spoken in one window.
     """
     window: int = processor.feature_extractor.chunk_length
-    return min(PROMPT + TOKENS_A_SECOND * window, int(config.max_target_positions))
+    return min(N_PREFIX_TOKENS + MAX_TOKENS_PER_SECOND * window, int(config.max_target_positions))
 
 
-def head(model: Any) -> list[str]:
+def modules_to_save(model: Any) -> list[str]:
     """Return nothing: the output layer is the embedding of the input tokens."""
     return []
 
 
-def lora_targets(model: Any) -> list[str]:
+def target_modules(model: Any) -> list[str]:
     """Return the names of all linear modules of encoder and decoder."""
-    return linear_modules(model, model.base_model)
+    return find_linear_modules(model, model.base_model)
 
 
 def label_ids(config: Any, tokenizer: Any, text: str) -> list[int]:

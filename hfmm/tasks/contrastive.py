@@ -14,22 +14,28 @@ import numpy as np
 from datasets import Features
 from pydantic import Field, field_validator
 
-from hfmm.data.images import decode
-from hfmm.data.stored import read_bytes
+from hfmm.data.common.images import decode
+from hfmm.data.common.media import read_bytes
+from hfmm.data.common.rows import Row
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
-from hfmm.strict import Strict
-from hfmm.tasks import caption_check
-from hfmm.tasks.contrastive_loss import by_length, cosines, in_passes, sigmoid_loss, softmax_loss
-from hfmm.tasks.draws import key
-from hfmm.tasks.embedder import Embedder
-
-Row = Mapping[str, Any]
+from hfmm.models.common.batch import image_inputs, text_inputs
+from hfmm.recipe.validation import StrictModel
+from hfmm.tasks.common import caption_check
+from hfmm.tasks.common.embedder import Embedder
+from hfmm.tasks.common.losses import (
+    cosine_similarity,
+    grad_cache_forward,
+    length_bucketed_forward,
+    multi_positive_info_nce,
+    siglip_loss,
+)
+from hfmm.tasks.common.row_rng import row_seed
 
 CANDIDATES = 8  # texts that the pipeline is asked to choose from when a saved model is checked
 
 
-class Task:
+class ContrastiveTask:
     """Symmetric InfoNCE (CLIP, arXiv:2103.00020) or the sigmoid loss (SigLIP, arXiv:2303.15343).
 
     Both take every caption of a row that occurs in the batch for a positive: InfoNCE as evenly soft targets (Yang et
@@ -38,23 +44,23 @@ class Task:
 
     auto_class = dual_encoder.AUTO_CLASS
     pipeline_tag = "zero-shot-image-classification"
-    medium = "image"
-    columns = ("id", "image", "captions", "group")
-    answers = ("id", "captions", "group")
-    draws = True
-    joint = True
-    scores = True
-    takes_features = False
-    texts = ("he works", "he worked")
-    passes = 1
+    modality = "image"
+    required_columns = ("id", "image", "captions", "group")
+    target_columns = ("id", "captions", "group")
+    random_per_epoch = True
+    uses_in_batch_negatives = True
+    outputs_scores = True
+    accepts_cached_features = False
+    example_prompts = ("he works", "he worked")
+    num_grad_cache_chunks = 1
 
-    class Options(Strict):
+    class Options(StrictModel):
         """What `task: {name: contrastive}` takes."""
 
         loss: Literal["auto", "softmax", "sigmoid"] = Field(
             "auto", description="auto: sigmoid where the checkpoint has a logit_bias, else softmax (InfoNCE)"
         )
-        negatives: int = Field(0, ge=0, description="wrong texts a row, drawn from its column `negatives`")
+        hard_negatives_per_row: int = Field(0, ge=0, description="wrong texts a row, drawn from its column `negatives`")
         templates: list[str] = Field(
             ["{}"], min_length=1, description="prompts around the first caption, for zero-shot classification"
         )
@@ -69,7 +75,7 @@ class Task:
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
         self.config, self.options, self.embedder = config, options, Embedder(config, processor)
         # Only this architecture's saved parameters can carry a sigmoid loss.
-        has_bias = dual_encoder.has_bias(config)
+        has_bias = dual_encoder.has_logit_bias(config)
         if options.loss == "sigmoid" and not has_bias:
             raise UserError(
                 f"task.loss: the sigmoid loss needs a logit_bias, for which a {config.model_type!r} model has no "
@@ -78,9 +84,9 @@ class Task:
         self.sigmoid = has_bias if options.loss == "auto" else options.loss == "sigmoid"
 
     @staticmethod
-    def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
+    def make_row_validator(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
         """Return what raises UserError for a picture and for texts that cannot be used."""
-        return caption_check.checker(config, processor)
+        return caption_check.make_caption_validator(config, processor)
 
     @staticmethod
     def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
@@ -90,7 +96,7 @@ class Task:
     def reference(self, row: Row) -> dict[str, Any]:
         """Return the text drawn for the row, all texts that are right for it, its group, and its class."""
         return {
-            "text": self._text(row),
+            "text": self._sample_caption(row),
             "captions": list(row["captions"]),
             "group": row["group"],
             "class": row["captions"][0],
@@ -103,16 +109,16 @@ class Task:
         """
         import torch
 
-        texts = [self._text(row) for row in rows]
+        texts = [self._sample_caption(row) for row in rows]
         texts += [text for row in rows for text in self._negatives(row)]
         right = [[text in captions for text in texts] for captions in (set(row["captions"]) for row in rows)]
         return {**self.embedder.pixels(rows), **self.embedder.tokens(texts), "labels": torch.tensor(right)}
 
-    def taught(self, row: Row) -> str:
+    def describe_labels(self, row: Row) -> str:
         """Return the text a row is taught to match; raises UserError for wrong texts missing and prompts too long."""
         self._negatives(row)
-        self._refuse_long(self._prompts(row["captions"][0]))
-        return self._text(row)
+        self._check_prompt_length(self._prompts(row["captions"][0]))
+        return self._sample_caption(row)
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
         """Return the number of rows."""
@@ -120,21 +126,25 @@ class Task:
 
     def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
         """Return the loss of the batch in nats, summed over its rows and divided by ``num_items``."""
-        inner = _single_process(model)
-        pixels, tokens = dual_encoder.pixel_part(batch), dual_encoder.token_part(batch)
-        images = in_passes(lambda part: dual_encoder.embed_images(inner, part), pixels, self.passes)
+        inner = _require_single_process(model)
+        pixels, tokens = image_inputs(batch), text_inputs(batch)
+        images = grad_cache_forward(
+            lambda part: dual_encoder.embed_images(inner, part), pixels, self.num_grad_cache_chunks
+        )
         whole = partial(dual_encoder.embed_texts, inner)
-        read = whole if dual_encoder.reads_padding(self.config) else partial(by_length, whole)
-        texts = in_passes(read, tokens, self.passes)
-        logits = cosines(images, texts) * dual_encoder.scale(inner) + dual_encoder.bias(inner)
-        total = sigmoid_loss(logits, batch["labels"]) if self.sigmoid else softmax_loss(logits, batch["labels"])
+        read = whole if dual_encoder.needs_fixed_padding(self.config) else partial(length_bucketed_forward, whole)
+        texts = grad_cache_forward(read, tokens, self.num_grad_cache_chunks)
+        logits = cosine_similarity(images, texts) * dual_encoder.logit_scale(inner) + dual_encoder.logit_bias(inner)
+        total = (
+            siglip_loss(logits, batch["labels"]) if self.sigmoid else multi_positive_info_nce(logits, batch["labels"])
+        )
         return total / num_items
 
-    def after_step(self, model: Any) -> dict[str, float]:
+    def on_step_end(self, model: Any) -> dict[str, float]:
         """Clamp the factor from cosine to logit, and log it."""
-        inner = _single_process(model)
-        dual_encoder.clamp_scale(inner)
-        return {"logit_scale": round(dual_encoder.scale(inner).item(), 4)}
+        inner = _require_single_process(model)
+        dual_encoder.clamp_logit_scale(inner)
+        return {"logit_scale": round(dual_encoder.logit_scale(inner).item(), 4)}
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
         """Yield a row's unit embeddings of image, drawn text and class prompts; raises UserError for too long ones."""
@@ -144,23 +154,23 @@ class Task:
             references = [self.reference(row) for row in chunk]
             wanted = [text for one in references for text in (one["text"], *self._prompts(one["class"]))]
             if new := [text for text in dict.fromkeys(wanted) if text not in known]:
-                self._refuse_long(new)
+                self._check_prompt_length(new)
                 known.update(zip(new, self.embedder.embed_texts(model, new), strict=True))
             images = self.embedder.embed_images(model, chunk)
             for image, one in zip(images, references, strict=True):
                 mean = np.mean([known[text] for text in self._prompts(one["class"])], axis=0)
                 yield {"image": image, "text": known[one["text"]], "class": mean / np.linalg.norm(mean)}
 
-    def for_metrics(self, predictions: Sequence[Row]) -> dict[str, np.ndarray]:
+    def metric_inputs(self, predictions: Sequence[Row]) -> dict[str, np.ndarray]:
         """Return the embeddings ``image``, ``text`` and ``class``, each (rows, width)."""
         return {key: np.array([one[key] for one in predictions]) for key in ("image", "text", "class")}
 
-    def notes(self, predictions: Sequence[Row]) -> dict[str, float]:
+    def extra_logs(self, predictions: Sequence[Row]) -> dict[str, float]:
         """Return the modality gap: the distance between the centroids of the images and of the texts."""
-        both = self.for_metrics(predictions)
+        both = self.metric_inputs(predictions)
         return {"gap": round(float(np.linalg.norm(both["image"].mean(0) - both["text"].mean(0))), 4)}
 
-    def wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
+    def is_wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
         """Tell of each row whether the text nearest to its image is none of its captions."""
         texts = {one["text"]: row["text"] for row, one in zip(predictions, references, strict=True)}
         names, vectors = list(texts), np.array(list(texts.values()))
@@ -168,12 +178,12 @@ class Task:
         return [text not in one["captions"] for text, one in zip(nearest, references, strict=True)]
 
     @staticmethod
-    def to_stored(row: Row) -> bytes:
+    def input_to_bytes(row: Row) -> bytes:
         """Return the bytes of the image file."""
         return read_bytes(row["image"])
 
     @staticmethod
-    def from_stored(stored: bytes) -> Row:
+    def input_from_bytes(stored: bytes) -> Row:
         """Return the row of a stored image file."""
         return {"id": "stored", "image": {"bytes": stored, "path": None}, "captions": [""], "group": ""}
 
@@ -183,9 +193,9 @@ class Task:
         decode(row["image"]).save(folder / "example.png")
         return "example.png"
 
-    def snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
+    def usage_snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
         """Return the pipeline call that scores a few texts against the example."""
-        labels = "\n".join(f"    {json.dumps(text, ensure_ascii=False)}," for text in _candidates(recorded))
+        labels = "\n".join(f"    {json.dumps(text, ensure_ascii=False)}," for text in _candidate_texts(recorded))
         return (
             "from transformers import pipeline\n\n"
             f'model = "{model}"  # the folder that holds this card\n'
@@ -195,25 +205,27 @@ class Task:
             "    print(f\"{guess['score']:.2f} {guess['label']}\")"
         )
 
-    def snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
+    def expected_snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
         """Return the lines that the snippet prints."""
-        (scores,) = (one["scores"] for one in self.expected(model, recorded, rows=1))
+        (scores,) = (one["scores"] for one in self.expected_pipeline_output(model, recorded, rows=1))
         best = sorted(scores, key=lambda text: -scores[text])[:3]
         return "\n".join(f"{scores[text]:.2f} {text}" for text in best)
 
-    def pipeline_arguments(self, recorded: Sequence[Row]) -> dict[str, Any]:
+    def pipeline_kwargs(self, recorded: Sequence[Row]) -> dict[str, Any]:
         """Ask for the score of some recorded texts."""
-        return {"candidate_labels": list(_candidates(recorded)), "hypothesis_template": "{}"}
+        return {"candidate_labels": list(_candidate_texts(recorded)), "hypothesis_template": "{}"}
 
-    def from_pipeline(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def parse_pipeline_output(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the score of each text in the pipeline's list of ``{"label", "score"}``."""
         return {"scores": {one["label"]: one["score"] for one in output}}
 
-    def expected(self, model: Any, recorded: Sequence[Row], rows: int | None = None) -> list[dict[str, Any]]:
+    def expected_pipeline_output(
+        self, model: Any, recorded: Sequence[Row], rows: int | None = None
+    ) -> list[dict[str, Any]]:
         """Return the scores that follow from the recorded embeddings."""
-        return self._scores(model, recorded[:rows], _candidates(recorded))
+        return self._scores(model, recorded[:rows], _candidate_texts(recorded))
 
-    def answer(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
+    def format_predictions(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
         """Return for each image the score of each text, best first."""
         known = dict(zip(texts, self.embedder.embed_texts(model, texts), strict=True))
         every = [one["scores"] for one in self._scores(model, predictions, known)]
@@ -225,36 +237,47 @@ class Task:
         images = torch.tensor(np.array([row["image"] for row in predictions]))
         logits = images @ torch.tensor(np.array(list(texts.values()))).T
         with torch.inference_mode():
-            logits = logits * dual_encoder.scale(model).float() + dual_encoder.bias(model)
-        scores = (logits.sigmoid() if dual_encoder.has_bias(self.config) else logits.softmax(-1)).tolist()
+            logits = logits * dual_encoder.logit_scale(model).float() + dual_encoder.logit_bias(model)
+        scores = (logits.sigmoid() if dual_encoder.has_logit_bias(self.config) else logits.softmax(-1)).tolist()
         return [{"scores": dict(zip(texts, row, strict=True))} for row in scores]
 
-    def _text(self, row: Row) -> str:
+    def _sample_caption(self, row: Row) -> str:
         """Return one caption, drawn by row and epoch; outside training there is one draw."""
         captions: Sequence[str] = row["captions"]
-        return captions[key(row, "text") % len(captions)]
+        return captions[row_seed(row, "text") % len(captions)]
 
     def _prompts(self, name: str) -> list[str]:
         return [template.format(name) for template in self.options.templates]
 
-    def _refuse_long(self, prompts: Sequence[str]) -> None:
-        caption_check.refuse_long(self.config, self.embedder.processor.tokenizer, "prompt of task.templates", prompts)
+    def _check_prompt_length(self, prompts: Sequence[str]) -> None:
+        caption_check.check_text_length(
+            self.config, self.embedder.processor.tokenizer, "prompt of task.templates", prompts
+        )
 
     def _negatives(self, row: Row) -> list[str]:
         """Return wrong texts of a row, drawn like its caption."""
-        wrong = caption_check.wrong_texts(row, self.options.negatives) if self.options.negatives else []
-        order = np.random.default_rng(key(row, "negatives")).permutation(len(wrong))[: self.options.negatives]
+        wrong = (
+            caption_check.negative_texts(row, self.options.hard_negatives_per_row)
+            if self.options.hard_negatives_per_row
+            else []
+        )
+        order = np.random.default_rng(row_seed(row, "negatives")).permutation(len(wrong))[
+            : self.options.hard_negatives_per_row
+        ]
         return [wrong[index] for index in order]
 
 
-def _single_process(model: Any) -> Any:
+def _require_single_process(model: Any) -> Any:
     """Return the model; raises UserError where several processes train one, each blind to the others' negatives."""
     if hasattr(model, "module"):
         raise UserError("The contrastive task trains in one process: its loss compares all rows of a step.")
     return model
 
 
-def _candidates(recorded: Sequence[Row]) -> dict[str, list[float]]:
+def _candidate_texts(recorded: Sequence[Row]) -> dict[str, list[float]]:
     """Return some distinct recorded texts with their embeddings."""
     distinct = {row["reference"]["text"]: row["text"] for row in recorded}
     return dict(list(distinct.items())[:CANDIDATES])
+
+
+TASK = ContrastiveTask

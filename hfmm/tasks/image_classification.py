@@ -9,19 +9,17 @@ from typing import Any
 
 from datasets import Features
 
-from hfmm.data.images import decode
-from hfmm.data.labels import is_multi_attribute, label_names, positions_by_attribute
-from hfmm.data.stored import read_bytes
+from hfmm.data.common.images import decode
+from hfmm.data.common.labels import is_multi_attribute, label_indices_by_attribute, label_names
+from hfmm.data.common.media import read_bytes
+from hfmm.data.common.rows import Row
 from hfmm.errors import UserError
-from hfmm.models.dual_encoder import pixel_part
-from hfmm.models.placement import placed
-from hfmm.strict import Strict
-from hfmm.tasks.pixels import Pixels
-
-Row = Mapping[str, Any]
+from hfmm.models.common.batch import image_inputs, to_model_device
+from hfmm.recipe.validation import StrictModel
+from hfmm.tasks.common.pixels import ImageBatcher
 
 
-class Task:
+class ImageClassificationTask:
     """Cross-entropy over the classes, or over the values of each attribute plus binary cross-entropy over all labels.
 
     The second is transformers' ``problem_type="multi_label_classification"``. The prediction is the
@@ -33,33 +31,35 @@ class Task:
 
     auto_class = "AutoModelForImageClassification"
     pipeline_tag = "image-classification"
-    medium = "image"
-    columns = ("id", "image", "label", "group")
-    answers = ("label",)
-    draws = False
-    joint = False
-    scores = True
-    takes_features = False
-    texts: tuple[str, ...] = ()
-    passes = 1
+    modality = "image"
+    required_columns = ("id", "image", "label", "group")
+    target_columns = ("label",)
+    random_per_epoch = False
+    uses_in_batch_negatives = False
+    outputs_scores = True
+    accepts_cached_features = False
+    example_prompts: tuple[str, ...] = ()
+    num_grad_cache_chunks = 1
 
-    class Options(Strict):
+    class Options(StrictModel):
         """This task has no options of its own."""
 
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
-        self.pixels, self.options = Pixels(processor), options
+        self.pixels, self.options = ImageBatcher(processor), options
         self.names = [config.id2label[index] for index in range(len(config.id2label))]
         self.multi_label = config.problem_type == "multi_label_classification"
-        self.attributes = positions_by_attribute(self.names) if self.multi_label else {"": list(range(len(self.names)))}
+        self.attributes = (
+            label_indices_by_attribute(self.names) if self.multi_label else {"": list(range(len(self.names)))}
+        )
 
     @staticmethod
-    def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
+    def make_row_validator(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
         """Return what raises UserError for an image that does not decode, and for labels that do not fit the classes.
 
         A row has one class, or one value of each attribute.
         """
         names, several = label_names(features), is_multi_attribute(features)
-        attributes = positions_by_attribute(names) if several else {}
+        attributes = label_indices_by_attribute(names) if several else {}
 
         def check(row: Row) -> None:
             decode(row["image"])
@@ -92,7 +92,7 @@ class Task:
         """Return ``pixel_values`` (rows, channels, height, width) and ``labels``: (rows) or multi-hot."""
         import torch
 
-        batch = pixel_part(self.pixels(rows))
+        batch = image_inputs(self.pixels(rows))
         if self.multi_label:
             batch["labels"] = torch.zeros(len(rows), len(self.names))
             for index, row in enumerate(rows):
@@ -103,7 +103,7 @@ class Task:
             batch["token_labels"] = torch.tensor([row["token_labels"] for row in rows])
         return batch
 
-    def taught(self, row: Row) -> str:
+    def describe_labels(self, row: Row) -> str:
         """Return the names of the labels that the row has in its batch."""
         labels = self.collate([row])["labels"][0]
         return ", ".join(self.names[index] for index in (labels.nonzero()[:, 0] if self.multi_label else [labels]))
@@ -112,7 +112,7 @@ class Task:
         """Return the number of rows."""
         return len(batch["labels"])
 
-    def after_step(self, model: Any) -> dict[str, float]:
+    def on_step_end(self, model: Any) -> dict[str, float]:
         """Do nothing: any weights will do."""
         return {}
 
@@ -129,7 +129,7 @@ class Task:
             weight = len(self.attributes) * len(labels) / shown
             total = functional.cross_entropy(*flat, ignore_index=-1, reduction="sum") * weight
         else:
-            logits, total = model(**pixel_part(batch)).logits.float(), 0.0
+            logits, total = model(**image_inputs(batch)).logits.float(), 0.0
         if not self.multi_label:
             return (total + functional.cross_entropy(logits, labels, reduction="sum")) / num_items
         total = total + functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
@@ -141,27 +141,27 @@ class Task:
         """Yield, for each row, the best label of each attribute (or the class) with its score."""
         iterator = iter(rows)
         while chunk := list(islice(iterator, batch_size)):
-            yield from map(self._best, self._scores(model, chunk))
+            yield from map(self._decode_scores, self._scores(model, chunk))
 
-    def for_metrics(self, predictions: Sequence[Row]) -> list[list[str]]:
+    def metric_inputs(self, predictions: Sequence[Row]) -> list[list[str]]:
         """Return the label names of each row."""
         return [one["prediction"] for one in predictions]
 
-    def notes(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def extra_logs(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """Note nothing."""
         return {}
 
-    def wrong(self, predictions: Sequence[Row], references: Sequence[list[str]]) -> list[bool]:
+    def is_wrong(self, predictions: Sequence[Row], references: Sequence[list[str]]) -> list[bool]:
         """Tell of each row whether any of its labels is wrong."""
         return [one["prediction"] != reference for one, reference in zip(predictions, references, strict=True)]
 
     @staticmethod
-    def to_stored(row: Row) -> bytes:
+    def input_to_bytes(row: Row) -> bytes:
         """Return the bytes of the image file."""
         return read_bytes(row["image"])
 
     @staticmethod
-    def from_stored(stored: bytes) -> Row:
+    def input_from_bytes(stored: bytes) -> Row:
         """Return the row of a stored image file."""
         return {"id": "stored", "image": {"bytes": stored, "path": None}}
 
@@ -171,40 +171,40 @@ class Task:
         decode(row["image"]).save(folder / "example.png")
         return "example.png"
 
-    def snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
+    def usage_snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
         """Return the pipeline call that prints the best labels, as many as there are attributes but three at least."""
         return (
             "from transformers import pipeline\n\n"
             f'model = "{model}"  # the folder that holds this card\n'
             f'classifier = pipeline("{self.pipeline_tag}", model=model)\n'
-            f'for guess in classifier(f"{{model}}/{example}", top_k={self._shown()}):\n'
+            f'for guess in classifier(f"{{model}}/{example}", top_k={self._top_k()}):\n'
             "    print(f\"{guess['score']:.2f} {guess['label']}\")"
         )
 
-    def snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
+    def expected_snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
         """Return the lines that the snippet prints."""
-        scores = self._scores(model, [self.from_stored(recorded[0]["input"])])[0]
-        best = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: self._shown()]
+        scores = self._scores(model, [self.input_from_bytes(recorded[0]["input"])])[0]
+        best = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[: self._top_k()]
         return "\n".join(f"{scores[index]:.2f} {self.names[index]}" for index in best)
 
-    def pipeline_arguments(self, recorded: Sequence[Row]) -> dict[str, Any]:
+    def pipeline_kwargs(self, recorded: Sequence[Row]) -> dict[str, Any]:
         """Ask for the scores of all labels."""
         return {"top_k": len(self.names)}
 
-    def from_pipeline(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def parse_pipeline_output(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the prediction in the pipeline's list of ``{"label", "score"}``."""
         scores = {one["label"]: one["score"] for one in output}
-        return self._best([scores[name] for name in self.names])
+        return self._decode_scores([scores[name] for name in self.names])
 
-    def expected(self, model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
+    def expected_pipeline_output(self, model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
         """Return the recorded labels and scores."""
         return [{"prediction": row["prediction"], "score": row["score"]} for row in recorded]
 
-    def answer(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
+    def format_predictions(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
         """Return the predictions as they are."""
         return list(map(dict, predictions))
 
-    def _shown(self) -> int:
+    def _top_k(self) -> int:
         return min(len(self.names), max(3, len(self.attributes)))
 
     def _scores(self, model: Any, rows: Sequence[Row]) -> list[list[float]]:
@@ -212,11 +212,11 @@ class Task:
         import torch
 
         with torch.inference_mode():
-            logits = model(**placed(pixel_part(self.pixels(rows)), model)).logits.float()
+            logits = model(**to_model_device(image_inputs(self.pixels(rows)), model)).logits.float()
         scores: list[list[float]] = (logits.sigmoid() if self.multi_label else logits.softmax(-1)).tolist()
         return scores
 
-    def _best(self, scores: Sequence[float]) -> dict[str, Any]:
+    def _decode_scores(self, scores: Sequence[float]) -> dict[str, Any]:
         best = [max(positions, key=scores.__getitem__) for positions in self.attributes.values()]
         return {"prediction": [self.names[index] for index in best], "score": [scores[index] for index in best]}
 
@@ -231,3 +231,6 @@ def _with_token_logits(model: Any, pixel_values: Any, tokens: int) -> tuple[Any,
     finally:
         hook.remove()
     return logits.float(), inner.classifier(seen["last_hidden_state"][:, -tokens:]).float()
+
+
+TASK = ImageClassificationTask

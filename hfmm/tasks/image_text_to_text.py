@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets import Features
 from PIL import Image
 
-from hfmm.data.images import decode, decode_rows, encode
-from hfmm.data.messages import conversation
+from hfmm.data.common.images import decode, decode_rows, encode
+from hfmm.data.common.messages import normalize_messages
+from hfmm.data.common.rows import Row
 from hfmm.errors import UserError
-from hfmm.strict import Strict
-from hfmm.tasks import answering, conversation_check
-from hfmm.tasks.answers import labels, shown, spans
-from hfmm.tasks.speaker import Chat, Speaker
-
-Row = Mapping[str, Any]
+from hfmm.recipe.validation import StrictModel
+from hfmm.tasks.common import conversation_check, conversation_task
+from hfmm.tasks.common.assistant_masks import answer_spans, highlight_labels, mask_non_answers
+from hfmm.tasks.common.chat import Chat, ChatGenerator
 
 PNG = "data:image/png;base64,"
-BLANK = Image.new("RGB", (1, 1))
+PLACEHOLDER_IMAGE = Image.new("RGB", (1, 1))
 
 
-class Task:
+class ImageTextToTextTask:
     """Cross-entropy over the tokens of the answers, each token of a step weighing the same.
 
     All answers of a conversation train. Each of its questions is predicted by itself, asked after the turns that stand
@@ -34,37 +33,37 @@ class Task:
 
     auto_class = "AutoModelForImageTextToText"
     pipeline_tag = "image-text-to-text"
-    medium = "chat"
-    columns = ("id", "messages", "images", "group")
-    answers = ("messages", "images", "kinds", "text", "verb", "error")
-    draws = False
-    joint = False
-    scores = False
-    takes_features = True
-    texts = ("What is this?",)
-    passes = 1
+    modality = "chat"
+    required_columns = ("id", "messages", "images", "group")
+    target_columns = ("messages", "images", "kinds", "text", "verb", "error")
+    random_per_epoch = False
+    uses_in_batch_negatives = False
+    outputs_scores = False
+    accepts_cached_features = True
+    example_prompts = ("What is this?",)
+    num_grad_cache_chunks = 1
 
-    reference = staticmethod(answering.reference)
-    num_items = staticmethod(answering.num_items)
-    loss = staticmethod(answering.loss)
-    wrong = staticmethod(answering.wrong)
-    from_pipeline = staticmethod(answering.from_pipeline)
-    expected = staticmethod(answering.expected)
-    answer = staticmethod(answering.with_questions)
+    reference = staticmethod(conversation_task.reference)
+    num_items = staticmethod(conversation_task.num_items)
+    loss = staticmethod(conversation_task.loss)
+    is_wrong = staticmethod(conversation_task.wrong)
+    parse_pipeline_output = staticmethod(conversation_task.from_pipeline)
+    expected_pipeline_output = staticmethod(conversation_task.expected)
+    format_predictions = staticmethod(conversation_task.format_answers)
 
-    class Options(Strict):
+    class Options(StrictModel):
         """This task has no options of its own."""
 
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
-        self.options, self.processor, self.speaker = options, processor, Speaker(processor)
+        self.options, self.processor, self.speaker = options, processor, ChatGenerator(processor)
 
     @staticmethod
-    def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
+    def make_row_validator(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
         """Return what raises UserError for a conversation that cannot be read whole or has nothing to learn.
 
         Raises UserError itself for a model without a chat template.
         """
-        return conversation_check.checker(config, processor)
+        return conversation_check.make_conversation_validator(config, processor)
 
     @staticmethod
     def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
@@ -75,20 +74,20 @@ class Task:
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return ``input_ids`` and what else the model reads, and ``labels`` (rows, length): the tokens of answers."""
-        chats = [_chat(row) for row in rows]  # of blank pictures where their features are known
+        chats = [_to_chat(row) for row in rows]  # of blank pictures where their features are known
         more = {"return_offsets_mapping": True, "return_text_replacement_offsets": True}
-        batch = self.speaker.read(chats, "right", **more)
+        batch = self.speaker.encode(chats, "right", **more)
         offsets, grown = batch.pop("offset_mapping"), batch.pop("text_replacement_offsets")
-        places = [spans(self.processor, chat)[1] for chat in chats]
+        places = [answer_spans(self.processor, chat)[1] for chat in chats]
         if known := [row["features"] for row in rows if "features" in row]:
-            batch["pixel_values"] = _instead(batch["pixel_values"], known)
-        return {**batch, "labels": labels(batch["input_ids"], offsets, places, grown)}
+            batch["pixel_values"] = _substitute_features(batch["pixel_values"], known)
+        return {**batch, "labels": mask_non_answers(batch["input_ids"], offsets, places, grown)}
 
-    def taught(self, row: Row) -> str:
+    def describe_labels(self, row: Row) -> str:
         """Return the row as the model reads it, what it learns of that in «»."""
-        return shown(self.processor.tokenizer, self.collate([row]), self.processor.image_token)
+        return highlight_labels(self.processor.tokenizer, self.collate([row]), self.processor.image_token)
 
-    def after_step(self, model: Any) -> dict[str, float]:
+    def on_step_end(self, model: Any) -> dict[str, float]:
         """Do nothing: any weights will do."""
         return {}
 
@@ -97,33 +96,33 @@ class Task:
 
         Where the data has the answers, with the ``nats`` by which they surprise the model and their ``tokens``.
         """
-        return answering.predicted(
+        return conversation_task.predict_conversations(
             rows,
             batch_size,
-            _chat,
-            lambda asked: self.speaker.answer(model, asked),
-            lambda some: answering.surprise(model, self.collate(some)),
+            _to_chat,
+            lambda asked: self.speaker.generate(model, asked),
+            lambda some: conversation_task.answer_nll(model, self.collate(some)),
         )
 
-    def for_metrics(self, predictions: Sequence[Row]) -> Sequence[Row]:
+    def metric_inputs(self, predictions: Sequence[Row]) -> Sequence[Row]:
         """Return the answers with what was noted beside them."""
         return predictions
 
-    def notes(self, predictions: Sequence[Row]) -> dict[str, float]:
+    def extra_logs(self, predictions: Sequence[Row]) -> dict[str, float]:
         """Note nothing."""
         return {}
 
     @staticmethod
-    def to_stored(row: Row) -> bytes:
+    def input_to_bytes(row: Row) -> bytes:
         """Return the chat up to its last question as the pipeline takes it: JSON, pictures as PNG inside."""
         images = iter(row["images"])
-        messages = answering.questions(conversation(row))[-1]
+        messages = conversation_task.prompts(normalize_messages(row))[-1]
         for part in (part for message in messages for part in message["content"] if part["type"] == "image"):
             part["url"] = PNG + base64.b64encode(encode(decode(next(images)))["bytes"]).decode()
         return json.dumps(messages, ensure_ascii=False).encode()
 
     @staticmethod
-    def from_stored(stored: bytes) -> Row:
+    def input_from_bytes(stored: bytes) -> Row:
         """Return the row of a stored chat."""
         messages = json.loads(stored)
         urls = [part.pop("url") for message in messages for part in message["content"] if part["type"] == "image"]
@@ -134,17 +133,17 @@ class Task:
     def write_example(row: Row, folder: Path) -> str:
         """Write the pictures as PNG; the name of the first stands for all."""
         for number, image in enumerate(row["images"]):
-            decode(image).save(folder / _numbered("example.png", number))
+            decode(image).save(folder / _numbered_filename("example.png", number))
         return "example.png"
 
-    def snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
+    def usage_snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
         """Return the pipeline call that prints the answer to the last question about the example."""
         lines, number = [], 0
-        for message in self.from_stored(recorded[0]["input"])["messages"]:
+        for message in self.input_from_bytes(recorded[0]["input"])["messages"]:
             parts = []
             for part in message["content"]:
                 if part["type"] == "image":
-                    parts.append(f'{{"type": "image", "url": f"{{model}}/{_numbered(example, number)}"}}')
+                    parts.append(f'{{"type": "image", "url": f"{{model}}/{_numbered_filename(example, number)}"}}')
                     number += 1
                 else:
                     parts.append(json.dumps(part, ensure_ascii=False))
@@ -160,42 +159,45 @@ class Task:
             'print(speaker(text=chat, return_full_text=False)[0]["generated_text"].strip())'
         )
 
-    def snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
+    def expected_snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
         """Return the answer that the snippet prints."""
-        text: str = next(self.predict(model, [self.from_stored(recorded[0]["input"])], 1))["prediction"][-1]
+        text: str = next(self.predict(model, [self.input_from_bytes(recorded[0]["input"])], 1))["prediction"][-1]
         return text
 
-    def pipeline_arguments(self, recorded: Sequence[Row]) -> dict[str, Any]:
+    def pipeline_kwargs(self, recorded: Sequence[Row]) -> dict[str, Any]:
         """Ask for the answer alone; where it ends the saved generation settings say."""
         return {"return_full_text": False}
 
 
-def _chat(row: Row) -> Chat:
+def _to_chat(row: Row) -> Chat:
     """Return the messages of a row with its pictures in their places; raises UserError like `decode`, naming it."""
     if "features" in row:
-        pictures = iter([BLANK] * len(row["images"]))
+        pictures = iter([PLACEHOLDER_IMAGE] * len(row["images"]))
     else:
         pictures = iter(decode_rows({"id": row["id"], "image": image} for image in row["images"]))
-    messages = conversation(row)
+    messages = normalize_messages(row)
     for part in (part for message in messages for part in message["content"] if part["type"] == "image"):
         part["image"] = next(pictures)
     return messages
 
 
-def _instead(pixels: Any, features: Sequence[Any]) -> Any:
+def _substitute_features(pixels: Any, features: Sequence[Any]) -> Any:
     """Return features (pictures, tokens, width) for the pixels of as many; raises UserError where these are tiles."""
     import torch
 
     seen = torch.cat(list(features))
     if len(seen) != len(pixels):
         raise UserError(
-            "data.cache_features: the processor cuts a picture into tiles, as many as its size asks for, so features "
+            "data.cache_vision_features: the processor cuts a picture into tiles, as many as its size asks for, so features "
             "cannot take its place. Set it to false."
         )
     return seen
 
 
-def _numbered(name: str, number: int) -> str:
+def _numbered_filename(name: str, number: int) -> str:
     """Return the file name of one of several pictures: example.png, example-2.png and so on."""
     stem, _, ending = name.partition(".")
     return f"{stem}-{number + 1}.{ending}" if number else name
+
+
+TASK = ImageTextToTextTask

@@ -13,26 +13,25 @@ import soundfile
 from datasets import Features
 from pydantic import Field
 
-from hfmm.data.acoustics import vary
-from hfmm.data.audio import RATE, decode, decode_rows
+from hfmm.data.common.audio import SAMPLE_RATE, decode, decode_rows
+from hfmm.data.common.audio_augment import augment
+from hfmm.data.common.rows import Row
 from hfmm.errors import UserError
 from hfmm.grammar import CELLS, parse
-from hfmm.metrics.transcripts import light
+from hfmm.metrics._edit_rates import normalize_words
 from hfmm.models import whisper
-from hfmm.strict import Strict
-from hfmm.tasks import UNLABELLED
-from hfmm.tasks.ctc import ctc
-from hfmm.tasks.draws import key
-from hfmm.tasks.kept import Kept
-from hfmm.tasks.listener import Listener
-from hfmm.tasks.spec_augment import mask
+from hfmm.recipe.validation import StrictModel
+from hfmm.tasks import IGNORE_INDEX
+from hfmm.tasks.common.losses import ctc_loss
+from hfmm.tasks.common.row_cache import RowCache
+from hfmm.tasks.common.row_rng import row_seed
+from hfmm.tasks.common.spec_augment import spec_augment
+from hfmm.tasks.common.transcriber import Transcriber
 
-Row = Mapping[str, Any]
-
-AHEAD = 4  # batches whose clips are sorted by length before they are heard
+SORT_WINDOW_BATCHES = 4  # batches whose clips are sorted by length before they are heard
 
 
-class Task:
+class SpeechRecognitionTask:
     """Cross-entropy over the tokens of the transcript, each token of a step weighing the same.
 
     With ``ctc`` the encoder spells the transcript as well, through the output layer of the decoder: a decoder that
@@ -47,36 +46,42 @@ class Task:
 
     auto_class = whisper.AUTO_CLASS
     pipeline_tag = "automatic-speech-recognition"
-    medium = "audio"
-    columns = ("id", "audio", "text", "group")
-    answers = ("text", "group")
-    draws = True
-    joint = False
-    scores = False
-    takes_features = False
-    texts: tuple[str, ...] = ()
-    passes = 1
+    modality = "audio"
+    required_columns = ("id", "audio", "text", "group")
+    target_columns = ("text", "group")
+    random_per_epoch = True
+    uses_in_batch_negatives = False
+    outputs_scores = False
+    accepts_cached_features = False
+    example_prompts: tuple[str, ...] = ()
+    num_grad_cache_chunks = 1
 
-    class Options(Strict):
+    class Options(StrictModel):
         """What `task: {name: speech_recognition}` takes."""
 
-        vary: float = Field(0.5, ge=0, le=1, description="share of the clips that are heard in another voice and room")
-        mask: bool = Field(True, description="SpecAugment")
-        replace: float = Field(0, ge=0, le=1, description="share of the decoder's input tokens that are random ones")
-        ctc: float = Field(0, ge=0, le=1, description="share of the loss by which the encoder has to spell by itself")
+        augment_prob: float = Field(
+            0.5, ge=0, le=1, description="share of the clips that are heard in another voice and room"
+        )
+        spec_augment: bool = Field(True, description="SpecAugment")
+        decoder_noise: float = Field(
+            0, ge=0, le=1, description="share of the decoder's input tokens that are random ones"
+        )
+        ctc_weight: float = Field(
+            0, ge=0, le=1, description="share of the loss by which the encoder has to spell by itself"
+        )
 
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
-        self.config, self.options, self.listener = config, options, Listener(processor)
-        self.clips = Kept(lambda rows: [{"samples": clip} for clip in decode_rows(rows)], "audio")
+        self.config, self.options, self.listener = config, options, Transcriber(processor)
+        self.clips = RowCache(lambda rows: [{"samples": clip} for clip in decode_rows(rows)], "audio")
 
     @staticmethod
-    def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
+    def make_row_validator(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
         """Return what raises UserError for a clip that cannot be heard whole and for a transcript empty or too long."""
-        listener = Listener(processor)
-        longest, room = listener.window / RATE, whisper.longest(config, processor)
+        listener = Transcriber(processor)
+        longest, room = listener.window / SAMPLE_RATE, whisper.max_label_tokens(config, processor)
 
         def check(row: Row) -> None:
-            seconds = len(decode(row["audio"])) / RATE
+            seconds = len(decode(row["audio"])) / SAMPLE_RATE
             if seconds > longest:
                 raise UserError(
                     f"the clip lasts {seconds:.1f} s and the model hears {longest:g} s at a time: cut it, or widen "
@@ -111,31 +116,31 @@ class Task:
         """Return ``input_features`` (rows, bands, frames), ``decoder_input_ids`` and ``labels`` (rows, length)."""
         import torch
 
-        clips = [self._in_a_room(row, one["samples"]) for row, one in zip(rows, self.clips(rows), strict=True)]
+        clips = [self._augment_clip(row, one["samples"]) for row, one in zip(rows, self.clips(rows), strict=True)]
         features = self.listener.features(clips)
-        if self.options.mask:
+        if self.options.spec_augment:
             for place, (row, clip) in enumerate(zip(rows, clips, strict=True)):
                 if "draw" in row:
-                    rng = np.random.default_rng(key(row, "mask"))
-                    features[place] = mask(features[place], self.listener.frames(clip), rng)
+                    rng = np.random.default_rng(row_seed(row, "mask"))
+                    features[place] = spec_augment(features[place], self.listener.frames(clip), rng)
         ids = [whisper.label_ids(self.config, self.listener.tokenizer, row["text"]) for row in rows]
         longest = max(map(len, ids)) - 1
         inputs = torch.full((len(rows), longest), self.config.pad_token_id)
-        labels = torch.full((len(rows), longest), UNLABELLED)
+        labels = torch.full((len(rows), longest), IGNORE_INDEX)
         for place, (row, one) in enumerate(zip(rows, ids, strict=True)):
-            inputs[place, : len(one) - 1] = torch.tensor(self._partly_replaced(row, one[:-1]))
+            inputs[place, : len(one) - 1] = torch.tensor(self._corrupt_decoder_inputs(row, one[:-1]))
             labels[place, : len(one) - 1] = torch.tensor(one[1:])
         return {"input_features": torch.from_numpy(features), "decoder_input_ids": inputs, "labels": labels}
 
-    def taught(self, row: Row) -> str:
+    def describe_labels(self, row: Row) -> str:
         """Return the transcript as the decoder is to write it."""
         labels = self.collate([row])["labels"][0]
-        text: str = self.listener.tokenizer.decode(labels[labels != UNLABELLED])
+        text: str = self.listener.tokenizer.decode(labels[labels != IGNORE_INDEX])
         return text
 
     def num_items(self, batch: Mapping[str, Any]) -> int:
         """Return the number of tokens that have a label."""
-        return int((batch["labels"] != UNLABELLED).sum())
+        return int((batch["labels"] != IGNORE_INDEX).sum())
 
     def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
         """Return the cross-entropy of the batch in nats, summed over its tokens and divided by ``num_items``."""
@@ -144,58 +149,60 @@ class Task:
         inputs = {name: batch[name] for name in ("input_features", "decoder_input_ids")}
         seen, labels = model(**inputs, use_cache=False), batch["labels"]
         logits = seen.logits.flatten(0, 1).float()
-        loss = functional.cross_entropy(logits, labels.flatten(), ignore_index=UNLABELLED, reduction="sum")
-        if self.options.ctc:
+        loss = functional.cross_entropy(logits, labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
+        if self.options.ctc_weight:
             inner = getattr(model, "module", model)  # distributed training wraps the model
             spelt = inner.get_output_embeddings()(seen.encoder_last_hidden_state)
-            loss = (1 - self.options.ctc) * loss + self.options.ctc * ctc(spelt, labels, self.config.eos_token_id)
+            loss = (1 - self.options.ctc_weight) * loss + self.options.ctc_weight * ctc_loss(
+                spelt, labels, self.config.eos_token_id
+            )
         return loss / num_items
 
-    def after_step(self, model: Any) -> dict[str, float]:
+    def on_step_end(self, model: Any) -> dict[str, float]:
         """Do nothing: any weights will do."""
         return {}
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
         """Yield the text heard in each row."""
         iterator = iter(rows)
-        while chunk := list(islice(iterator, AHEAD * batch_size)):
+        while chunk := list(islice(iterator, SORT_WINDOW_BATCHES * batch_size)):
             for text in self.listener.transcribe(model, decode_rows(chunk), batch_size):
                 yield {"prediction": text}
 
-    def for_metrics(self, predictions: Sequence[Row]) -> list[str]:
+    def metric_inputs(self, predictions: Sequence[Row]) -> list[str]:
         """Return the texts."""
         return [one["prediction"] for one in predictions]
 
-    def notes(self, predictions: Sequence[Row]) -> dict[str, float]:
+    def extra_logs(self, predictions: Sequence[Row]) -> dict[str, float]:
         """Note nothing."""
         return {}
 
-    def wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
+    def is_wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
         """Tell of each row whether a word is wrong, case and punctuation aside."""
         pairs = zip(predictions, references, strict=True)
-        return [light(one["prediction"]) != light(reference["text"]) for one, reference in pairs]
+        return [normalize_words(one["prediction"]) != normalize_words(reference["text"]) for one, reference in pairs]
 
     @staticmethod
-    def to_stored(row: Row) -> bytes:
+    def input_to_bytes(row: Row) -> bytes:
         """Return the clip as `predict` hears it: a WAV of 16 kHz in floats."""
         buffer = io.BytesIO()
-        soundfile.write(buffer, decode(row["audio"]), RATE, format="WAV", subtype="FLOAT")
+        soundfile.write(buffer, decode(row["audio"]), SAMPLE_RATE, format="WAV", subtype="FLOAT")
         return buffer.getvalue()
 
     @staticmethod
-    def from_stored(stored: bytes) -> Row:
+    def input_from_bytes(stored: bytes) -> Row:
         """Return the row of a stored clip."""
         return {"id": "stored", "audio": {"bytes": stored, "path": None}, "text": "", "group": ""}
 
     @staticmethod
     def write_example(row: Row, folder: Path) -> str:
         """Write the clip as WAV."""
-        (folder / "example.wav").write_bytes(Task.to_stored(row))
+        (folder / "example.wav").write_bytes(SpeechRecognitionTask.input_to_bytes(row))
         return "example.wav"
 
-    def snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
+    def usage_snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
         """Return the pipeline call that prints what the example says; longer sound goes through it in chunks."""
-        seconds = self.listener.window // RATE
+        seconds = self.listener.window // SAMPLE_RATE
         return (
             "import soundfile\n"
             "from transformers import pipeline\n\n"
@@ -206,44 +213,47 @@ class Task:
             'print(heard["text"].strip())'
         )
 
-    def snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
+    def expected_snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
         """Return the line that the snippet prints."""
-        text: str = next(self.predict(model, [self.from_stored(recorded[0]["input"])], 1))["prediction"]
+        text: str = next(self.predict(model, [self.input_from_bytes(recorded[0]["input"])], 1))["prediction"]
         return text
 
-    def pipeline_arguments(self, recorded: Sequence[Row]) -> dict[str, Any]:
+    def pipeline_kwargs(self, recorded: Sequence[Row]) -> dict[str, Any]:
         """Ask for nothing special: what decoding needs lies in the saved generation settings."""
         return {}
 
-    def from_pipeline(self, output: Mapping[str, Any]) -> dict[str, Any]:
+    def parse_pipeline_output(self, output: Mapping[str, Any]) -> dict[str, Any]:
         """Return the text in the pipeline's answer."""
         return {"prediction": output["text"].strip()}
 
-    def expected(self, model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
+    def expected_pipeline_output(self, model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
         """Return the recorded texts."""
         return [{"prediction": row["prediction"]} for row in recorded]
 
-    def answer(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
+    def format_predictions(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
         """Return the texts."""
         return [{"text": one["prediction"]} for one in predictions]
 
-    def _partly_replaced(self, row: Row, ids: list[int]) -> list[int]:
+    def _corrupt_decoder_inputs(self, row: Row, ids: list[int]) -> list[int]:
         """Return the tokens of a row that is drawn for training with some of them replaced; others as they are."""
-        if "draw" not in row or not self.options.replace:
+        if "draw" not in row or not self.options.decoder_noise:
             return ids
         end: int = self.config.eos_token_id  # the ids of text lie below it
-        rng = np.random.default_rng(key(row, "replace"))
+        rng = np.random.default_rng(row_seed(row, "replace"))
         others, chance = rng.integers(end, size=len(ids)), rng.random(len(ids))
         return [
-            int(other) if one < end and dice < self.options.replace else one
+            int(other) if one < end and dice < self.options.decoder_noise else one
             for one, other, dice in zip(ids, others, chance, strict=True)
         ]
 
-    def _in_a_room(self, row: Row, clip: np.ndarray) -> np.ndarray:
+    def _augment_clip(self, row: Row, clip: np.ndarray) -> np.ndarray:
         """Return a clip that is drawn for training as it sounds this epoch; others as they are."""
-        rng = np.random.default_rng(key(row, "vary"))
-        if "draw" not in row or rng.random() >= self.options.vary:
+        rng = np.random.default_rng(row_seed(row, "vary"))
+        if "draw" not in row or rng.random() >= self.options.augment_prob:
             return clip
-        heard = vary(clip, rng)
+        heard = augment(clip, rng)
         # Slowed down beyond the window it would lose the last of its words, and the transcript has them.
         return heard if len(heard) <= self.listener.window else clip
+
+
+TASK = SpeechRecognitionTask

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets import Features
 
-from hfmm.data.messages import Message, conversation, words
+from hfmm.data.common.messages import Message, message_text, normalize_messages
+from hfmm.data.common.rows import Row
 from hfmm.errors import UserError
-from hfmm.models.placement import placed
-from hfmm.strict import Strict
-from hfmm.tasks import answering, conversation_check
-from hfmm.tasks.answers import labels, shown, spans
+from hfmm.models.common.batch import to_model_device
+from hfmm.recipe.validation import StrictModel
+from hfmm.tasks.common import conversation_check, conversation_task
+from hfmm.tasks.common.assistant_masks import answer_spans, highlight_labels, mask_non_answers
 
-Row = Mapping[str, Any]
-
-SAMPLING = "do_sample=False"  # the pipeline draws at random unless it is told not to
+GREEDY_KWARGS = "do_sample=False"  # the pipeline draws at random unless it is told not to
 
 
-class Task:
+class TextGenerationTask:
     """Cross-entropy over the tokens of the answers, each token of a step weighing the same.
 
     All answers of a conversation train. Each of its questions is predicted by itself, asked after the turns that stand
@@ -30,43 +29,43 @@ class Task:
 
     auto_class = "AutoModelForCausalLM"
     pipeline_tag = "text-generation"
-    medium = "text"
-    columns = ("id", "messages", "group")
-    answers = ("messages", "kinds", "text", "verb", "error")
-    draws = False
-    joint = False
-    scores = False
-    takes_features = False
-    texts = ("What is the base form of the verb?",)
-    passes = 1
+    modality = "text"
+    required_columns = ("id", "messages", "group")
+    target_columns = ("messages", "kinds", "text", "verb", "error")
+    random_per_epoch = False
+    uses_in_batch_negatives = False
+    outputs_scores = False
+    accepts_cached_features = False
+    example_prompts = ("What is the base form of the verb?",)
+    num_grad_cache_chunks = 1
 
-    reference = staticmethod(answering.reference)
-    num_items = staticmethod(answering.num_items)
-    loss = staticmethod(answering.loss)
-    wrong = staticmethod(answering.wrong)
-    from_pipeline = staticmethod(answering.from_pipeline)
-    expected = staticmethod(answering.expected)
-    answer = staticmethod(answering.with_questions)
+    reference = staticmethod(conversation_task.reference)
+    num_items = staticmethod(conversation_task.num_items)
+    loss = staticmethod(conversation_task.loss)
+    is_wrong = staticmethod(conversation_task.wrong)
+    parse_pipeline_output = staticmethod(conversation_task.from_pipeline)
+    expected_pipeline_output = staticmethod(conversation_task.expected)
+    format_predictions = staticmethod(conversation_task.format_answers)
 
-    class Options(Strict):
+    class Options(StrictModel):
         """This task has no options of its own."""
 
     def __init__(self, config: Any, processor: Any, options: Options) -> None:
         self.options, self.tokenizer = options, processor
 
     @staticmethod
-    def checker(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
+    def make_row_validator(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
         """Return what raises UserError for a conversation that cannot be read whole or has nothing to learn.
 
         Raises UserError itself for a model without a chat template.
         """
-        conversation_check.refuse_without_template(processor)
+        conversation_check.require_chat_template(processor)
         longest = getattr(config, "max_position_embeddings", None)
 
         def check(row: Row) -> None:
             messages = _chat(row)
             conversation_check.count_answers(messages)
-            text, _ = spans(processor, messages)
+            text, _ = answer_spans(processor, messages)
             tokens = len(processor(text, add_special_tokens=False)["input_ids"])
             if longest and tokens > longest:
                 raise UserError(f"it has {tokens} tokens, and the model reads {longest}: shorten it")
@@ -85,12 +84,12 @@ class Task:
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return ``input_ids``, ``attention_mask`` and ``labels`` (rows, length): the tokens of the answers."""
-        written = [spans(self.tokenizer, _chat(row)) for row in rows]
-        batch = self._read([text for text, _ in written], "right", return_offsets_mapping=True)
+        written = [answer_spans(self.tokenizer, _chat(row)) for row in rows]
+        batch = self._tokenize([text for text, _ in written], "right", return_offsets_mapping=True)
         offsets = batch.pop("offset_mapping")
-        return {**batch, "labels": labels(batch["input_ids"], offsets, [places for _, places in written])}
+        return {**batch, "labels": mask_non_answers(batch["input_ids"], offsets, [places for _, places in written])}
 
-    def _read(self, texts: list[str], padding_side: str, **more: Any) -> dict[str, Any]:
+    def _tokenize(self, texts: list[str], padding_side: str, **more: Any) -> dict[str, Any]:
         """Return the batch of texts that a chat template wrote; ``more`` is what else the tokenizer is to return."""
         return dict(
             self.tokenizer(
@@ -98,11 +97,11 @@ class Task:
             )
         )
 
-    def taught(self, row: Row) -> str:
+    def describe_labels(self, row: Row) -> str:
         """Return the row as the model reads it, what it learns of that in «»."""
-        return shown(self.tokenizer, self.collate([row]))
+        return highlight_labels(self.tokenizer, self.collate([row]))
 
-    def after_step(self, model: Any) -> dict[str, float]:
+    def on_step_end(self, model: Any) -> dict[str, float]:
         """Do nothing: any weights will do."""
         return {}
 
@@ -111,39 +110,39 @@ class Task:
 
         Where the data has the answers, with the ``nats`` by which they surprise the model and their ``tokens``.
         """
-        return answering.predicted(
+        return conversation_task.predict_conversations(
             rows,
             batch_size,
             _chat,
-            lambda asked: self._say(model, asked),
-            lambda some: answering.surprise(model, self.collate(some)),
+            lambda asked: self._generate(model, asked),
+            lambda some: conversation_task.answer_nll(model, self.collate(some)),
         )
 
-    def _say(self, model: Any, chats: list[list[Message]]) -> list[str]:
+    def _generate(self, model: Any, chats: list[list[Message]]) -> list[str]:
         import torch
 
         texts = [self.tokenizer.apply_chat_template(one, add_generation_prompt=True, tokenize=False) for one in chats]
-        inputs = placed(self._read(texts, "left"), model)
+        inputs = to_model_device(self._tokenize(texts, "left"), model)
         with torch.inference_mode():
             ids = model.generate(**inputs)
         said = self.tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         return [text.strip() for text in said]
 
-    def for_metrics(self, predictions: Sequence[Row]) -> Sequence[Row]:
+    def metric_inputs(self, predictions: Sequence[Row]) -> Sequence[Row]:
         """Return the answers with what was noted beside them."""
         return predictions
 
-    def notes(self, predictions: Sequence[Row]) -> dict[str, float]:
+    def extra_logs(self, predictions: Sequence[Row]) -> dict[str, float]:
         """Note nothing."""
         return {}
 
     @staticmethod
-    def to_stored(row: Row) -> bytes:
+    def input_to_bytes(row: Row) -> bytes:
         """Return the chat up to its last question as the pipeline takes it, in JSON."""
-        return json.dumps(answering.questions(_chat(row))[-1], ensure_ascii=False).encode()
+        return json.dumps(conversation_task.prompts(_chat(row))[-1], ensure_ascii=False).encode()
 
     @staticmethod
-    def from_stored(stored: bytes) -> Row:
+    def input_from_bytes(stored: bytes) -> Row:
         """Return the row of a stored chat."""
         return {"id": "stored", "messages": json.loads(stored), "group": ""}
 
@@ -154,7 +153,7 @@ class Task:
         (folder / "example.txt").write_text(about, encoding="utf-8")
         return "example.txt"
 
-    def snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
+    def usage_snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
         """Return the pipeline call that prints the answer to the last question of the first row."""
         messages = json.loads(recorded[0]["input"])
         lines = "".join(f"    {json.dumps(message, ensure_ascii=False)},\n" for message in messages)
@@ -163,19 +162,22 @@ class Task:
             f'model = "{model}"  # the folder that holds this card\n'
             f'speaker = pipeline("{self.pipeline_tag}", model=model)\n'
             f"chat = [\n{lines}]\n"
-            f'print(speaker(chat, return_full_text=False, {SAMPLING})[0]["generated_text"].strip())'
+            f'print(speaker(chat, return_full_text=False, {GREEDY_KWARGS})[0]["generated_text"].strip())'
         )
 
-    def snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
+    def expected_snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
         """Return the answer that the snippet prints."""
-        text: str = next(self.predict(model, [self.from_stored(recorded[0]["input"])], 1))["prediction"][-1]
+        text: str = next(self.predict(model, [self.input_from_bytes(recorded[0]["input"])], 1))["prediction"][-1]
         return text
 
-    def pipeline_arguments(self, recorded: Sequence[Row]) -> dict[str, Any]:
+    def pipeline_kwargs(self, recorded: Sequence[Row]) -> dict[str, Any]:
         """Ask for the likeliest answer, alone."""
         return {"return_full_text": False, "do_sample": False}
 
 
 def _chat(row: Row) -> list[Message]:
     """Return the messages of a row, the content of each as one text, which every chat template takes."""
-    return [{"role": message["role"], "content": words(message)} for message in conversation(row)]
+    return [{"role": message["role"], "content": message_text(message)} for message in normalize_messages(row)]
+
+
+TASK = TextGenerationTask

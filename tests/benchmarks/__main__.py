@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from hfmm.errors import UserError
-from hfmm.hardware import processes
-from hfmm.run_directory import write_json
+from hfmm.utils.files import write_json
+from hfmm.utils.hardware import available_cpus
 from tests.benchmarks import case as cases
 from tests.benchmarks import process
 from tests.benchmarks.plot import draw
@@ -37,7 +37,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", choices=cases.SIZES, action="append", help="both unless given")
     parser.add_argument("--repeats", type=int, choices=range(1, 100), metavar="N", default=3)
     parser.add_argument("--quick", action="store_true", help="the small size, once; figures are shown and not kept")
-    parser.add_argument("--threads", type=int, default=processes(), help="of every side; all cores unless given")
+    parser.add_argument("--threads", type=int, default=available_cpus(), help="of every side; all cores unless given")
     parser.add_argument(
         "--checkpoint", type=Path, action="append", default=[],
         help="a folder that stands in for random weights in the cases of its model type; as often as you like",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hfmm.errors import UserError
-from hfmm.hardware import peak_memory_mb
+from hfmm.utils.hardware import peak_memory_mb
 
 CASES = Path(__file__).parent / "cases"
 SIZES = ("small", "large")

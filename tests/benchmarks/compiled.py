@@ -12,8 +12,8 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hfmm.hardware import inference_dtype
-from hfmm.models.freed_memory import keep_freed_memory
+from hfmm.models.common.malloc import configure_malloc
+from hfmm.utils.hardware import inference_dtype
 from tests.benchmarks.speech import WHISPER_TINY, WINDOW
 from tests.benchmarks.timed import timed
 
@@ -48,7 +48,7 @@ def main() -> None:
     """Print a row for each model."""
     import torch
 
-    keep_freed_memory()
+    configure_malloc()
     dtype = getattr(torch, inference_dtype("auto"))
     print("| model | as it is, ms | compiled, ms | faster | first call, s |\n|---|---|---|---|---|")
     for title, model, inputs in models(dtype):

@@ -16,19 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
-from hfmm.data.messages import conversation, words
-from hfmm.evaluation import read_predictions
-from hfmm.grammar import CELLS, Cell, Tense, surface_form
+from hfmm.data.common.messages import message_text, normalize_messages
+from hfmm.grammar import CELLS, Tense, VerbCell, surface_form
 from hfmm.grammar.captions import TENSE_NAMES, description
 from hfmm.grammar.questions import PERSON_NAMES
-from hfmm.metrics.answers import normal
-from hfmm.models import reload
+from hfmm.metrics._answers import normalize_answer
+from hfmm.models.common.checkpoint import load_saved
 from hfmm.run import open_run, prepare_data
+from hfmm.run_directory import read_predictions
 from hfmm.tasks import BATCH_SIZE
-from hfmm.tasks.embedder import Embedder
+from hfmm.tasks.common.embedder import Embedder
 
 
-def answer(cell: Cell, kind: str, question: str) -> str:
+def answer(cell: VerbCell, kind: str, question: str) -> str:
     """Return what follows from a cell for a question of a kind."""
     if kind == "conjugate":
         names: dict[str, Tense] = {name: tense for tense, name in TENSE_NAMES.items()} | {
@@ -50,7 +50,7 @@ def main() -> None:
     rows = prepare_data(recipe, run, lambda step, text: None)["test"]
     recorded = {row["id"]: row for row in read_predictions(run)}
     icons = [row for row in rows if row["picture"] == "icon"]
-    model, processor = reload(str(arguments.contrastive))
+    model, processor = load_saved(str(arguments.contrastive))
     model.eval()
     embedder = Embedder(model.config, processor)
     texts = embedder.embed_texts(model, [description(cell) for cell in CELLS])
@@ -59,13 +59,18 @@ def main() -> None:
         batch = icons[start : start + BATCH_SIZE]
         images = embedder.embed_images(model, [{"id": row["id"], "image": row["images"][0]} for row in batch])
         for row, nearest in zip(batch, (images @ texts.T).argmax(1), strict=True):
-            asked = [words(message) for message in conversation(row)[::2]]
+            asked = [message_text(message) for message in normalize_messages(row)[::2]]
             said = recorded[row["id"]]
             for kind, question, spoken, true in zip(
                 row["kinds"], asked, said["prediction"], said["reference"]["answers"], strict=True
             ):
                 compared = answer(CELLS[nearest], kind, question)
-                right[kind].append((normal(spoken) == normal(true), normal(compared) == normal(true)))
+                right[kind].append(
+                    (
+                        normalize_answer(spoken) == normalize_answer(true),
+                        normalize_answer(compared) == normalize_answer(true),
+                    )
+                )
     print("| question about an icon | n | speaking, % | contrastive, % |\n|---|---|---|---|")
     for kind, pairs in right.items():
         speaking, contrastive = 100 * np.mean(pairs, axis=0)

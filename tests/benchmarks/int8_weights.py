@@ -13,10 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from hfmm import metrics, models, tasks
-from hfmm.evaluation import load_task
-from hfmm.models import int8
-from hfmm.publishing.contents import readable, weights_size
+from hfmm import metrics, tasks
+from hfmm.evaluation.predict import load_model_and_task
+from hfmm.hub.files import format_size, weights_size
+from hfmm.models.common import int8
+from hfmm.models.common.checkpoint import load_saved
 from hfmm.run import open_run, prepare_data
 from hfmm.tasks import BATCH_SIZE, resolve
 
@@ -30,27 +31,27 @@ def main() -> None:
     recipe, run = open_run(arguments.run)
     rows = prepare_data(recipe, run, lambda step, text: None)["test"]
     rows = rows.take(arguments.rows or len(rows))
-    saved, task = load_task(run.model, *resolve(recipe))
+    saved, task = load_model_and_task(run.model, *resolve(recipe))
     references = tasks.references(task, rows)
     with tempfile.TemporaryDirectory() as name:
         bf16, rounded = Path(name) / "bf16", Path(name) / "int8"
-        half, _ = models.reload(str(run.model), "bfloat16")
+        half, _ = load_saved(str(run.model), "bfloat16")
         half.save_pretrained(bf16)
         int8.save(str(run.model), rounded)
         ways = {
             "saved": (run.model, saved),
             "bf16": (bf16, half),
-            "int8": (rounded, models.reload(str(rounded))[0]),
+            "int8": (rounded, load_saved(str(rounded))[0]),
         }
         for way, (folder, model) in ways.items():
             list(task.predict(model.eval(), rows.take(BATCH_SIZE), BATCH_SIZE))  # the first batch finds all cold
             wall, processor = time.perf_counter(), time.process_time()
             said = list(task.predict(model, rows, BATCH_SIZE))
             spent = time.process_time() - processor, time.perf_counter() - wall
-            tops, bottoms = metrics.measure(recipe.metrics[0], task.for_metrics(said), references)[0][""]
+            tops, bottoms = metrics.compute(recipe.metrics[0], task.metric_inputs(said), references)[0][""]
             print(
                 f"{way}: {recipe.metrics[0]} {tops.sum() / bottoms.sum():.4f} of {len(rows)} rows, "
-                f"{readable(weights_size(folder))}, "
+                f"{format_size(weights_size(folder))}, "
                 f"{spent[0]:.1f} s of processor, {spent[1]:.1f} s of wall",
                 flush=True,
             )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hfmm import models
 from hfmm.errors import UserError
-from hfmm.hardware import processes
+from hfmm.utils.hardware import available_cpus
 from tests.benchmarks import arithmetic, process
 from tests.benchmarks import case as cases
 from tests.benchmarks.__main__ import checkpoint_of
@@ -27,7 +27,7 @@ from tests.benchmarks.case import Job
 def once(name: str, prepared: Path, checkpoint: str | None, kept: bool) -> tuple[float, float]:
     """Return what hfmm's first side measures at the large size, and its memory in MiB."""
     if not kept:
-        models.keep_freed_memory = lambda: None
+        models.configure_malloc = lambda: None
     case = cases.load(name)
     with tempfile.TemporaryDirectory() as scratch:
         found = case.sides[0].run(Job(case.sizes["large"], prepared, Path(scratch), checkpoint))
@@ -43,12 +43,12 @@ def main() -> None:
     asked = parser.parse_args()
     chosen = {name: cases.load(name) for name in asked.names}
     checkpoints = checkpoint_of(chosen, asked.checkpoint)
-    os.environ |= process.environment(processes())
+    os.environ |= process.environment(available_cpus())
     print("| case | given back | kept | faster | MiB | MiB, kept |\n|---|---|---|---|---|---|")
     for name, case in chosen.items():
         with tempfile.TemporaryDirectory() as prepared:
             checkpoint = checkpoints.get(name)
-            process.measure(name, "large", process.PREPARE, Path(prepared), processes(), checkpoint)
+            process.measure(name, "large", process.PREPARE, Path(prepared), available_cpus(), checkpoint)
             with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
                 found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
                 for repeat in range(asked.repeats):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hfmm.run_directory import read_log
 from tests.benchmarks import rows, training
 from tests.benchmarks.case import Job, Measured
 
@@ -33,7 +34,7 @@ def prepare(job: Job) -> None:
     import shutil
 
     options = {"content": job.options["content"], "turns": 1, "size": PIXELS, "validation": 1, "test": 1}
-    rows.write("conversations", job.prepared, train=job.options["rows"], **options)
+    rows.write("visual_questions", job.prepared, train=job.options["rows"], **options)
     if job.checkpoint:
         shutil.copytree(job.checkpoint, job.prepared / "checkpoint")
         return
@@ -56,7 +57,7 @@ def _write_language(shape: Mapping[str, int], folder: Path) -> None:
     """Write a Gemma 3 of a shape with random weights, which reads by the embedded language model's tokenizer."""
     from transformers import AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig, set_seed
 
-    from hfmm.resources import CHECKPOINTS
+    from hfmm.assets import CHECKPOINTS
 
     tokenizer = AutoTokenizer.from_pretrained(CHECKPOINTS / "tiny-llm")
     special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
@@ -74,11 +75,11 @@ def fuse(vision: Path, language: Path, out: Path) -> None:
     from transformers import set_seed
 
     from hfmm import models
-    from hfmm.recipe import Recipe
+    from hfmm.recipe.schema import Recipe
 
     set_seed(0)
-    untrained = {"train": PROJECTOR, "learning_rate": 1}
-    spec = recipe(str(vision), {"builder": "conversations"}, untrained, language=str(language))
+    untrained = {"trainable": PROJECTOR, "learning_rate": 1}
+    spec = recipe(str(vision), {"builder": "visual_questions"}, untrained, language=str(language))
     model, processor = models.load(Recipe.model_validate(spec), Features(), AUTO_CLASS)
     model.save_pretrained(out)
     processor.save_pretrained(out)
@@ -99,12 +100,11 @@ def recipe(checkpoint: str, data: dict[str, Any], stage: Mapping[str, Any], **mo
 
 def hfmm(job: Job, kept: bool, precision: str = "auto", **stage: Any) -> Measured:
     """Train as `hfmm run` does; ``kept`` reads the tower's features from disk. Puts out the losses of its log."""
-    from hfmm import training_log
     from hfmm.run_directory import RunDirectory
 
-    data = rows.recipe_data(job.prepared) | {"cache_features": kept}
+    data = rows.recipe_data(job.prepared) | {"cache_vision_features": kept}
     measured = training.own(job, recipe(str(job.prepared / "checkpoint"), data, stage) | {"precision": precision})
-    logged = [line["loss"] for line in training_log.read(RunDirectory(job.scratch / "run").log) if "loss" in line]
+    logged = [line["loss"] for line in read_log(RunDirectory(job.scratch / "run").log) if "loss" in line]
     # Three times the forward pass, as of a model that trains whole, would be too much where most of it is frozen.
     return replace(measured, outputs=measured.outputs + logged, flops=None)
 

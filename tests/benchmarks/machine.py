@@ -21,11 +21,11 @@ def describe() -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from hfmm.hardware import environment
+    from hfmm.utils.hardware import environment_info
 
     has = torch.cpu.get_capabilities()
     units = {"AMX": has.get("amx_bf16"), "AVX512-BF16": has.get("avx512_bf16")}
-    found = environment("auto")
+    found = environment_info("auto")
     found["packages"] |= {name: known for name in PEERS if (known := _version(name))}
     found["bf16_unit"] = next((name for name, there in units.items() if there), "none")
     left, right = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)

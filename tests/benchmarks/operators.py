@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hfmm.errors import UserError
-from hfmm.hardware import processes
+from hfmm.utils.hardware import available_cpus
 from tests.benchmarks import case as cases
 from tests.benchmarks import process, timed
 from tests.benchmarks.__main__ import checkpoint_of
@@ -128,9 +128,9 @@ def main() -> None:
     asked = parser.parse_args()
     case = cases.load(asked.name)
     checkpoint = checkpoint_of({asked.name: case}, asked.checkpoint).get(asked.name)
-    os.environ |= process.environment(processes())
+    os.environ |= process.environment(available_cpus())
     with tempfile.TemporaryDirectory() as prepared:
-        process.measure(asked.name, asked.size, process.PREPARE, Path(prepared), processes(), checkpoint)
+        process.measure(asked.name, asked.size, process.PREPARE, Path(prepared), available_cpus(), checkpoint)
         with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             rows = {
                 side.name: pool.apply(profiled, (asked.name, asked.size, side.name, Path(prepared), checkpoint))

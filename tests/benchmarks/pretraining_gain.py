@@ -14,19 +14,20 @@ from pathlib import Path
 
 from matplotlib import pyplot
 
-from hfmm import recipe_file
-from hfmm.evaluation import headline
-from hfmm.run import run
+from hfmm.recipe.load import load_recipe
+from hfmm.run import run_recipe
+from hfmm.run_directory import primary_record
 
 
 def score(rows: int, init: str) -> tuple[float, float, float]:
     """Return whole-cell accuracy on the test split and its interval."""
     with tempfile.TemporaryDirectory() as name:
         passes = [
-            f"stages.{stage.name}.epochs={stage.epochs * 1000 / rows}" for stage in recipe_file.load("vit_icons").stages
+            f"stages.{stage.name}.num_train_epochs={stage.num_train_epochs * 1000 / rows}"
+            for stage in load_recipe("vit_icons").stages
         ]
-        made = recipe_file.load("vit_icons", [f"data.train={rows}", f"model.init={init}", "probes=[]", *passes])
-        record = headline(run(made, Path(name) / "run", False, lambda step, text: None))
+        made = load_recipe("vit_icons", [f"data.train={rows}", f"model.init={init}", "baselines=[]", *passes])
+        record = primary_record(run_recipe(made, Path(name) / "run", False, lambda step, text: None))
     return record["value"], record["ci95"][0], record["ci95"][1]
 
 

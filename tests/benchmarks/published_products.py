@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
-from hfmm.publishing.fenced import fenced
-from tests.publishing.hub import Hub, serve
+from hfmm.card.code_blocks import code_block
+from tests.hub.fake_hub import Hub, serve
 
 DOWNLOAD = "import sys; from huggingface_hub import snapshot_download; print(snapshot_download(sys.argv[1]))"
 MERGE = "\nimport sys\nmodel.merge_and_unload().save_pretrained(sys.argv[1])\n"
@@ -84,7 +84,7 @@ def _published(hub: Hub, run: Path, copies: Mapping[Path, Path]) -> Iterator[str
     if adapter:
         card = Path(python("-c", DOWNLOAD, adapter, environment=fresh), "README.md").read_text(encoding="utf-8")
         (copy / "model/model.safetensors").unlink()
-        python("-c", f"{fenced(card, 'python')}{MERGE}", copy / "model", environment=fresh)
+        python("-c", f"{code_block(card, 'python')}{MERGE}", copy / "model", environment=fresh)
         yield scored_again(adapter)
 
 

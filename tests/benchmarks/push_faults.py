@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.publishing.client import Client, client
-from tests.publishing.faults import Fault
-from tests.publishing.hub import Hub, serve
+from tests.hub.client import Client, client
+from tests.hub.fake_hub import Hub, serve
+from tests.hub.faults import Fault
 
 WHERE = (
     "GET /api/models", "POST /api/repos/create", "POST .*/preupload/", "POST .*/objects/batch", "PUT /upload",
@@ -72,10 +72,10 @@ def _files(hub: Hub) -> dict[str, str]:
 
 
 def _whole(hub: Hub, folder: Path) -> bool:
-    from hfmm.publishing import contents
+    from hfmm.hub.files import files_in_folder
 
     there = _files(hub)
-    return all(there.get(name) in (file.sha1, file.sha256) for name, file in contents.of_folder(folder).items())
+    return all(there.get(name) in (file.sha1, file.sha256) for name, file in files_in_folder(folder).items())
 
 
 def main() -> None:

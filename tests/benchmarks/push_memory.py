@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.publishing.client import client
-from tests.publishing.hub import Hub, serve
+from tests.hub.client import client
+from tests.hub.fake_hub import Hub, serve
 
 
 def grown(folder: Path, megabytes: int, xet: bool) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hfmm.hardware import peak_memory_mb
+from hfmm.utils.hardware import peak_memory_mb
 from tests.benchmarks.case import Job, Measured, Side
 from tests.benchmarks.timed import timed
 
@@ -62,7 +62,7 @@ def product(job: Job) -> Measured:
     for query, right in zip(queries[:CHECKED], relevant, strict=False):
         scores = candidates @ (query / np.linalg.norm(query))
         others = np.delete(scores, right)
-        counted.append(1.0 + np.count_nonzero(others >= scores[right].max() - retrieval.ROUNDING))
+        counted.append(1.0 + np.count_nonzero(others >= scores[right].max() - retrieval.TIE_TOLERANCE))
     return Measured(stretch.seconds, counted, _flops(job), memory_mib=memory)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from datasets import Audio, DatasetDict, Image, load_from_disk
 
-from hfmm.strict import Strict
+from hfmm.recipe.validation import StrictModel
 
 DESCRIPTION = "Rows of a benchmark."
 
 
-class Options(Strict):
+class Options(StrictModel):
     """What `data: {builder: tests.benchmarks.rows}` takes."""
 
     path: str
@@ -26,12 +26,12 @@ def build(options: Options, cache: Path, num_proc: int = 1) -> DatasetDict:
 def write(builder: str, prepared: Path, change: Any = None, **options: Any) -> DatasetDict:
     """Build rows with one of hfmm's builders, let ``change`` alter each split, and write them for all sides."""
     from hfmm import data as builders
-    from hfmm import libraries
-    from hfmm.hardware import processes
-    from hfmm.recipe import Data
+    from hfmm.recipe.schema import Data
+    from hfmm.utils import imports
+    from hfmm.utils.hardware import available_cpus
 
-    libraries.imported()
-    built = builders.build(Data(builder=builder, **options), {}, prepared / "cache", processes())
+    imports.silence_libraries()
+    built = builders.build(Data(builder=builder, **options), {}, prepared / "cache", available_cpus())
     if change is not None:
         built = DatasetDict({split: change(rows) for split, rows in built.items()})
     built.save_to_disk(str(prepared / "rows"))

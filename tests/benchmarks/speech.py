@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hfmm.models.common.checkpoint import load_saved
 from tests.benchmarks.case import Job, Measured, Side
 
 WINDOW = 5  # seconds
@@ -81,8 +82,8 @@ def _byte_tokenizer() -> Any:
 def write_clips(count: int, split: str, folder: Path, cache: Path) -> None:
     """Write the first clips of a split of hfmm's own: 16 kHz samples, and texts."""
     from hfmm import data as builders
-    from hfmm.data.audio import decode
-    from hfmm.recipe import Data
+    from hfmm.data.common.audio import decode
+    from hfmm.recipe.schema import Data
 
     rows = builders.build(Data(builder="clips"), {}, cache)[split].select(range(count))
     np.savez(folder / "clips.npz", *[decode(value) for value in rows["audio"][:]])
@@ -110,7 +111,7 @@ def prepare(job: Job) -> None:
         shutil.copytree(run.model, job.prepared / "ours")
     else:
         from hfmm import models
-        from hfmm.recipe import Recipe
+        from hfmm.recipe.schema import Recipe
 
         made = Recipe.model_validate(tuned(str(checkpoint), {"builder": "clips"}, 1))
         model, processor = models.load(made, None, "AutoModelForSpeechSeq2Seq")  # type: ignore[arg-type]
@@ -133,20 +134,27 @@ def tuned(checkpoint: str, data: dict[str, Any], epochs: float) -> dict[str, Any
         "task": "speech_recognition",
         "data": data,
         "model": {"checkpoint": checkpoint, "window_seconds": WINDOW},
-        "stages": [{"name": "full", "train": "all", "epochs": epochs, "learning_rate": 1e-5, "batch_size": 8}],
+        "stages": [
+            {
+                "name": "full",
+                "trainable": "all",
+                "num_train_epochs": epochs,
+                "learning_rate": 1e-5,
+                "per_device_train_batch_size": 8,
+            }
+        ],
         "metrics": ["wer"],
     }
 
 
 def predict(job: Job) -> Hear:
     """Hear as `hfmm predict` does."""
-    from hfmm import models
-    from hfmm.hardware import inference_dtype
     from hfmm.tasks import BATCH_SIZE
-    from hfmm.tasks.listener import Listener
+    from hfmm.tasks.common.transcriber import Transcriber
+    from hfmm.utils.hardware import inference_dtype
 
-    model, processor = models.reload(str(job.prepared / "ours"), inference_dtype("auto"))
-    listener = Listener(processor)
+    model, processor = load_saved(str(job.prepared / "ours"), inference_dtype("auto"))
+    listener = Transcriber(processor)
     model.eval()
     return lambda heard: list(listener.transcribe(model, heard, BATCH_SIZE))
 
@@ -185,7 +193,7 @@ def errors(texts: list[str], references: list[str], job: Job) -> dict[str, float
         return {}
     from hfmm.metrics import wer
 
-    edits, words = wer.statistics(texts, [{"text": text} for text in references])[""]
+    edits, words = wer.row_statistics(texts, [{"text": text} for text in references])[""]
     return {"word error rate, %": 100 * float(edits.sum() / words.sum())}
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hfmm.hardware import peak_memory_mb
+from hfmm.run_directory import read_log
+from hfmm.utils.hardware import peak_memory_mb
 from tests.benchmarks.case import Job, Measured
 
 FIRST = 5  # the first of so many parts of an epoch only warms up, as long as hfmm takes until its log's first line
@@ -16,11 +17,10 @@ FORWARD_AND_BACKWARD = 3  # times the operations of a forward pass: the gradient
 
 def own(job: Job, recipe: dict[str, Any]) -> Measured:
     """Train a recipe of one stage as `hfmm run` does, and return rows a second, the first batch's loss and memory."""
-    from hfmm import training_log
 
     loaded, run, data = run_recipe(job, recipe)
     memory = peak_memory_mb()
-    logged = [line for line in training_log.read(run.log) if "loss" in line]
+    logged = [line for line in read_log(run.log) if "loss" in line]
     first, last = logged[0], logged[-1]
     batch_size = loaded.stages[0].batch_size
     value = batch_size * (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
@@ -34,16 +34,16 @@ def run_recipe(job: Job, recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Prepare the data of a recipe and train it; returns the recipe as loaded, the run's folder and the data."""
     import yaml
 
-    from hfmm import libraries
-    from hfmm import recipe_file as recipes
+    from hfmm.recipe.load import load_recipe
     from hfmm.run import prepare_data
     from hfmm.run_directory import RunDirectory
-    from hfmm.training import train
+    from hfmm.training.train import train
+    from hfmm.utils import imports
 
-    libraries.imported()
+    imports.silence_libraries()
     path = job.scratch / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    loaded, run = recipes.load(str(path)), RunDirectory(job.scratch / "run")
+    loaded, run = load_recipe(str(path)), RunDirectory(job.scratch / "run")
     data = prepare_data(loaded, run, lambda step, text: None)
     train(loaded, run, data, lambda step, text: None)
     return loaded, run, data
@@ -52,14 +52,14 @@ def run_recipe(job: Job, recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
 def _first_batch(recipe: Any, rows: Any, batch_size: int) -> tuple[float, float]:
     """Return the loss of the first rows before training, and the operations that training on one row takes."""
     from hfmm import models
-    from hfmm.hardware import precision
     from hfmm.tasks import resolve
+    from hfmm.utils.hardware import choose_precision
 
     task_class, options = resolve(recipe)
     model, processor = models.load(recipe, rows.features, task_class.auto_class)
     task = task_class(model.config, processor, options)
     batch = task.collate([rows[index] for index in range(batch_size)])
-    in_bf16 = precision(recipe.precision).name == "bf16"
+    in_bf16 = choose_precision(recipe.precision).name == "bf16"
     loss, flops = counted(lambda: task.loss(model, batch, task.num_items(batch)), in_bf16)
     return loss, FORWARD_AND_BACKWARD * flops / batch_size
 

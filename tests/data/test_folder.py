@@ -8,14 +8,14 @@ import soundfile
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, List
 from PIL import Image
 
-from hfmm.data import fingerprint, folder, undecoded
-from hfmm.data.audio import FEATURE, decode, decode_rows, encode
+from hfmm.data import disable_media_decoding, fingerprint, folder
+from hfmm.data.common.audio import AUDIO_FEATURE, decode, decode_rows, encode
+from hfmm.data.common.screening import require_columns
 from hfmm.errors import UserError
-from hfmm.tasks.preflight import require_columns
 
 
 def build(path: Path, cache: Path, **options: object) -> DatasetDict:
-    return folder.build(folder.Options.model_validate({"path": str(path), **options}), cache / "cache")
+    return folder.build(folder.FolderOptions.model_validate({"path": str(path), **options}), cache / "cache")
 
 
 @pytest.fixture
@@ -109,10 +109,10 @@ def test_several_label_columns_become_attributes(table: Callable[..., Path], tmp
 
 
 def test_an_exported_dataset_comes_back(tmp_path: Path) -> None:
-    from hfmm.data.export import export_builder
+    from hfmm.hub.dataset import build_and_save
 
     small = ["train=20", "validation=5", "test=6", "size=32", "label=tense"]
-    export_builder("icons", small, tmp_path / "icons", 1)
+    build_and_save("icons", small, tmp_path / "icons", 1)
     data = build(tmp_path / "icons", tmp_path)
     assert {split: len(rows) for split, rows in data.items()} == {"train": 20, "validation": 5, "test": 6}
     assert data["test"].features["label"].num_classes == 5
@@ -244,15 +244,15 @@ def test_recordings_with_a_table_of_transcripts_need_no_label(recordings: Path, 
     data = build(recordings, tmp_path, columns={"text": "transcript"})
     assert {split: len(rows) for split, rows in data.items()} == {"train": 9, "validation": 1, "test": 2}
     assert "label" not in data["train"].column_names
-    for row in undecoded(data)["train"]:
+    for row in disable_media_decoding(data)["train"]:
         assert row["text"] == f"He works {row['id'].partition('.')[0]} hours."
         assert abs(len(decode(row["audio"])) - 16_000) < 2000
-    assert len(fingerprint(undecoded(data))) == 64
+    assert len(fingerprint(disable_media_decoding(data))) == 64
 
 
 def test_a_recording_that_the_table_names_and_the_folder_lacks_is_a_bad_row(recordings: Path, tmp_path: Path) -> None:
     (recordings / "4.wav").unlink()
-    data = undecoded(build(recordings, tmp_path, columns={"text": "transcript"}))
+    data = disable_media_decoding(build(recordings, tmp_path, columns={"text": "transcript"}))
     bad = next(row for rows in data.values() for row in rows if row["id"] == "4.wav")
     with pytest.raises(UserError, match=r"row 4.wav: 4.wav does not exist"):
         decode_rows([bad])
@@ -292,13 +292,13 @@ def test_recordings_without_a_table_say_what_to_write(
 
 
 def test_exported_speech_comes_back(tmp_path: Path) -> None:
-    from hfmm.data.export import export
+    from hfmm.hub.dataset import save_dataset
 
     sound = 0.3 * np.sin(np.arange(16_000))
     rows = Dataset.from_dict({"audio": [encode(sound)] * 6, "text": [str(index) for index in range(6)]})
-    rows = rows.cast_column("audio", FEATURE)
-    export(DatasetDict({"train": rows}), tmp_path / "out", name="out", command="x", description="x")
-    data = undecoded(build(tmp_path / "out", tmp_path))
+    rows = rows.cast_column("audio", AUDIO_FEATURE)
+    save_dataset(DatasetDict({"train": rows}), tmp_path / "out", name="out", command="x", description="x")
+    data = disable_media_decoding(build(tmp_path / "out", tmp_path))
     assert data["train"].features["audio"] == Audio(sampling_rate=16_000, decode=False)
     assert np.allclose(decode(data["test"][0]["audio"]), sound, atol=1e-4)
 

@@ -5,15 +5,16 @@ import pytest
 from datasets import DatasetDict, Features
 from PIL import Image
 
-from hfmm.data import fingerprint, icons, synthesis, undecoded
-from hfmm.data.labels import label_names
-from hfmm.grammar import CELLS, Cell, captions, surface_form
+from hfmm.data import disable_media_decoding, fingerprint, icons
+from hfmm.data.common import generate
+from hfmm.data.common.labels import label_names
+from hfmm.grammar import CELLS, VerbCell, captions, surface_form
 
 SMALL = {"train": 60, "validation": 24, "test": 40, "size": 32}
 
 
 def build(folder: Path, num_proc: int = 1, **options: object) -> DatasetDict:
-    return icons.build(icons.Options.model_validate(SMALL | options), folder, num_proc)
+    return icons.build(icons.IconsOptions.model_validate(SMALL | options), folder, num_proc)
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +29,13 @@ def names_of(features: Features, row: dict) -> list[str]:  # type: ignore[type-a
 def test_the_same_seed_gives_the_same_pictures_in_any_number_of_processes(
     tmp_path: Path, data: DatasetDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(synthesis, "WORTH_PROCESSES", 10)
+    monkeypatch.setattr(generate, "MIN_ROWS_FOR_MULTIPROCESSING", 10)
     again = build(tmp_path, num_proc=2)
-    assert fingerprint(undecoded(again)) == fingerprint(undecoded(data))
+    assert fingerprint(disable_media_decoding(again)) == fingerprint(disable_media_decoding(data))
 
 
 def test_another_seed_gives_other_pictures(tmp_path: Path, data: DatasetDict) -> None:
-    assert fingerprint(undecoded(build(tmp_path, seed=1))) != fingerprint(undecoded(data))
+    assert fingerprint(disable_media_decoding(build(tmp_path, seed=1))) != fingerprint(disable_media_decoding(data))
 
 
 def test_more_rows_keep_the_earlier_pictures(tmp_path: Path, data: DatasetDict) -> None:
@@ -47,7 +48,7 @@ def test_a_row_says_the_same_thing_in_all_its_columns(data: DatasetDict) -> None
         lemma, tense, person = row["group"].split("/")
         assert names_of(data["test"].features, row) == [f"lemma: {lemma}", f"tense: {tense}", f"person: {person}"]
         assert row["text"].endswith(surface_form(lemma, tense, person))
-        assert row["captions"] == list(captions(Cell(lemma, tense, person)))
+        assert row["captions"] == list(captions(VerbCell(lemma, tense, person)))
         assert row["image"].size == (32, 32)
 
 
@@ -82,14 +83,14 @@ def test_held_out_cells_do_not_leak_but_their_parts_are_known(tmp_path: Path) ->
         assert {group.split("/")[part] for group in seen["test"]} <= {group.split("/")[part] for group in seen["train"]}
 
 
-@pytest.mark.parametrize(("label", "count"), [("tense", 5), ("person", 3), ("lemma", 20), ("cell", 28)])
+@pytest.mark.parametrize(("label", "count"), [("tense", 5), ("person", 3), ("lemma", 20), ("all", 28)])
 def test_the_label_may_be_one_attribute_or_the_whole_cell(tmp_path: Path, label: str, count: int) -> None:
     data = build(tmp_path, label=label, train=4, validation=1, test=1)
     assert len(label_names(data["train"].features)) == count
 
 
 def test_every_font_draws_every_letter_of_the_stems() -> None:
-    from hfmm.data.drawing import font
+    from hfmm.data.common.drawing import font
 
     for name in {name for names in icons.FONTS.values() for name in names}:
         blank = font(name, 40).getmask("￿").getbbox()

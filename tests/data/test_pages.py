@@ -5,20 +5,21 @@ import pytest
 from datasets import DatasetDict, load_dataset
 from PIL import Image, ImageOps
 
-from hfmm.data import drawing, fingerprint, pages, synthesis, undecoded
-from hfmm.data.export import export
+from hfmm.data import disable_media_decoding, fingerprint, pages
+from hfmm.data.common import drawing, generate
+from hfmm.data.common.camera_augment import MARGIN
 from hfmm.data.icons import FONTS
-from hfmm.data.photograph import MARGIN
 from hfmm.errors import UserError
-from hfmm.grammar import CELLS, Cell, captions, parse
+from hfmm.grammar import CELLS, VerbCell, captions, parse
 from hfmm.grammar.sentences import TEMPLATES
-from hfmm.strict import validate
+from hfmm.hub.dataset import save_dataset
+from hfmm.recipe.validation import validate
 
 SMALL = {"train": 60, "validation": 24, "test": 40, "size": 48}
 
 
 def build(folder: Path, num_proc: int = 1, **options: object) -> DatasetDict:
-    return pages.build(pages.Options.model_validate(SMALL | options), folder, num_proc)
+    return pages.build(pages.PagesOptions.model_validate(SMALL | options), folder, num_proc)
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +32,20 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> DatasetDict:
     return build(tmp_path_factory.mktemp("sentences"), content="sentence")
 
 
-def cell_of(data: DatasetDict, row: dict) -> Cell:  # type: ignore[type-arg]
+def cell_of(data: DatasetDict, row: dict) -> VerbCell:  # type: ignore[type-arg]
     features = data["test"].features
-    return Cell(*(features[name].int2str(row[name]) for name in ("lemma", "tense", "person")))
+    return VerbCell(*(features[name].int2str(row[name]) for name in ("lemma", "tense", "person")))
 
 
 def test_the_same_seed_gives_the_same_pages_in_any_number_of_processes(
     tmp_path: Path, data: DatasetDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(synthesis, "WORTH_PROCESSES", 10)
-    assert fingerprint(undecoded(build(tmp_path, num_proc=2))) == fingerprint(undecoded(data))
+    monkeypatch.setattr(generate, "MIN_ROWS_FOR_MULTIPROCESSING", 10)
+    assert fingerprint(disable_media_decoding(build(tmp_path, num_proc=2))) == fingerprint(disable_media_decoding(data))
 
 
 def test_another_seed_gives_other_pages(tmp_path: Path, data: DatasetDict) -> None:
-    assert fingerprint(undecoded(build(tmp_path, seed=1))) != fingerprint(undecoded(data))
+    assert fingerprint(disable_media_decoding(build(tmp_path, seed=1))) != fingerprint(disable_media_decoding(data))
 
 
 def test_more_rows_keep_the_earlier_pages(tmp_path: Path, data: DatasetDict) -> None:
@@ -73,7 +74,7 @@ def test_every_caption_is_the_text_itself_or_true_of_a_cell_that_the_text_says(
 ) -> None:
     data = request.getfixturevalue(content)
     for row in data["train"]:
-        readings = {Cell(*reading[:3]) for reading in parse(row["text"])}  # `wants` is no verb of the grid
+        readings = {VerbCell(*reading[:3]) for reading in parse(row["text"])}  # `wants` is no verb of the grid
         true = {caption for cell in readings & set(CELLS) for caption in captions(cell)}
         assert row["text"] in row["captions"]
         assert set(row["captions"]) <= true | {row["text"]}
@@ -100,7 +101,7 @@ def test_templates_as_captions_are_those_the_sentence_fits(tmp_path: Path) -> No
 
 def test_a_form_has_no_template_and_the_message_says_what_to_set() -> None:
     with pytest.raises(UserError, match=r"captions.*set content: sentence"):
-        validate(pages.Options, {"captions": "templates"}, {})
+        validate(pages.PagesOptions, {"captions": "templates"}, {})
 
 
 def test_held_out_fonts_do_not_leak(data: DatasetDict) -> None:
@@ -126,7 +127,7 @@ def test_every_cell_comes_equally_often(tmp_path: Path) -> None:
 def test_the_words_are_set_in_the_font_and_stay_on_the_page() -> None:
     for seed, text in enumerate(["I am", "for him to speak", "Next week our neighbour will write to a friend."]):
         page = Image.new("RGB", (256, 256), "white")
-        pages.typeset(page, text, "cmss10", (0, 0, 0), np.random.default_rng(seed))
+        pages.draw_text(page, text, "cmss10", (0, 0, 0), np.random.default_rng(seed))
         left, top, right, bottom = ImageOps.invert(page).getbbox() or (0, 0, 0, 0)
         edge = 256 * MARGIN
         assert edge - 2 <= min(left, top)
@@ -145,7 +146,7 @@ def test_ink_stands_out_from_its_paper() -> None:
 
 
 def test_an_export_reads_back_and_its_card_fits_a_dataset_without_labels(tmp_path: Path, data: DatasetDict) -> None:
-    export(data, tmp_path / "pages", name="pages", command="hfmm data pages", description=pages.DESCRIPTION)
+    save_dataset(data, tmp_path / "pages", name="pages", command="hfmm data pages", description=pages.DESCRIPTION)
     again = load_dataset(str(tmp_path / "pages"), cache_dir=str(tmp_path / "cache"))
     for split, rows in data.items():
         assert again[split]["captions"][:] == rows["captions"][:]

@@ -6,7 +6,9 @@ from hfmm.data import shapes
 
 
 def test_every_class_comes_equally_often_under_a_caption_of_its_own(tmp_path: Path) -> None:
-    data = shapes.build(shapes.Options(train=1, validation=1, test=2 * len(shapes.CLASSES), size=16), tmp_path)["test"]
+    data = shapes.build(shapes.ShapesOptions(train=1, validation=1, test=2 * len(shapes.CLASSES), size=16), tmp_path)[
+        "test"
+    ]
     counts = {text: data["group"][:].count(text) for text in set(data["group"][:])}
     assert set(counts.values()) == {2}
     assert len(counts) == len(shapes.CLASSES)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from datasets import Audio, DatasetDict
 
-from hfmm.data import fingerprint, recordings, speech, synthesis, undecoded
-from hfmm.data.audio import RATE, decode
-from hfmm.data.recordings import Saying
+from hfmm.data import disable_media_decoding, fingerprint, speech
+from hfmm.data.common import generate, tts_cache
+from hfmm.data.common.audio import SAMPLE_RATE, decode
+from hfmm.data.common.tts_cache import SpeechRequest
 from hfmm.errors import UserError
-from hfmm.grammar import CELLS, Cell, parse
-from hfmm.strict import validate
+from hfmm.grammar import CELLS, VerbCell, parse
+from hfmm.recipe.validation import validate
 
 SMALL = {"train": 40, "validation": 12, "test": 20}
 FOUR = ("heart", "joe", "slt", "rms")
@@ -20,41 +21,43 @@ FOUR = ("heart", "joe", "slt", "rms")
 def said_by_a_machine(voice: str, text: str) -> np.ndarray:
     """A quarter second of a tone that belongs to the voice and the text."""
     hertz = 200 + crc32(f"{voice} {text}".encode()) % 3000
-    return (0.3 * np.sin(2 * np.pi * hertz * np.arange(RATE // 4) / RATE)).astype(np.float32)
+    return (0.3 * np.sin(2 * np.pi * hertz * np.arange(SAMPLE_RATE // 4) / SAMPLE_RATE)).astype(np.float32)
 
 
 @pytest.fixture(autouse=True)
-def said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Saying]:
+def said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[SpeechRequest]:
     """Let a machine stand in for the voices; what it says is listed."""
     sayings = []
 
     def speak(voice: str, text: str) -> np.ndarray:
-        sayings.append(Saying(voice, text))
+        sayings.append(SpeechRequest(voice, text))
         return said_by_a_machine(voice, text)
 
-    monkeypatch.setattr(recordings, "speak", speak)
-    monkeypatch.setattr(recordings, "require", lambda names: None)
-    monkeypatch.setattr(recordings, "version", lambda name: f"{name} 1")
-    monkeypatch.setattr(recordings.constants, "HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(tts_cache, "synthesize", speak)
+    monkeypatch.setattr(tts_cache, "require_installed", lambda names: None)
+    monkeypatch.setattr(tts_cache, "engine_version", lambda name: f"{name} 1")
+    monkeypatch.setattr(tts_cache.constants, "HF_HOME", str(tmp_path / "home"))
     return sayings
 
 
 def build(folder: Path, num_proc: int = 1, **options: object) -> DatasetDict:
-    return speech.build(speech.Options.model_validate(SMALL | options), folder, num_proc)
+    return speech.build(speech.SpeechOptions.model_validate(SMALL | options), folder, num_proc)
 
 
 def test_the_same_seed_gives_the_same_clips_in_any_number_of_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = build(tmp_path / "one", vary=True)
-    monkeypatch.setattr(synthesis, "WORTH_PROCESSES", 10)
-    again = build(tmp_path / "two", vary=True, num_proc=2)
-    assert fingerprint(undecoded(again)) == fingerprint(undecoded(first))
-    assert fingerprint(undecoded(build(tmp_path / "three", vary=True, seed=1))) != fingerprint(undecoded(first))
+    first = build(tmp_path / "one", augment=True)
+    monkeypatch.setattr(generate, "MIN_ROWS_FOR_MULTIPROCESSING", 10)
+    again = build(tmp_path / "two", augment=True, num_proc=2)
+    assert fingerprint(disable_media_decoding(again)) == fingerprint(disable_media_decoding(first))
+    assert fingerprint(disable_media_decoding(build(tmp_path / "three", augment=True, seed=1))) != fingerprint(
+        disable_media_decoding(first)
+    )
 
 
 def test_more_rows_keep_the_earlier_clips(tmp_path: Path) -> None:
-    few, more = build(tmp_path / "few", vary=True), build(tmp_path / "more", vary=True, train=50)
+    few, more = build(tmp_path / "few", augment=True), build(tmp_path / "more", augment=True, train=50)
     assert more["train"][39] == few["train"][39]
 
 
@@ -62,9 +65,9 @@ def test_rows_have_the_schema_and_say_the_same_thing_in_all_columns(tmp_path: Pa
     data = build(tmp_path, voices=FOUR, content="sentences")
     for rows in data.values():
         assert rows.column_names == ["id", "audio", "lemma", "tense", "person", "text", "group", "speaker"]
-        assert rows.features["audio"] == Audio(sampling_rate=RATE, decode=False)
+        assert rows.features["audio"] == Audio(sampling_rate=SAMPLE_RATE, decode=False)
         for row in rows:
-            cell = Cell(row["lemma"], row["tense"], row["person"])
+            cell = VerbCell(row["lemma"], row["tense"], row["person"])
             assert row["group"] == "/".join(cell)
             assert cell in {reading[:3] for reading in parse(row["text"])}, row["text"]
             heard = decode(row["audio"])
@@ -134,25 +137,25 @@ def test_a_content_named_twice_comes_twice_as_often_and_says_nothing_twice(tmp_p
 
 
 def test_a_broken_off_build_goes_on_where_it_was(
-    tmp_path: Path, said: list[Saying], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, said: list[SpeechRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = recordings.speak
+    good = tts_cache.synthesize
 
     def tiring(voice: str, text: str) -> np.ndarray:
         if len(said) >= 30:
             raise KeyboardInterrupt
         return good(voice, text)
 
-    monkeypatch.setattr(recordings, "speak", tiring)
+    monkeypatch.setattr(tts_cache, "synthesize", tiring)
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path / "first")
-    monkeypatch.setattr(recordings, "speak", good)
+    monkeypatch.setattr(tts_cache, "synthesize", good)
     data = build(tmp_path / "second")
     assert len(said) == len(set(said)) == len({row["text"] for rows in data.values() for row in rows})
 
 
 def test_varied_clips_differ_from_the_voice_and_opus_is_small(tmp_path: Path) -> None:
-    plain, varied = build(tmp_path / "plain"), build(tmp_path / "varied", vary=True, codec="opus")
+    plain, varied = build(tmp_path / "plain"), build(tmp_path / "varied", augment=True, codec="opus")
     assert plain["train"]["text"][:] == varied["train"]["text"][:]
     for row, other in zip(plain["test"], varied["test"], strict=True):
         assert other["audio"]["bytes"][:4] == b"OggS"
@@ -170,15 +173,15 @@ def test_varied_clips_differ_from_the_voice_and_opus_is_small(tmp_path: Path) ->
 )
 def test_impossible_options_say_what_to_change(options: dict, words: str) -> None:  # type: ignore[type-arg]
     with pytest.raises(UserError, match=words):
-        validate(speech.Options, options, {})
+        validate(speech.SpeechOptions, options, {})
 
 
 def test_a_missing_voice_stops_the_build_before_anything_is_said(
-    tmp_path: Path, said: list[Saying], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, said: list[SpeechRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hfmm.data import voices
+    from hfmm.data.common import tts
 
-    monkeypatch.setattr(recordings, "require", voices.require)
+    monkeypatch.setattr(tts_cache, "require_installed", tts.require_installed)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match="apt install flite"):
         build(tmp_path, voices=["slt"])

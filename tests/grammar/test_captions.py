@@ -1,6 +1,6 @@
 import pytest
 
-from hfmm.grammar import CELLS, Cell, captions, hard_negatives, parse, wrong_captions
+from hfmm.grammar import CELLS, VerbCell, captions, hard_negatives, parse, wrong_captions
 
 
 def test_the_first_caption_is_true_of_no_other_cell() -> None:
@@ -9,7 +9,7 @@ def test_the_first_caption_is_true_of_no_other_cell() -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
-def test_every_caption_is_true_of_its_cell(cell: Cell) -> None:
+def test_every_caption_is_true_of_its_cell(cell: VerbCell) -> None:
     tense = {"participle": "past participle", "infinitive": "infinitive"}.get(cell.tense, f"{cell.tense} simple")
     pronoun = {"1sg": "I", "2sg": "you", "3sg": "he/she/it"}[cell.person]
     person = {"1sg": "1st", "2sg": "2nd", "3sg": "3rd"}[cell.person] + " person singular"
@@ -32,7 +32,7 @@ def test_captions_are_short_distinct_and_in_one_case() -> None:
 
 
 def test_captions_say_the_forms_as_english_does() -> None:
-    assert captions(Cell("work", "present", "3sg")) == (
+    assert captions(VerbCell("work", "present", "3sg")) == (
         "3rd person singular present simple of work",
         "he works",
         "she works",
@@ -41,15 +41,15 @@ def test_captions_say_the_forms_as_english_does() -> None:
         "present simple of work",
         "works",
     )
-    assert {"for me to work", "to work"} <= set(captions(Cell("work", "infinitive", "1sg")))
-    assert "she has written" in captions(Cell("write", "participle", "3sg"))
-    assert "I will be" in captions(Cell("be", "future", "1sg"))
-    assert "you were" in captions(Cell("be", "past", "2sg"))
+    assert {"for me to work", "to work"} <= set(captions(VerbCell("work", "infinitive", "1sg")))
+    assert "she has written" in captions(VerbCell("write", "participle", "3sg"))
+    assert "I will be" in captions(VerbCell("be", "future", "1sg"))
+    assert "you were" in captions(VerbCell("be", "past", "2sg"))
 
 
 def test_a_syncretic_caption_belongs_to_every_cell_it_is_true_of() -> None:
     cells = {cell for cell in CELLS if "you put" in captions(cell)}
-    assert cells == {Cell("put", "present", "2sg"), Cell("put", "past", "2sg")}
+    assert cells == {VerbCell("put", "present", "2sg"), VerbCell("put", "past", "2sg")}
 
 
 def test_hard_negatives_differ_in_the_tense_alone_or_the_person_alone() -> None:

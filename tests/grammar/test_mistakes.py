@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 from lemminflect import getAllLemmas
 
-from hfmm.grammar import CELLS, LEMMAS, Cell, parse, surface_form
+from hfmm.grammar import CELLS, LEMMAS, VerbCell, parse, surface_form
 from hfmm.grammar.mistakes import MISTAKE_KINDS, Mistake, mistakes
 from hfmm.grammar.sentences import sentences
 from hfmm.grammar.verbs import TENSES
@@ -102,7 +102,7 @@ def test_a_wrong_sentence_has_one_correction() -> None:
     ],
 )
 def test_known_mistakes_are_among_them(cell: tuple[str, str, str], kind: str, wrong: str, right: str) -> None:
-    found = {one.wrong: one.right.text for one in mistakes(Cell(*cell), kind)}  # type: ignore[arg-type]
+    found = {one.wrong: one.right.text for one in mistakes(VerbCell(*cell), kind)}  # type: ignore[arg-type]
     assert found[wrong] == right
 
 
@@ -117,7 +117,7 @@ def test_known_mistakes_are_among_them(cell: tuple[str, str, str], kind: str, wr
     ],
 )
 def test_where_the_other_form_is_right_too_there_is_no_mistake(cell: tuple[str, str, str], kind: str) -> None:
-    assert mistakes(Cell(*cell), kind) == ()  # type: ignore[arg-type]
+    assert mistakes(VerbCell(*cell), kind) == ()  # type: ignore[arg-type]
 
 
 def test_to_saw_is_a_verb() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from hfmm.grammar import CELLS, Cell, parse, surface_form
+from hfmm.grammar import CELLS, VerbCell, parse, surface_form
 
 PRONOUN = {"1sg": "I", "2sg": "you", "3sg": "she"}
 
@@ -10,12 +10,12 @@ def cells(text: str) -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
-def test_every_surface_form_is_read_back(cell: Cell) -> None:
+def test_every_surface_form_is_read_back(cell: VerbCell) -> None:
     assert cell in cells(surface_form(*cell))
 
 
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if cell[1] in ("present", "past", "future")], ids="-".join)
-def test_behind_its_pronoun_a_finite_form_has_only_readings_of_that_person(cell: Cell) -> None:
+def test_behind_its_pronoun_a_finite_form_has_only_readings_of_that_person(cell: VerbCell) -> None:
     found = cells(f"{PRONOUN[cell[2]]} {surface_form(*cell)}")
     assert cell in found
     assert {person for _, _, person in found} == {cell[2]}

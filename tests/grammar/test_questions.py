@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
 
-from hfmm.grammar import CELLS, Cell, parse
+from hfmm.grammar import CELLS, VerbCell, parse
 from hfmm.grammar.mistakes import MISTAKE_KINDS, mistakes
-from hfmm.grammar.questions import QUESTION_KINDS, WHOLE, Exchange, Shown, about, askable
+from hfmm.grammar.questions import (
+    FULL_SENTENCE_KINDS,
+    QUESTION_KINDS,
+    QuestionAnswer,
+    Stimulus,
+    has_unique_answer,
+    make_question,
+)
 from hfmm.grammar.sentences import Sentence, sentences
 
 NAMING = ("tense", "person", "lemma", "conjugate")
@@ -15,13 +22,13 @@ PERFECT = {
 }
 
 
-def ask(shown: Shown, kind: str, times: int = 40) -> list[Exchange]:
-    return [about(shown, kind, np.random.default_rng(seed)) for seed in range(times)]  # type: ignore[arg-type]
+def ask(shown: Stimulus, kind: str, times: int = 40) -> list[QuestionAnswer]:
+    return [make_question(shown, kind, np.random.default_rng(seed)) for seed in range(times)]  # type: ignore[arg-type]
 
 
-def page(text: str, *cell: str, printed: str = "") -> Shown:
-    one = next(one for one in sentences(Cell(*cell)) if one.text == text)  # type: ignore[arg-type]
-    return Shown(one.cell, one, printed or text)
+def page(text: str, *cell: str, printed: str = "") -> Stimulus:
+    one = next(one for one in sentences(VerbCell(*cell)) if one.text == text)  # type: ignore[arg-type]
+    return Stimulus(one.cell, one, printed or text)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +36,7 @@ def page(text: str, *cell: str, printed: str = "") -> Shown:
 )
 def test_what_a_verb_is_has_the_same_name_on_an_icon_and_on_a_page(kind: str, answer: str) -> None:
     cell = ("write", "participle", "3sg")
-    for shown in (Shown(Cell(*cell)), page("She has written a letter.", *cell)):  # type: ignore[arg-type]
+    for shown in (Stimulus(VerbCell(*cell)), page("She has written a letter.", *cell)):  # type: ignore[arg-type]
         assert {one.answer for one in ask(shown, kind)} == {answer}
 
 
@@ -51,7 +58,7 @@ def test_a_right_sentence_is_judged_right_and_left_alone() -> None:
 
 @pytest.mark.parametrize("person", ["1sg", "2sg", "3sg"])
 def test_an_icon_is_conjugated_in_its_person_into_each_other_tense(person: str) -> None:
-    found = {one.question: one.answer for one in ask(Shown(Cell("be", "past", person)), "conjugate", 200)}  # type: ignore[arg-type]
+    found = {one.question: one.answer for one in ask(Stimulus(VerbCell("be", "past", person)), "conjugate", 200)}  # type: ignore[arg-type]
     expected = {
         "1sg": {"am", "have been", "will be"},
         "2sg": {"are", "have been", "will be"},
@@ -67,8 +74,8 @@ def test_a_sentence_is_conjugated_into_one_that_is_among_the_sentences_of_the_ot
     texts = {one.text for cell in CELLS for one in sentences(cell)}
     for cell in CELLS[::7]:
         for one in sentences(cell):
-            if askable(one, "conjugate"):
-                (exchange,) = ask(Shown(cell, one, one.text), "conjugate", 1)
+            if has_unique_answer(one, "conjugate"):
+                (exchange,) = ask(Stimulus(cell, one, one.text), "conjugate", 1)
                 syncretic = cell.lemma in ("put", "read") and cell.person != "3sg"
                 assert exchange.answer in texts or syncretic, exchange
                 tense = PERFECT[next(name for name in PERFECT if name in exchange.question)]
@@ -93,12 +100,12 @@ def test_a_sentence_in_another_tense_reads_as_english_does() -> None:
 def test_a_question_with_several_answers_is_not_asked(
     text: str, template: str, cell: tuple[str, str, str], kinds: tuple[str, ...]
 ) -> None:
-    one = Sentence(text, template, Cell(*cell))  # type: ignore[arg-type]
-    assert tuple(kind for kind in NAMING if askable(one, kind)) == kinds  # type: ignore[arg-type]
+    one = Sentence(text, template, VerbCell(*cell))  # type: ignore[arg-type]
+    assert tuple(kind for kind in NAMING if has_unique_answer(one, kind)) == kinds  # type: ignore[arg-type]
 
 
 def test_every_kind_has_several_wordings_and_none_gives_its_answer_away() -> None:
-    shown = {"icon": Shown(Cell("eat", "past", "3sg")), "page": page("She ate an apple.", "eat", "past", "3sg")}
+    shown = {"icon": Stimulus(VerbCell("eat", "past", "3sg")), "page": page("She ate an apple.", "eat", "past", "3sg")}
     for picture, one in shown.items():
         for kind in QUESTION_KINDS if picture == "page" else (*NAMING, "caption"):
             found = ask(one, kind, 200)
@@ -113,18 +120,20 @@ def test_every_kind_has_several_wordings_and_none_gives_its_answer_away() -> Non
 def test_answers_are_short() -> None:
     for cell in CELLS:
         for kind in NAMING:
-            assert len(ask(Shown(cell), kind, 1)[0].answer.split()) <= 2
+            assert len(ask(Stimulus(cell), kind, 1)[0].answer.split()) <= 2
     for kind in MISTAKE_KINDS:
         assert all(len(one.right.text) <= 64 for cell in CELLS for one in mistakes(cell, kind))
 
 
 def test_an_icon_holds_no_sentence() -> None:
-    for kind in set(WHOLE) - {"conjugate"} | {"judge"}:
+    for kind in set(FULL_SENTENCE_KINDS) - {"conjugate"} | {"judge"}:
         with pytest.raises(KeyError):
-            ask(Shown(CELLS[0]), kind, 1)
+            ask(Stimulus(CELLS[0]), kind, 1)
 
 
 def test_a_picture_has_one_short_caption() -> None:
-    assert ask(Shown(Cell("go", "past", "1sg")), "caption", 1)[0].answer == "1st person singular past simple of go"
+    assert (
+        ask(Stimulus(VerbCell("go", "past", "1sg")), "caption", 1)[0].answer == "1st person singular past simple of go"
+    )
     shown = page("I went home.", "go", "past", "1sg", printed="I goed home.")
     assert {one.answer for one in ask(shown, "caption")} == {"I goed home."}

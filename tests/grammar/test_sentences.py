@@ -3,11 +3,11 @@ import re
 import numpy as np
 import pytest
 
-from hfmm.grammar import CELLS, PERSONS, TENSES, Cell, parse, surface_form
+from hfmm.grammar import CELLS, PERSONS, TENSES, VerbCell, parse, surface_form
 from hfmm.grammar.sentences import (
     TEMPLATES,
     Sentence,
-    fitting,
+    matching_templates,
     sentence,
     sentences,
     verb_group,
@@ -16,7 +16,7 @@ from hfmm.grammar.sentences import (
 
 
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
-def test_every_sentence_of_a_cell_is_read_as_that_cell(cell: Cell) -> None:
+def test_every_sentence_of_a_cell_is_read_as_that_cell(cell: VerbCell) -> None:
     assert len(sentences(cell)) >= 4
     for one in sentences(cell):
         assert one.cell == cell
@@ -38,7 +38,7 @@ def test_sentences_are_written_as_english_is() -> None:
 
 def test_known_sentences_are_among_them() -> None:
     def template(text: str, *cell: str) -> str:
-        return {one.text: one.template for one in sentences(Cell(*cell))}[text]  # type: ignore[arg-type]
+        return {one.text: one.template for one in sentences(VerbCell(*cell))}[text]  # type: ignore[arg-type]
 
     assert template("She has written a letter.", "write", "participle", "3sg") == "SUBJ has PARTICIPLE"
     assert template("You are tired.", "be", "present", "2sg") == "SUBJ PRESENT"
@@ -55,16 +55,16 @@ def test_templates_cover_every_tense_and_person() -> None:
 
 
 def test_a_sentence_with_a_word_for_the_time_fits_the_template_without_it_too() -> None:
-    cell = Cell("go", "past", "1sg")
-    assert fitting(Sentence("Last week I went home.", "last week SUBJ PAST", cell)) == (
+    cell = VerbCell("go", "past", "1sg")
+    assert matching_templates(Sentence("Last week I went home.", "last week SUBJ PAST", cell)) == (
         "last week SUBJ PAST",
         "SUBJ PAST",
     )
-    assert fitting(Sentence("I went home.", "SUBJ PAST", cell)) == ("SUBJ PAST",)
+    assert matching_templates(Sentence("I went home.", "SUBJ PAST", cell)) == ("SUBJ PAST",)
 
 
 def test_the_same_generator_draws_the_same_sentence() -> None:
-    cell = Cell("eat", "future", "3sg")
+    cell = VerbCell("eat", "future", "3sg")
     drawn = [sentence(cell, np.random.default_rng(seed)) for seed in range(40)]
     assert drawn == [sentence(cell, np.random.default_rng(seed)) for seed in range(40)]
     assert len(set(drawn)) > 20

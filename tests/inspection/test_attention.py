@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from transformers import GenerationConfig, WhisperConfig
 
-from hfmm.data.audio import RATE, encode
+from hfmm.data.common.audio import SAMPLE_RATE, encode
 from hfmm.errors import UserError
 from hfmm.inspection import attention
 
@@ -30,12 +30,14 @@ def speaker(tiny_whisper: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     path = tmp_path / "clip.flac"
-    path.write_bytes(encode(0.1 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32))["bytes"])
+    path.write_bytes(
+        encode(0.1 * np.random.default_rng(0).standard_normal(2 * SAMPLE_RATE).astype(np.float32))["bytes"]
+    )
     return path
 
 
 def test_what_is_heard_is_what_the_model_generates(speaker: Path, clip: Path) -> None:
-    heard = attention.hear(str(speaker), clip)
+    heard = attention.transcribe_with_attention(str(speaker), clip)
     assert heard.text == "".join(one.text for one in heard.tokens).strip()
     assert heard.attention.shape == (len(heard.tokens), 100)
     assert heard.features.shape == (80, 200)
@@ -64,7 +66,7 @@ def test_the_command_prints_tokens_and_draws_where_it_looked(
 
 def test_what_cannot_be_heard_is_told(tiny_whisper: Path, tiny_vit: Path, clip: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'vit' model"):
-        attention.hear(str(tiny_vit), clip)
-    (tmp_path / "long.flac").write_bytes(encode(np.tile([0.1, -0.1], 3 * RATE).astype(np.float32))["bytes"])
+        attention.transcribe_with_attention(str(tiny_vit), clip)
+    (tmp_path / "long.flac").write_bytes(encode(np.tile([0.1, -0.1], 3 * SAMPLE_RATE).astype(np.float32))["bytes"])
     with pytest.raises(UserError, match=r"long\.flac lasts 6\.0 s; .* hears 4 s at a time"):
-        attention.hear(str(tiny_whisper), tmp_path / "long.flac")
+        attention.transcribe_with_attention(str(tiny_whisper), tmp_path / "long.flac")

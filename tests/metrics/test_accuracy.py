@@ -18,7 +18,8 @@ def rows(count: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:
 def test_it_equals_counting_by_hand() -> None:
     predictions, references = rows(200, 0)
     slices = {
-        name: top.sum() / bottom.sum() for name, (top, bottom) in accuracy.statistics(predictions, references).items()
+        name: top.sum() / bottom.sum()
+        for name, (top, bottom) in accuracy.row_statistics(predictions, references).items()
     }
     both = sum(p == r for p, r in zip(predictions, references, strict=True)) / 200
     tense = sum(p[0] == r[0] for p, r in zip(predictions, references, strict=True)) / 200
@@ -27,12 +28,12 @@ def test_it_equals_counting_by_hand() -> None:
 
 
 def test_a_single_class_has_one_slice() -> None:
-    assert list(accuracy.statistics([["a"], ["b"]], [["a"], ["a"]])) == [""]
+    assert list(accuracy.row_statistics([["a"], ["b"]], [["a"], ["a"]])) == [""]
 
 
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match="1 predictions for 2 references"):
-        accuracy.statistics([["a"]], [["a"], ["b"]])
+        accuracy.row_statistics([["a"]], [["a"], ["b"]])
 
 
 def test_evaluate_loads_it_by_path_and_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,5 +43,5 @@ def test_evaluate_loads_it_by_path_and_agrees(tmp_path: Path, monkeypatch: pytes
     metric = evaluate.load(accuracy.__file__)
     predictions, references = rows(50, 1)
     scores = metric.compute(predictions=predictions, references=references)
-    top, bottom = accuracy.statistics(predictions, references)[""]
+    top, bottom = accuracy.row_statistics(predictions, references)[""]
     assert scores["accuracy"] == pytest.approx(top.sum() / bottom.sum())

@@ -31,7 +31,7 @@ def fewest_edits(true: str, said: str) -> int:
 def test_edits_equal_the_definition_and_the_rate_that_of_jiwer(seed: int) -> None:
     predictions, references = texts(80, seed), texts(80, seed + 10)
     predictions, references = ([" ".join(text.split()) for text in part] for part in (predictions, references))
-    edits, characters = cer.statistics(predictions, rows(references))["raw"]
+    edits, characters = cer.row_statistics(predictions, rows(references))["raw"]
     assert edits.tolist() == [fewest_edits(*pair) for pair in zip(references, predictions, strict=True)]
     assert characters.tolist() == [len(text) for text in references]
     assert edits.sum() / characters.sum() == pytest.approx(jiwer.cer(references, predictions))
@@ -42,12 +42,12 @@ def test_edits_equal_the_definition_and_the_rate_that_of_jiwer(seed: int) -> Non
     [("", "go", 2, 2), ("go", "", 2, 0), ("hegoes", "He goes.", 1, 7), (" he  goes", "he goes", 0, 7)],
 )
 def test_a_row_is_counted_by_definition(prediction: str, reference: str, edits: int, characters: int) -> None:
-    tops, bottoms = cer.statistics([prediction, "a"], rows([reference, "a"]))[""]
+    tops, bottoms = cer.row_statistics([prediction, "a"], rows([reference, "a"]))[""]
     assert (tops[0], bottoms[0]) == (edits, characters)
 
 
 def test_case_and_punctuation_count_in_the_raw_slice_alone() -> None:
-    slices = cer.statistics(["he's"], rows(["He's."]))
+    slices = cer.row_statistics(["he's"], rows(["He's."]))
     assert {name: tops.sum() for name, (tops, _) in slices.items()} == {"": 0, "raw": 2, "Whisper-normalised": 0}
 
 

@@ -25,7 +25,7 @@ def rows(count: int, seed: int) -> tuple[list[list[str]], list[dict[str, Any]]]:
 @pytest.mark.parametrize("seed", range(3))
 def test_it_equals_looking_each_pair_up_in_a_table(seed: int) -> None:
     given, true = rows(100, seed)
-    slices = exact_match.statistics(given, true)
+    slices = exact_match.row_statistics(given, true)
     assert set(slices) == {"", *KINDS}
     for name, (tops, bottoms) in slices.items():
         for row, (answers, reference) in enumerate(zip(given, true, strict=True)):
@@ -52,15 +52,15 @@ def test_it_equals_looking_each_pair_up_in_a_table(seed: int) -> None:
     ],
 )
 def test_case_outer_whitespace_and_final_punctuation_alone_do_not_count(given: str, true: str, same: bool) -> None:
-    assert exact_match.statistics([[given]], [{"answers": [true]}])[""][0].sum() == same
+    assert exact_match.row_statistics([[given]], [{"answers": [true]}])[""][0].sum() == same
 
 
 def test_without_kinds_there_is_one_slice() -> None:
-    assert list(exact_match.statistics([["a", "b"]], [{"answers": ["a", "c"]}])) == [""]
+    assert list(exact_match.row_statistics([["a", "b"]], [{"answers": ["a", "c"]}])) == [""]
 
 
 def test_the_headline_comes_first() -> None:
-    assert next(iter(exact_match.statistics(*rows(20, 0)))) == ""
+    assert next(iter(exact_match.row_statistics(*rows(20, 0)))) == ""
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_the_headline_comes_first() -> None:
 )
 def test_missing_answers_are_named_with_their_row(given: Any, true: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        exact_match.statistics(given, true)
+        exact_match.row_statistics(given, true)
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(
 
 
 def test_intervals_can_be_drawn_for_every_kind() -> None:
-    from hfmm.metrics.bootstrap import interval
+    from hfmm.evaluation.bootstrap import bootstrap_ci
 
     given, true = rows(60, 1)
-    for tops, bottoms in exact_match.statistics(given, true).values():
-        low, high = interval(tops, bottoms, [str(row % 20) for row in range(60)])
+    for tops, bottoms in exact_match.row_statistics(given, true).values():
+        low, high = bootstrap_ci(tops, bottoms, [str(row % 20) for row in range(60)])
         assert np.isfinite([low, high]).all()
         assert low <= tops.sum() / bottoms.sum() <= high

@@ -24,9 +24,9 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 def scores(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> dict[str, float]:
     ones = np.ones(len(references))
-    slices = modality_gap.statistics(predictions, references)
+    slices = modality_gap.row_statistics(predictions, references)
     return {name: top.sum() / bottom.sum() for name, (top, bottom) in slices.items()} | {
-        name: measure(ones) for name, measure in modality_gap.functionals(predictions, references).items()
+        name: measure(ones) for name, measure in modality_gap.weighted_scores(predictions, references).items()
     }
 
 
@@ -75,7 +75,7 @@ def test_separability_is_close_to_the_best_that_is_possible() -> None:
 
 def test_only_held_out_groups_count_for_separability() -> None:
     predictions, references = pairs(40, 1)
-    tops, bottoms = modality_gap.statistics(predictions, references)["separability"]
+    tops, bottoms = modality_gap.row_statistics(predictions, references)["separability"]
     groups = sorted({row["group"] for row in references})
     assert bottoms.tolist() == [float(groups.index(row["group"]) % 2) for row in references]
     assert (tops <= bottoms).all()
@@ -87,7 +87,7 @@ def test_more_dimensions_than_rows_can_be_separated() -> None:
 
 def test_one_group_alone_has_no_separability() -> None:
     predictions, _ = pairs(10, 0)
-    assert "separability" not in modality_gap.statistics(predictions, [{"group": "a"}] * 10)
+    assert "separability" not in modality_gap.row_statistics(predictions, [{"group": "a"}] * 10)
 
 
 def test_a_common_rotation_and_any_lengths_change_nothing() -> None:
@@ -103,7 +103,7 @@ def test_weights_count_rows_repeatedly_for_the_centroids() -> None:
     weights = np.random.default_rng(6).integers(0, 4, 30)
     repeated = {name: np.repeat(one, weights, axis=0) for name, one in predictions.items()}
     again = [row for row, times in zip(references, weights, strict=True) for _ in range(times)]
-    measures = modality_gap.functionals(predictions, references)
+    measures = modality_gap.weighted_scores(predictions, references)
     for name in ("distance", "cosine distance"):
         assert measures[name](weights.astype(float)) == pytest.approx(scores(repeated, again)[name], abs=1e-5)
 
@@ -113,7 +113,7 @@ def test_uniformity_varies_over_replicates_as_the_whole_sum_over_pairs_does() ->
     images = unit(predictions["image"])
     kernel = np.exp(4 * images @ images.T - 4)
     np.fill_diagonal(kernel, 0)
-    measure = modality_gap.functionals(predictions, references)["uniformity image"]
+    measure = modality_gap.weighted_scores(predictions, references)["uniformity image"]
     draws = np.random.default_rng(8).multinomial(300, np.full(300, 1 / 300), size=400).astype(float)
     exact = [math.log(draw @ kernel @ draw / (draw.sum() ** 2 - draw @ draw)) for draw in draws]
     ours = [measure(draw) for draw in draws]
@@ -153,7 +153,7 @@ def spoil(name: str, value: float) -> dict[str, np.ndarray]:
 )
 def test_what_cannot_be_measured_is_named(predictions: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        modality_gap.statistics(predictions, [{"group": "a"}] * 6)
+        modality_gap.row_statistics(predictions, [{"group": "a"}] * 6)
 
 
 def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) -> None:

@@ -66,7 +66,7 @@ def ranks_by_hand(predictions: dict[str, np.ndarray], references: list[dict[str,
 @pytest.mark.parametrize("seed", range(5))
 def test_every_direction_equals_counting_by_hand(seed: int) -> None:
     predictions, references = rows(40, seed)
-    slices = retrieval.statistics(predictions, references)
+    slices = retrieval.row_statistics(predictions, references)
     by_hand = {name: np.array(found) for name, found in ranks_by_hand(predictions, references).items()}
     for name, found in by_hand.items():
         asked = found > 0
@@ -107,13 +107,13 @@ def test_a_query_leaves_itself_out_of_both_sides() -> None:
 def test_a_row_with_nothing_to_find_is_not_counted() -> None:
     predictions, references = rows(12, 0)
     references[0] = references[0] | {"group": "alone"}
-    assert retrieval.statistics(predictions, references)["image->image R@1"][1].tolist() == [0] + [1] * 11
+    assert retrieval.row_statistics(predictions, references)["image->image R@1"][1].tolist() == [0] + [1] * 11
 
 
 def test_a_direction_in_which_nobody_is_asked_has_no_slice() -> None:
     predictions = {"image": np.eye(3), "text": np.eye(3)}
     references = [{"text": name, "captions": [name], "group": name} for name in "abc"]
-    slices = retrieval.statistics(predictions, references)
+    slices = retrieval.row_statistics(predictions, references)
     assert {name.split(" ")[0] for name in slices} == {"", "image->text", "text->image"}
     assert all((tops == bottoms).all() for tops, bottoms in slices.values())
 
@@ -124,27 +124,27 @@ def test_a_common_rotation_and_any_lengths_change_nothing() -> None:
     rotation, _ = np.linalg.qr(generator.standard_normal((8, 8)))
     turned = {name: one @ rotation for name, one in predictions.items()}
     turned["image"] = turned["image"] * generator.uniform(0.1, 10, (60, 1))
-    before, after = (retrieval.directions(one, references) for one in (predictions, turned))
+    before, after = (retrieval.ranks_by_direction(one, references) for one in (predictions, turned))
     assert all((before[name] == after[name]).all() for name in DIRECTIONS)
 
 
 def test_the_order_of_the_rows_changes_nothing() -> None:
     predictions, references = rows(60, 3)
     order = np.random.default_rng(4).permutation(60)
-    before = retrieval.directions(predictions, references)
+    before = retrieval.ranks_by_direction(predictions, references)
     shuffled = {name: one[order] for name, one in predictions.items()}
-    after = retrieval.directions(shuffled, [references[index] for index in order])
+    after = retrieval.ranks_by_direction(shuffled, [references[index] for index in order])
     assert all((before[name][order] == after[name]).all() for name in DIRECTIONS)
 
 
 def test_the_size_of_a_block_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     predictions, references = rows(100, 5)
-    before = retrieval.directions(predictions, references)
+    before = retrieval.ranks_by_direction(predictions, references)
     for limits in ({"BLOCK_ROWS": 7}, {"BLOCK_FLOATS": 1}):
         with monkeypatch.context() as patch:
             for name, value in limits.items():
                 patch.setattr(retrieval, name, value)
-            after = retrieval.directions(predictions, references)
+            after = retrieval.ranks_by_direction(predictions, references)
         assert all((before[name] == after[name]).all() for name in DIRECTIONS)
 
 
@@ -163,7 +163,7 @@ def test_memory_is_one_copy_of_the_candidates_and_one_block(monkeypatch: pytest.
 def test_the_weighted_median_rank_is_that_of_repeated_rows(seed: int) -> None:
     predictions, references = rows(50, seed)
     weights = np.random.default_rng(seed).integers(0, 4, 50)
-    medians = retrieval.functionals(predictions, references)
+    medians = retrieval.weighted_scores(predictions, references)
     for name, found in ranks_by_hand(predictions, references).items():
         repeated = np.repeat(found, weights)
         assert medians[f"{name} median rank"](weights.astype(float)) == np.median(repeated[repeated > 0])
@@ -171,7 +171,7 @@ def test_the_weighted_median_rank_is_that_of_repeated_rows(seed: int) -> None:
 
 def test_the_median_of_no_rows_is_not_a_number() -> None:
     predictions, references = rows(10, 0)
-    assert np.isnan(retrieval.functionals(predictions, references)["image->text median rank"](np.zeros(10)))
+    assert np.isnan(retrieval.weighted_scores(predictions, references)["image->text median rank"](np.zeros(10)))
 
 
 def spoil(name: str, value: float) -> dict[str, np.ndarray]:
@@ -192,19 +192,19 @@ def spoil(name: str, value: float) -> dict[str, np.ndarray]:
 )
 def test_what_cannot_be_scored_is_named(predictions: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        retrieval.statistics(predictions, rows(6, 0)[1])
+        retrieval.row_statistics(predictions, rows(6, 0)[1])
 
 
 def test_one_row_is_too_few() -> None:
     with pytest.raises(ValueError, match="at least 2 rows, not 1"):
-        retrieval.statistics({"image": np.ones((1, 2)), "text": np.ones((1, 2))}, rows(1, 0)[1])
+        retrieval.row_statistics({"image": np.ones((1, 2)), "text": np.ones((1, 2))}, rows(1, 0)[1])
 
 
 def test_a_text_that_is_no_caption_of_its_row_is_named() -> None:
     predictions, references = rows(6, 0)
     references[2] = references[2] | {"text": "odd"}
     with pytest.raises(ValueError, match="row 2: its text 'odd' is not among its captions"):
-        retrieval.statistics(predictions, references)
+        retrieval.row_statistics(predictions, references)
 
 
 def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) -> None:

@@ -13,7 +13,7 @@ def texts(count: int, seed: int) -> list[str]:
 
 
 def f1(given: str, true: str) -> float:
-    (top,), (bottom,) = token_f1.statistics([[given]], [{"answers": [true]}])[""]
+    (top,), (bottom,) = token_f1.row_statistics([[given]], [{"answers": [true]}])[""]
     assert bottom == 1
     return float(top)
 
@@ -60,7 +60,7 @@ def test_every_kind_has_its_own_mean() -> None:
         {"answers": ["past simple", "yes"], "kinds": ["tense", "judge"]},
         {"answers": ["no"], "kinds": ["judge"]},
     ]
-    slices = token_f1.statistics([["past", "yes"], ["yes"]], references)
+    slices = token_f1.row_statistics([["past", "yes"], ["yes"]], references)
     assert {name: (tops.tolist(), bottoms.tolist()) for name, (tops, bottoms) in slices.items()} == {
         "": ([pytest.approx(5 / 3), 0], [2, 1]),
         "judge": ([1, 0], [1, 1]),

@@ -15,7 +15,7 @@ def row(text: str) -> dict[str, Any]:
 
 
 def heard(prediction: str, text: str) -> tuple[float, float]:
-    tops, bottoms = verb_form.statistics([prediction], [row(text)])[""]
+    tops, bottoms = verb_form.row_statistics([prediction], [row(text)])[""]
     return tops[0], bottoms[0]
 
 
@@ -90,7 +90,7 @@ def test_what_a_form_was_taken_for_is_named(prediction: str, text: str, expected
 def test_slices_are_counted_by_hand() -> None:
     texts = ["She works to live.", "I have worked.", "Walked.", "The table."]
     predictions = ["she worked to live", "I have worked", "walk", "the tables"]
-    slices = verb_form.statistics(predictions, [row(text) for text in texts])
+    slices = verb_form.row_statistics(predictions, [row(text) for text in texts])
     assert {name: (tops.tolist(), bottoms.tolist()) for name, (tops, bottoms) in slices.items()} == {
         "": ([1, 1, 0, 0], [2, 1, 1, 0]),
         "person: 1sg": ([0, 1, 0, 0], [0, 1, 0, 0]),
@@ -108,18 +108,18 @@ def test_confusions_are_the_misses_and_the_most_frequent_comes_first() -> None:
     references = [row(text) for text in texts]
     found = verb_form.confusions(predictions, references, parse)
     assert [one[:3] for one in found] == [("present 3sg", "past 3sg", 2), ("past 2sg", "present 2sg", 1)]
-    tops, bottoms = verb_form.statistics(predictions, references)[""]
+    tops, bottoms = verb_form.row_statistics(predictions, references)[""]
     assert sum(one.times for one in found) == np.sum(bottoms - tops)
 
 
 def test_references_without_a_verb_form_have_no_slice() -> None:
-    assert verb_form.statistics(["the table"], [row("the table")]) == {}
+    assert verb_form.row_statistics(["the table"], [row("the table")]) == {}
     assert verb_form.confusions(["the table"], [row("the table")], parse) == []
 
 
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match="1 predictions for 2 references"):
-        verb_form.statistics(["a"], [row("a"), row("b")])
+        verb_form.row_statistics(["a"], [row("a"), row("b")])
 
 
 def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) -> None:

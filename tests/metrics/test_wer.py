@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hfmm.metrics import wer
-from hfmm.metrics.transcripts import light
+from hfmm.metrics._edit_rates import normalize_words
 
 WORDS = ("he", "He", "has", "works", "worked,", "the", "don't", "well-known")
 
@@ -37,8 +37,8 @@ def fewest_edits(true: tuple[str, ...], said: tuple[str, ...]) -> int:
 @pytest.mark.parametrize("seed", range(3))
 def test_edits_equal_the_definition(seed: int) -> None:
     predictions, references = texts(60, seed), texts(60, seed + 10)
-    slices = wer.statistics(predictions, rows(references))
-    for name, normalise in (("raw", str), ("", light)):
+    slices = wer.row_statistics(predictions, rows(references))
+    for name, normalise in (("raw", str), ("", normalize_words)):
         edits, words = slices[name]
         pairs = [
             (tuple(normalise(true).split()), tuple(normalise(said).split()))
@@ -51,7 +51,7 @@ def test_edits_equal_the_definition(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_corpus_rate_is_that_of_jiwer(seed: int) -> None:
     predictions, references = texts(200, seed), texts(200, seed + 10)
-    edits, words = wer.statistics(predictions, rows(references))["raw"]
+    edits, words = wer.row_statistics(predictions, rows(references))["raw"]
     assert edits.sum() / words.sum() == pytest.approx(jiwer.wer(references, predictions))
 
 
@@ -67,12 +67,12 @@ def test_the_corpus_rate_is_that_of_jiwer(seed: int) -> None:
     ],
 )
 def test_a_row_is_counted_by_definition(prediction: str, reference: str, edits: int, words: int) -> None:
-    tops, bottoms = wer.statistics([prediction, "a"], rows([reference, "a"]))[""]
+    tops, bottoms = wer.row_statistics([prediction, "a"], rows([reference, "a"]))[""]
     assert (tops[0], bottoms[0]) == (edits, words)
 
 
 def test_only_the_slice_of_that_name_is_normalised_as_whisper_does() -> None:
-    slices = wer.statistics(["He is walked"], rows(["He's walked."]))
+    slices = wer.row_statistics(["He is walked"], rows(["He's walked."]))
     assert {name: tops.sum() for name, (tops, _) in slices.items()} == {"": 2, "raw": 3, "Whisper-normalised": 0}
     assert next(iter(slices)) == ""
 
@@ -88,18 +88,18 @@ def test_only_the_slice_of_that_name_is_normalised_as_whisper_does() -> None:
     ],
 )
 def test_the_light_normalisation_changes_no_word(text: str, words: str) -> None:
-    assert light(text) == words
+    assert normalize_words(text) == words
 
 
 def test_a_normalisation_that_leaves_nothing_has_no_slice() -> None:
-    assert set(wer.statistics(["um"], rows(["Um."]))) == {"", "raw"}
+    assert set(wer.row_statistics(["um"], rows(["Um."]))) == {"", "raw"}
 
 
 def test_what_cannot_be_scored_is_named() -> None:
     with pytest.raises(ValueError, match="1 predictions for 2 references"):
-        wer.statistics(["a"], rows(["a", "b"]))
+        wer.row_statistics(["a"], rows(["a", "b"]))
     with pytest.raises(ValueError, match="no reference holds a word"):
-        wer.statistics(["a"], rows(["?"]))
+        wer.row_statistics(["a"], rows(["?"]))
 
 
 def test_an_alignment_sets_word_under_word() -> None:
@@ -123,7 +123,7 @@ def test_a_long_alignment_is_broken_and_loses_no_word() -> None:
 def test_an_alignment_marks_as_many_words_as_there_are_edits(seed: int) -> None:
     predictions, references = texts(40, seed), texts(40, seed + 10)
     references[0] = "he"
-    edits, _ = wer.statistics(predictions, rows(references))[""]
+    edits, _ = wer.row_statistics(predictions, rows(references))[""]
     for count, said, true in zip(edits, predictions, references, strict=True):
         marks = [line for line in wer.alignment(said, true).splitlines() if line.startswith("    ")]
         assert len("".join(marks).split()) == count
@@ -135,9 +135,9 @@ def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) 
 
 
 def test_intervals_can_be_drawn_from_its_statistics() -> None:
-    from hfmm.metrics.bootstrap import interval
+    from hfmm.evaluation.bootstrap import bootstrap_ci
 
-    edits, words = wer.statistics(texts(50, 0), rows(texts(50, 1)))[""]
-    low, high = interval(edits, words, [str(index) for index in range(50)])
+    edits, words = wer.row_statistics(texts(50, 0), rows(texts(50, 1)))[""]
+    low, high = bootstrap_ci(edits, words, [str(index) for index in range(50)])
     assert low < edits.sum() / words.sum() < high
     assert np.isfinite([low, high]).all()

@@ -24,21 +24,21 @@ def test_it_equals_the_naive_nearest_class(seed: int) -> None:
         max(prompts, key=lambda name: float(image @ prompts[name])) == one["class"]
         for image, one in zip(predictions["image"], references, strict=True)
     ]
-    assert zero_shot.statistics(predictions, references)[""][0].mean() == pytest.approx(np.mean(right))
+    assert zero_shot.row_statistics(predictions, references)[""][0].mean() == pytest.approx(np.mean(right))
 
 
 def test_constant_embeddings_know_nothing() -> None:
     predictions, references = embeddings(20, 4, 0)
     constant = {name: np.ones_like(value) / np.sqrt(8) for name, value in predictions.items()}
-    assert zero_shot.statistics(constant, references)[""][0].sum() == 0
+    assert zero_shot.row_statistics(constant, references)[""][0].sum() == 0
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     predictions, references = embeddings(20, 4, 0)
     with pytest.raises(ValueError, match="8 dimensions, class embeddings 7"):
-        zero_shot.statistics(predictions | {"class": predictions["class"][:, :7]}, references)
+        zero_shot.row_statistics(predictions | {"class": predictions["class"][:, :7]}, references)
     with pytest.raises(ValueError, match="for 19 references"):
-        zero_shot.statistics(predictions, references[1:])
+        zero_shot.row_statistics(predictions, references[1:])
 
 
 @pytest.mark.parametrize("name", ["image", "class"])
@@ -47,11 +47,11 @@ def test_embeddings_without_a_direction_are_refused(name: str, value: float, wha
     predictions, references = embeddings(20, 4, 0)
     predictions[name][3] = value
     with pytest.raises(ValueError, match=f"the {name} embedding of row 3 {what}"):
-        zero_shot.statistics(predictions, references)
+        zero_shot.row_statistics(predictions, references)
 
 
 def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) -> None:
     predictions, references = embeddings(20, 4, 1)
     rows = [{"image": image.tolist(), "class": own.tolist()} for image, own in zip(*predictions.values(), strict=True)]
-    expected = zero_shot.statistics(predictions, references)[""][0].mean()
+    expected = zero_shot.row_statistics(predictions, references)[""][0].mean()
     assert alone(zero_shot, rows, references) == {"zero_shot": pytest.approx(expected)}

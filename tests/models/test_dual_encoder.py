@@ -11,12 +11,13 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from hfmm import models
-from hfmm import recipe_file as recipes
+from hfmm.assets import CHECKPOINTS
 from hfmm.errors import UserError
-from hfmm.models import adapt, dual_encoder
-from hfmm.recipe import Recipe, Stage
-from hfmm.resources import CHECKPOINTS
-from hfmm.tasks.contrastive import Task
+from hfmm.models import dual_encoder
+from hfmm.recipe.load import load_recipe
+from hfmm.recipe.schema import Recipe, Stage
+from hfmm.tasks.contrastive import ContrastiveTask
+from hfmm.training import trainable
 
 LAYERS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 NO_PROCESSOR = SimpleNamespace(image_processor=None)  # batches are made by hand
@@ -57,8 +58,8 @@ def made(name: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """A tiny model of a kin, and three pictures and texts for it."""
     torch.manual_seed(0)
     config = KIN[name]()
-    assert config.model_type in dual_encoder.supported(dual_encoder.AUTO_CLASS)
-    assembled = config.model_type == dual_encoder.ASSEMBLED
+    assert config.model_type in dual_encoder.supported_model_types(dual_encoder.AUTO_CLASS)
+    assembled = config.model_type == dual_encoder.PAIRED_MODEL_TYPE
     kind = transformers.VisionTextDualEncoderModel if assembled else None
     model = kind(config) if kind else transformers.AutoModelForZeroShotImageClassification.from_config(config)
     ids = torch.randint(3, 99, (3, 7))
@@ -72,14 +73,16 @@ def test_the_logits_of_every_kin_follow_from_its_embeddings_scale_and_bias(name:
     with torch.no_grad():
         images, texts = dual_encoder.embed_images(model, pixels), dual_encoder.embed_texts(model, tokens)
         normalise = torch.nn.functional.normalize
-        logits = normalise(images) @ normalise(texts).T * dual_encoder.scale(model) + dual_encoder.bias(model)
+        logits = normalise(images) @ normalise(texts).T * dual_encoder.logit_scale(model) + dual_encoder.logit_bias(
+            model
+        )
         torch.testing.assert_close(model(**pixels, **tokens).logits_per_image, logits)
 
 
 @pytest.mark.parametrize("name", KIN)
 def test_every_kin_learns_by_the_loss_that_it_can_carry(name: str) -> None:
     model, pixels, tokens = made(name)
-    task = Task(model.config, NO_PROCESSOR, Task.Options())
+    task = ContrastiveTask(model.config, NO_PROCESSOR, ContrastiveTask.Options())
     assert task.sigmoid == hasattr(model, "logit_bias")
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     losses = []
@@ -88,7 +91,7 @@ def test_every_kin_learns_by_the_loss_that_it_can_carry(name: str) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        assert task.after_step(model)["logit_scale"] <= 100.01
+        assert task.on_step_end(model)["logit_scale"] <= 100.01
         losses.append(loss.item())
     assert losses[-1] < 0.97 * losses[0]
 
@@ -97,12 +100,12 @@ def test_every_kin_learns_by_the_loss_that_it_can_carry(name: str) -> None:
 @pytest.mark.parametrize("name", KIN)
 def test_every_module_that_trains_by_default_gets_a_gradient(name: str, train: str) -> None:
     model, pixels, tokens = made(name)
-    stage = Stage.model_validate({"name": "one", "train": train, "epochs": 1, "learning_rate": 1e-3})
-    tuned = adapt.prepare(model, stage, dual_encoder, [], "stages.one.train")
-    task = Task(model.config, NO_PROCESSOR, Task.Options())
+    stage = Stage.model_validate({"name": "one", "trainable": train, "num_train_epochs": 1, "learning_rate": 1e-3})
+    tuned = trainable.set_trainable(model, stage, dual_encoder, [], "stages.one.trainable")
+    task = ContrastiveTask(model.config, NO_PROCESSOR, ContrastiveTask.Options())
     inner = tuned.get_base_model() if train == "lora" else tuned
     task.loss(inner, {**pixels, **tokens, "labels": torch.eye(3, dtype=torch.bool)}, 3).backward()
-    assert adapt.unreached(tuned) == []
+    assert trainable.modules_without_gradient(tuned) == []
 
 
 @pytest.mark.parametrize("name", ["clip", "align"])
@@ -112,8 +115,8 @@ def test_the_scale_is_clamped_whatever_the_parameter_is_called(name: str) -> Non
         for parameter, value in (("logit_scale", 9.0), ("temperature", 1e-4)):
             if hasattr(model, parameter):
                 getattr(model, parameter).fill_(value)
-    dual_encoder.clamp_scale(model)
-    assert dual_encoder.scale(model).item() == pytest.approx(100)
+    dual_encoder.clamp_logit_scale(model)
+    assert dual_encoder.logit_scale(model).item() == pytest.approx(100)
 
 
 def _recipe(folder: Path, checkpoint: Path, *overrides: str) -> Recipe:
@@ -121,23 +124,25 @@ def _recipe(folder: Path, checkpoint: Path, *overrides: str) -> Recipe:
     path.write_text(
         "name: pairs\ntask: contrastive\ndata: {builder: icons}\n"
         f"model: {{checkpoint: {checkpoint}}}\n"
-        "stages: [{name: full, train: all, epochs: 1, learning_rate: 1.0e-3}]\nmetrics: [retrieval]\n"
+        "stages: [{name: full, trainable: all, num_train_epochs: 1, learning_rate: 1.0e-3}]\nmetrics: [retrieval]\n"
     )
-    return recipes.load(str(path), overrides)
+    return load_recipe(str(path), overrides)
 
 
 def test_a_checkpoint_without_a_text_tower_is_refused_with_a_way_out(tiny_vit: Path) -> None:
-    with pytest.raises(UserError, match=r"'vit' model and has no text tower.*--set model\.text="):
-        models.processor(_recipe(tiny_vit.parent, tiny_vit), dual_encoder.AUTO_CLASS)
+    with pytest.raises(UserError, match=r"'vit' model and has no text tower.*--set model\.text_model="):
+        models.load_processor(_recipe(tiny_vit.parent, tiny_vit), dual_encoder.AUTO_CLASS)
 
 
 def test_a_dual_encoder_takes_no_second_text_tower(tiny_clip: Path) -> None:
     with pytest.raises(UserError, match="brings its own text tower"):
-        models.processor(_recipe(tiny_clip.parent, tiny_clip, "model.text=bert-base-uncased"), dual_encoder.AUTO_CLASS)
+        models.load_processor(
+            _recipe(tiny_clip.parent, tiny_clip, "model.text_model=bert-base-uncased"), dual_encoder.AUTO_CLASS
+        )
 
 
 def _pair(tiny_vit: Path, text: Path | str) -> tuple[Any, Any]:
-    recipe = _recipe(tiny_vit.parent, tiny_vit, f"model.text={text}")
+    recipe = _recipe(tiny_vit.parent, tiny_vit, f"model.text_model={text}")
     found: tuple[Any, Any] = models.load(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
     return found
 
@@ -166,7 +171,7 @@ def test_a_paired_checkpoint_that_lacks_more_than_a_pooler_is_refused_by_its_key
     damaged = _without(tiny_vit, tmp_path / "vit", "layernorm_after")
     with pytest.raises(UserError, match=r"model\.checkpoint: .*/vit lacks 1 tensors that a ViTModel needs"):
         _pair(damaged, tiny_bert)
-    with pytest.raises(UserError, match=r"model\.text: .*/bert lacks 1 tensors that a BertModel needs"):
+    with pytest.raises(UserError, match=r"model\.text_model: .*/bert lacks 1 tensors that a BertModel needs"):
         _pair(tiny_vit, _without(tiny_bert, tmp_path / "bert", "word_embeddings"))
 
 
@@ -178,7 +183,9 @@ def test_a_tower_that_gives_no_pooled_output_is_refused_before_training(
     config = transformers.DistilBertConfig(vocab_size=size, dim=16, n_layers=1, n_heads=2, hidden_dim=16)
     transformers.DistilBertModel(config).save_pretrained(text)
     transformers.AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(text)
-    with pytest.raises(UserError, match=r"model\.text: .*'distilbert' model.*no attribute 'pooler_output'.*a BERT"):
+    with pytest.raises(
+        UserError, match=r"model\.text_model: .*'distilbert' model.*no attribute 'pooler_output'.*a BERT"
+    ):
         _pair(tiny_vit, text)
     tower = transformers.ConvNextModel(transformers.ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4))
     tower.save_pretrained(vision)
@@ -192,13 +199,15 @@ def test_a_text_checkpoint_is_named_as_any_other(
 ) -> None:
     monkeypatch.setenv("HOME", str(tiny_bert.parent))
     assert _pair(tiny_vit, f"~/{tiny_bert.name}")[0].text_model.config.model_type == "bert"
-    with pytest.raises(UserError, match=r"model\.text: there is no builtin:tiny-bert"):
+    with pytest.raises(UserError, match=r"model\.text_model: there is no builtin:tiny-bert"):
         _pair(tiny_vit, "builtin:tiny-bert")
 
 
-@pytest.mark.parametrize(("options", "told"), [({}, True), ({"text": "bert"}, False), ({"vision": "vit"}, False)])
+@pytest.mark.parametrize(
+    ("options", "told"), [({}, True), ({"text_model": "bert"}, False), ({"init_vision_from": "vit"}, False)]
+)
 def test_a_checkpoint_that_was_given_a_tower_is_no_base_of_an_adapter(options: dict[str, str], told: bool) -> None:
-    assert dual_encoder.is_the_checkpoint(dual_encoder.Options(**options)) is told  # type: ignore[arg-type]
+    assert dual_encoder.is_unmodified_checkpoint(dual_encoder.DualEncoderOptions(**options)) is told  # type: ignore[arg-type]
 
 
 def test_a_vision_tower_may_begin_with_that_of_a_model_that_speaks(tmp_path: Path) -> None:
@@ -209,13 +218,15 @@ def test_a_vision_tower_may_begin_with_that_of_a_model_that_speaks(tmp_path: Pat
     config = transformers.LlavaConfig(**towers, image_token_index=98)
     speaking = transformers.LlavaForConditionalGeneration(config)
     speaking.save_pretrained(tmp_path / "speaking")
-    recipe = _recipe(tmp_path, CHECKPOINTS / "tiny-siglip", f"model.vision={tmp_path / 'speaking'}")
+    recipe = _recipe(tmp_path, CHECKPOINTS / "tiny-siglip", f"model.init_vision_from={tmp_path / 'speaking'}")
     model, _ = models.load(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
     tower = speaking.model.vision_tower.state_dict()
     assert all(tensor.equal(tower[name]) for name, tensor in model.vision_model.state_dict().items())
 
 
 def test_a_vision_tower_of_another_size_is_refused(tiny_vit: Path) -> None:
-    with pytest.raises(UserError, match=r"model\.vision: .*does not fit the vision tower of this 'siglip' model"):
-        recipe = _recipe(tiny_vit.parent, CHECKPOINTS / "tiny-siglip", f"model.vision={tiny_vit}")
+    with pytest.raises(
+        UserError, match=r"model\.init_vision_from: .*does not fit the vision tower of this 'siglip' model"
+    ):
+        recipe = _recipe(tiny_vit.parent, CHECKPOINTS / "tiny-siglip", f"model.init_vision_from={tiny_vit}")
         models.load(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)

@@ -4,18 +4,20 @@ from pathlib import Path
 from tokenizers import Tokenizer, pre_tokenizers, trainers
 from tokenizers import models as kinds
 
-from hfmm import models
-from hfmm.data import exercises
+from hfmm.assets import CHECKPOINTS
+from hfmm.data import text_questions
 from hfmm.metrics import exact_match
-from hfmm.resources import CHECKPOINTS
-from hfmm.tasks.text_generation import Task
+from hfmm.models.common.checkpoint import load_saved
+from hfmm.tasks.text_generation import TextGenerationTask
 
 FOLDER = CHECKPOINTS / "tiny-llm"
 
 
 def test_its_tokens_are_those_of_the_exercises(tmp_path: Path) -> None:
     own = json.loads((FOLDER / "tokenizer.json").read_text())["model"]
-    rows = exercises.build(exercises.Options(train=20_000, validation=1, test=1), tmp_path)["train"]
+    rows = text_questions.build(text_questions.TextQuestionsOptions(train=20_000, validation=1, test=1), tmp_path)[
+        "train"
+    ]
     tokenizer = Tokenizer(kinds.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
     trainer = trainers.BpeTrainer(
@@ -38,11 +40,11 @@ def test_its_tokens_are_those_of_the_exercises(tmp_path: Path) -> None:
 
 def test_it_is_small_and_answers_about_cells_that_it_was_never_shown(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in FOLDER.glob("*.*")) <= 10e6
-    model, tokenizer = models.reload(str(FOLDER))
-    task = Task(model.config, tokenizer, Task.Options())
-    rows = exercises.build(exercises.Options(train=1, validation=1, test=64), tmp_path)["test"]
+    model, tokenizer = load_saved(str(FOLDER))
+    task = TextGenerationTask(model.config, tokenizer, TextGenerationTask.Options())
+    rows = text_questions.build(text_questions.TextQuestionsOptions(train=1, validation=1, test=64), tmp_path)["test"]
     said = list(task.predict(model.float().eval(), rows, 32))
-    scores = exact_match.statistics(said, [task.reference(row) for row in rows])
+    scores = exact_match.row_statistics(said, [task.reference(row) for row in rows])
     share = {name: top.sum() / bottom.sum() for name, (top, bottom) in scores.items()}
     assert share[""] > 0.8
     assert min(share["tense"], share["person"]) > 0.9

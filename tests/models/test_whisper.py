@@ -10,10 +10,11 @@ from datasets import Features
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from hfmm import models
-from hfmm import recipe_file as recipes
 from hfmm.errors import UserError
-from hfmm.models import adapt, whisper
-from hfmm.recipe import Recipe
+from hfmm.models import whisper
+from hfmm.recipe.load import load_recipe
+from hfmm.recipe.schema import Recipe
+from hfmm.training import trainable
 
 
 @pytest.fixture
@@ -21,11 +22,11 @@ def recipe(tiny_whisper: Path, tmp_path: Path) -> Callable[..., Recipe]:
     def write(*overrides: str, checkpoint: Path = tiny_whisper) -> Recipe:
         path = tmp_path / "speech.yaml"
         path.write_text(
-            "name: speech\ntask: speech_recognition\ndata: {builder: clips}\n"
+            "name: speech\ntask: speech_recognition\ndata: {builder: spoken_verbs}\n"
             f"model: {{checkpoint: {checkpoint}}}\n"
-            "stages: [{name: full, train: all, epochs: 1, learning_rate: 1.0e-3}]\nmetrics: [wer]\n"
+            "stages: [{name: full, trainable: all, num_train_epochs: 1, learning_rate: 1.0e-3}]\nmetrics: [wer]\n"
         )
-        return recipes.load(str(path), overrides)
+        return load_recipe(str(path), overrides)
 
     return write
 
@@ -83,14 +84,14 @@ def test_a_wider_window_goes_on_with_the_same_sinusoids(recipe: Callable[..., Re
 def test_positions_never_train_whatever_a_stage_names(recipe: Callable[..., Recipe]) -> None:
     for train in ("all", ["model.encoder"]):
         spec = recipe("model.window_seconds=2")
-        stage = spec.stages[0].model_copy(update={"train": train})
-        model = adapt.prepare(load(spec)[0], stage, whisper, [], "here")
+        stage = spec.stages[0].model_copy(update={"trainable": train})
+        model = trainable.set_trainable(load(spec)[0], stage, whisper, [], "here")
         frozen = [name for name, one in model.get_encoder().named_parameters() if not one.requires_grad]
         assert frozen == ["embed_positions.weight"]
 
 
 def test_the_untouched_checkpoint_keeps_its_own_window(recipe: Callable[..., Recipe]) -> None:
-    model, processor = models.untouched(recipe("model.window_seconds=1"), Features(), whisper.AUTO_CLASS)
+    model, processor = models.load_original(recipe("model.window_seconds=1"), Features(), whisper.AUTO_CLASS)
     assert (model.config.max_source_positions, processor.feature_extractor.chunk_length) == (200, 4)
 
 
@@ -126,7 +127,7 @@ def test_a_checkpoint_without_generation_settings_decodes_as_its_config_and_voca
     whole = tiny_multilingual_whisper if languages else tiny_whisper
     shutil.copytree(whole, tmp_path / "old", ignore=shutil.ignore_patterns("generation_config.json"))
     monkeypatch.setattr(
-        whisper, "MULTILINGUAL", len(WhisperProcessor.from_pretrained(whole).tokenizer) + (not languages)
+        whisper, "MULTILINGUAL_VOCAB_SIZE", len(WhisperProcessor.from_pretrained(whole).tokenizer) + (not languages)
     )
     model, processor = load(recipe(checkpoint=tmp_path / "old"))
     features = processor.feature_extractor(sound(1), sampling_rate=16_000, return_tensors="pt")["input_features"]
@@ -139,7 +140,7 @@ def test_a_checkpoint_without_generation_settings_decodes_as_its_config_and_voca
 
 def test_as_many_tokens_as_are_promised_of_a_window_are_written(recipe: Callable[..., Recipe]) -> None:
     model, processor = load(recipe("model.window_seconds=1"))
-    longest = whisper.longest(model.config, processor)
+    longest = whisper.max_label_tokens(model.config, processor)
     features = processor.feature_extractor(sound(1), sampling_rate=16_000, return_tensors="pt")["input_features"]
     model.generation_config.suppress_tokens = [model.config.eos_token_id]  # so that it never ends by itself
     written = model.eval().generate(features, return_dict_in_generate=True)["sequences"][0]
@@ -150,6 +151,6 @@ def test_lora_targets_are_the_linear_layers_of_both_halves_and_not_the_output(
     recipe: Callable[..., Recipe],
 ) -> None:
     model, _ = load(recipe())
-    targets = whisper.lora_targets(model)
+    targets = whisper.target_modules(model)
     assert "model.encoder.layers.0.self_attn.q_proj" in targets and "model.decoder.layers.1.fc2" in targets
     assert not [name for name in targets if "proj_out" in name]

@@ -8,14 +8,15 @@ import torch
 from PIL import Image
 from transformers import AutoModelForZeroShotImageClassification, AutoProcessor
 
-from hfmm.data.images import encode
+from hfmm.assets import CHECKPOINTS
+from hfmm.data.common.images import encode
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
-from hfmm.resources import CHECKPOINTS
-from hfmm.strict import validate
-from hfmm.tasks import contrastive, embedder
-from hfmm.tasks.contrastive import Task
-from hfmm.tasks.contrastive_loss import by_length, cosines, sigmoid_loss, softmax_loss
+from hfmm.recipe.validation import validate
+from hfmm.tasks import contrastive
+from hfmm.tasks.common import embedder
+from hfmm.tasks.common.losses import cosine_similarity, length_bucketed_forward, multi_positive_info_nce, siglip_loss
+from hfmm.tasks.contrastive import ContrastiveTask
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def model(tiny_clip: Path) -> Any:
 
 
 @pytest.fixture
-def task(model: Any, tiny_clip: Path) -> Task:
-    return Task(model.config, AutoProcessor.from_pretrained(tiny_clip), Task.Options())
+def task(model: Any, tiny_clip: Path) -> ContrastiveTask:
+    return ContrastiveTask(model.config, AutoProcessor.from_pretrained(tiny_clip), ContrastiveTask.Options())
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -59,23 +60,27 @@ def test_the_losses_equal_their_definitions() -> None:
     logits = torch.randn(4, 6)
     right = torch.rand(4, 6) < 0.3
     right[torch.arange(4), torch.arange(4)] = True
-    assert softmax_loss(logits, right).item() == pytest.approx(naive_softmax(logits.tolist(), right.tolist()), rel=1e-5)
+    assert multi_positive_info_nce(logits, right).item() == pytest.approx(
+        naive_softmax(logits.tolist(), right.tolist()), rel=1e-5
+    )
     pairs = [
         math.log(1 + math.exp(-score if good else score))
         for row, truth in zip(logits.tolist(), right.tolist(), strict=True)
         for score, good in zip(row, truth, strict=True)
     ]
-    assert sigmoid_loss(logits, right).item() == pytest.approx(sum(pairs), rel=1e-5)
+    assert siglip_loss(logits, right).item() == pytest.approx(sum(pairs), rel=1e-5)
 
 
 @pytest.mark.parametrize("passes", [2, 4])
-def test_several_passes_give_the_gradient_of_the_batch_in_one_piece(task: Task, model: Any, passes: int) -> None:
+def test_several_passes_give_the_gradient_of_the_batch_in_one_piece(
+    task: ContrastiveTask, model: Any, passes: int
+) -> None:
     # In double precision, where a difference is one of method and not of rounding.
     model.double()
     batch = task.collate(rows(8))
     batch["pixel_values"] = batch["pixel_values"].double()
     gradients = []
-    for task.passes in (1, passes):
+    for task.num_grad_cache_chunks in (1, passes):
         model.zero_grad()
         task.loss(model, batch, 8).backward()
         gradients.append({name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None})
@@ -84,7 +89,7 @@ def test_several_passes_give_the_gradient_of_the_batch_in_one_piece(task: Task, 
     assert max((whole[name] - cached[name]).abs().max().item() for name in whole) < 1e-5
 
 
-def test_texts_in_pieces_of_like_length_are_embedded_as_in_one_piece(task: Task, model: Any) -> None:
+def test_texts_in_pieces_of_like_length_are_embedded_as_in_one_piece(task: ContrastiveTask, model: Any) -> None:
     texts = ["works", "he works and works and works", "he", "she has worked", "I", "you will have to work tomorrow"]
     tokens = task.embedder.tokens(texts)
     widths = []
@@ -95,34 +100,38 @@ def test_texts_in_pieces_of_like_length_are_embedded_as_in_one_piece(task: Task,
         return found
 
     with torch.no_grad():
-        torch.testing.assert_close(by_length(embed, tokens, 3), dual_encoder.embed_texts(model, tokens))
+        torch.testing.assert_close(length_bucketed_forward(embed, tokens, 3), dual_encoder.embed_texts(model, tokens))
         assert [rows for rows, _ in widths] == [2, 2, 2] and widths[0][1] < widths[1][1] < widths[2][1]
         del tokens["attention_mask"]
-        by_length(embed, tokens, 3)
+        length_bucketed_forward(embed, tokens, 3)
     assert widths[-1] == tokens["input_ids"].shape
 
 
 @pytest.mark.parametrize("name", ["tiny-clip", "tiny-siglip"])
 def test_training_reads_a_text_as_scoring_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = AutoModelForZeroShotImageClassification.from_pretrained(CHECKPOINTS / name, dtype=torch.float32).eval()
-    task = Task(model.config, AutoProcessor.from_pretrained(CHECKPOINTS / name), Task.Options(negatives=1))
+    task = ContrastiveTask(
+        model.config,
+        AutoProcessor.from_pretrained(CHECKPOINTS / name),
+        ContrastiveTask.Options(hard_negatives_per_row=1),
+    )
     trained: list[torch.Tensor] = []
 
     def watched(images: torch.Tensor, texts: torch.Tensor) -> Any:
         trained.append(torch.nn.functional.normalize(texts, dim=-1))
-        return cosines(images, texts)
+        return cosine_similarity(images, texts)
 
     monkeypatch.setattr(contrastive, "cosines", watched)
     some = rows(8)
     with torch.no_grad():
         task.loss(model, task.collate(some), len(some))
-    texts = [task.taught(row) for row in some] + [text for row in some for text in task._negatives(row)]
+    texts = [task.describe_labels(row) for row in some] + [text for row in some for text in task._negatives(row)]
     assert len({len(text) for text in texts}) > 2
     np.testing.assert_allclose(trained[0].numpy(), task.embedder.embed_texts(model, texts), atol=1e-5)
 
 
 def test_texts_share_a_batch_with_those_of_like_length_and_come_back_in_their_own_order(
-    task: Task, model: Any, monkeypatch: pytest.MonkeyPatch
+    task: ContrastiveTask, model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedder, "BATCH_SIZE", 2)
     texts = ["works", "he works and works and works", "he", "she has worked", "I", "you will have to work tomorrow"]
@@ -139,8 +148,8 @@ def test_texts_share_a_batch_with_those_of_like_length_and_come_back_in_their_ow
     assert padded == [["I", "he"], ["works", "she has worked"], [texts[1], texts[5]]]
 
 
-def test_every_caption_in_the_batch_that_is_right_for_a_row_is_a_positive(task: Task) -> None:
-    task.options = Task.Options(negatives=1)
+def test_every_caption_in_the_batch_that_is_right_for_a_row_is_a_positive(task: ContrastiveTask) -> None:
+    task.options = ContrastiveTask.Options(hard_negatives_per_row=1)
     some = rows(6)
     batch, texts = task.collate(some), [task.reference(row)["text"] for row in some]
     assert batch["labels"].shape == (6, 12)
@@ -153,11 +162,11 @@ def test_every_caption_in_the_batch_that_is_right_for_a_row_is_a_positive(task: 
 @pytest.mark.parametrize("template", ["a photo of {label}", "a photo", "{} and {}", "{0}", "{"])
 def test_a_template_without_one_place_for_the_caption_is_refused(template: str) -> None:
     with pytest.raises(UserError, match=r"'task\.templates' is "):
-        validate(Task.Options, {"templates": ["{}", template]}, {}, prefix="task")
-    assert Task.Options(templates=["{}", "a {{photo}} of {}"]).templates
+        validate(ContrastiveTask.Options, {"templates": ["{}", template]}, {}, prefix="task")
+    assert ContrastiveTask.Options(templates=["{}", "a {{photo}} of {}"]).templates
 
 
-def test_each_epoch_draws_captions_anew_and_scoring_always_the_same(task: Task) -> None:
+def test_each_epoch_draws_captions_anew_and_scoring_always_the_same(task: ContrastiveTask) -> None:
     (row, *_) = rows(2)
     assert len({task.reference(row | {"draw": f"0/{epoch}"})["text"] for epoch in range(30)}) == 3
     assert task.reference(row) == task.reference(dict(row))
@@ -174,20 +183,22 @@ def test_each_epoch_draws_captions_anew_and_scoring_always_the_same(task: Task) 
         ({"negatives": ["she", "he " * 40]}, "the wrong text 'he .* has 121 tokens, the text tower takes 64"),
     ],
 )
-def test_captions_that_cannot_be_used_are_told_before_training(task: Task, change: Any, words: str) -> None:
-    check = Task.checker(task.config, task.embedder.processor, None)  # type: ignore[arg-type]
+def test_captions_that_cannot_be_used_are_told_before_training(task: ContrastiveTask, change: Any, words: str) -> None:
+    check = ContrastiveTask.make_row_validator(task.config, task.embedder.processor, None)  # type: ignore[arg-type]
     check(rows(1)[0])
     with pytest.raises(UserError, match=words):
         check(rows(1)[0] | change)
 
 
 @pytest.mark.parametrize("change", [{"negatives": None}, {"negatives": [None, 3]}, {"negatives": []}])
-def test_wrong_texts_that_are_none_are_left_alone_where_none_are_drawn(task: Task, change: Any) -> None:
-    Task.checker(task.config, task.embedder.processor, None)(rows(1)[0] | change)  # type: ignore[arg-type]
+def test_wrong_texts_that_are_none_are_left_alone_where_none_are_drawn(task: ContrastiveTask, change: Any) -> None:
+    ContrastiveTask.make_row_validator(task.config, task.embedder.processor, None)(rows(1)[0] | change)  # type: ignore[arg-type]
 
 
-def test_a_picture_that_comes_again_with_other_captions_is_told_before_training(task: Task, tmp_path: Path) -> None:
-    check = Task.checker(task.config, task.embedder.processor, None)  # type: ignore[arg-type]
+def test_a_picture_that_comes_again_with_other_captions_is_told_before_training(
+    task: ContrastiveTask, tmp_path: Path
+) -> None:
+    check = ContrastiveTask.make_row_validator(task.config, task.embedder.processor, None)  # type: ignore[arg-type]
     one, other = rows(2)
     (tmp_path / "copy.png").write_bytes(one["image"]["bytes"])
     at_a_path = {"id": "again", "image": {"path": str(tmp_path / "copy.png"), "bytes": None}}
@@ -200,33 +211,33 @@ def test_a_picture_that_comes_again_with_other_captions_is_told_before_training(
         check(one | at_a_path | {"captions": ["she works"]})
 
 
-def test_a_prompt_that_is_too_long_is_told(task: Task, model: Any) -> None:
-    task.options = Task.Options(templates=["{}", f"{'he ' * 20}{{}}"])
+def test_a_prompt_that_is_too_long_is_told(task: ContrastiveTask, model: Any) -> None:
+    task.options = ContrastiveTask.Options(templates=["{}", f"{'he ' * 20}{{}}"])
     short, long = rows(1)[0] | {"captions": ["I"]}, rows(1)[0]
     words = r"the prompt of task\.templates 'he .* has 71 tokens, the text tower takes 64"
-    assert task.taught(short) == "I"
+    assert task.describe_labels(short) == "I"
     with pytest.raises(UserError, match=words):
-        task.taught(long)
+        task.describe_labels(long)
     with pytest.raises(UserError, match=words):
         list(task.predict(model, [short, long], 2))
 
 
 @pytest.mark.parametrize("change", [{}, {"negatives": "he worked"}])
-def test_wrong_texts_that_the_data_does_not_have_are_told_before_training(task: Task, change: Any) -> None:
+def test_wrong_texts_that_the_data_does_not_have_are_told_before_training(task: ContrastiveTask, change: Any) -> None:
     row = {name: value for name, value in rows(1)[0].items() if name != "negatives"} | change
-    assert task.taught(row)
-    task.options = Task.Options(negatives=1)
-    assert task.taught(row | {"negatives": None})
+    assert task.describe_labels(row)
+    task.options = ContrastiveTask.Options(hard_negatives_per_row=1)
+    assert task.describe_labels(row | {"negatives": None})
     with pytest.raises(UserError, match=r"task\.negatives: .* data\.columns: {negatives: .* set task\.negatives to 0"):
-        task.taught(row)
+        task.describe_labels(row)
 
 
-def test_a_sigmoid_loss_that_could_not_be_saved_is_refused(task: Task) -> None:
+def test_a_sigmoid_loss_that_could_not_be_saved_is_refused(task: ContrastiveTask) -> None:
     with pytest.raises(UserError, match="needs a logit_bias"):
-        Task(task.config, task.embedder.processor, Task.Options(loss="sigmoid"))
+        ContrastiveTask(task.config, task.embedder.processor, ContrastiveTask.Options(loss="sigmoid"))
 
 
-def test_a_row_is_wrong_when_the_nearest_text_is_none_of_its_captions(task: Task) -> None:
+def test_a_row_is_wrong_when_the_nearest_text_is_none_of_its_captions(task: ContrastiveTask) -> None:
     predictions: list[dict[str, Any]] = [{"image": [1, 0], "text": [1, 0]}, {"image": [1, 0.1], "text": [0, 1]}]
     references = [{"text": "a", "captions": ["a"]}, {"text": "b", "captions": ["b"]}]
-    assert task.wrong(predictions, references) == [False, True]
+    assert task.is_wrong(predictions, references) == [False, True]

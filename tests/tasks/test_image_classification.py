@@ -10,7 +10,7 @@ from datasets import ClassLabel, Features, List
 from PIL import Image
 
 from hfmm.errors import UserError
-from hfmm.tasks.image_classification import Task
+from hfmm.tasks.image_classification import ImageClassificationTask
 
 NAMES = ["tense: past", "tense: present", "person: 1sg", "person: 2sg", "person: 3sg"]
 
@@ -26,10 +26,12 @@ def model(tiny_vit: Path) -> Any:
 
 
 @pytest.fixture
-def task(model: Any, tiny_vit: Path) -> Task:
+def task(model: Any, tiny_vit: Path) -> ImageClassificationTask:
     from transformers import AutoImageProcessor
 
-    return Task(model.config, AutoImageProcessor.from_pretrained(tiny_vit), Task.Options())
+    return ImageClassificationTask(
+        model.config, AutoImageProcessor.from_pretrained(tiny_vit), ImageClassificationTask.Options()
+    )
 
 
 PICTURES = [Image.effect_noise((32, 32), 60) for _ in range(8)]
@@ -39,7 +41,7 @@ def rows(count: int) -> list[dict[str, Any]]:
     return [{"id": str(index), "image": PICTURES[index], "label": [index % 2, 2 + index % 3]} for index in range(count)]
 
 
-def test_the_loss_equals_its_definition(task: Task, model: Any) -> None:
+def test_the_loss_equals_its_definition(task: ImageClassificationTask, model: Any) -> None:
     batch = task.collate(rows(4))
     logits = model(batch["pixel_values"]).logits.tolist()
     by_hand = 0.0
@@ -53,7 +55,9 @@ def test_the_loss_equals_its_definition(task: Task, model: Any) -> None:
     assert float(task.loss(model, batch, 4)) == pytest.approx(by_hand / 4, rel=1e-5)
 
 
-def test_accumulated_small_batches_give_the_gradient_of_the_large_one(task: Task, model: Any) -> None:
+def test_accumulated_small_batches_give_the_gradient_of_the_large_one(
+    task: ImageClassificationTask, model: Any
+) -> None:
     everything = rows(8)
     task.loss(model, task.collate(everything), 8).backward()
     large = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
@@ -64,7 +68,7 @@ def test_accumulated_small_batches_give_the_gradient_of_the_large_one(task: Task
         assert torch.allclose(parameter.grad, large[name], atol=1e-6), name
 
 
-def test_a_prediction_is_the_best_label_of_each_attribute(task: Task, model: Any) -> None:
+def test_a_prediction_is_the_best_label_of_each_attribute(task: ImageClassificationTask, model: Any) -> None:
     model.eval()
     (prediction,) = task.predict(model, rows(1), 1)
     with torch.no_grad():
@@ -73,7 +77,7 @@ def test_a_prediction_is_the_best_label_of_each_attribute(task: Task, model: Any
     assert prediction["score"] == pytest.approx([float(scores[:2].max()), float(scores[2:].max())])
 
 
-def test_token_labels_train_the_patches_through_the_same_head(task: Task, model: Any) -> None:
+def test_token_labels_train_the_patches_through_the_same_head(task: ImageClassificationTask, model: Any) -> None:
     labelled = [row | {"token_labels": [0, -1, 3, -1]} for row in rows(2)]
     batch = task.collate(labelled)
     with torch.no_grad():
@@ -92,7 +96,7 @@ def test_token_labels_train_the_patches_through_the_same_head(task: Task, model:
     ],
 )
 def test_a_row_that_has_not_one_value_of_each_attribute_is_refused(labels: list[int], said: str) -> None:
-    check = Task.checker(None, None, Features({"label": List(ClassLabel(names=NAMES))}))
+    check = ImageClassificationTask.make_row_validator(None, None, Features({"label": List(ClassLabel(names=NAMES))}))
     (row,) = rows(1)
     check(row)
     with pytest.raises(UserError, match=said):
@@ -100,11 +104,13 @@ def test_a_row_that_has_not_one_value_of_each_attribute_is_refused(labels: list[
 
 
 def test_labels_of_which_a_row_may_have_any_number_are_refused() -> None:
-    check = Task.checker(None, None, Features({"label": List(ClassLabel(names=["cat", "dog", "tree"]))}))
+    check = ImageClassificationTask.make_row_validator(
+        None, None, Features({"label": List(ClassLabel(names=["cat", "dog", "tree"]))})
+    )
     with pytest.raises(UserError, match=r"of its labels it has 2 \(cat, tree\)"):
         check(rows(1)[0] | {"label": [0, 2]})
 
 
-def test_an_unreadable_picture_names_its_row(task: Task) -> None:
+def test_an_unreadable_picture_names_its_row(task: ImageClassificationTask) -> None:
     with pytest.raises(UserError, match="row broken: the image is empty"):
         task.collate([{"id": "broken", "image": {"bytes": b"", "path": None}, "label": [0, 2]}])

@@ -14,20 +14,21 @@ from datasets import Features
 from PIL import Image
 
 from hfmm import models
-from hfmm.data.images import decode, encode
+from hfmm.data.common.images import decode, encode
 from hfmm.errors import UserError
 from hfmm.metrics import exact_match
-from hfmm.models import llava, tower_features
-from hfmm.recipe import Recipe
-from hfmm.tasks.answers import UNLABELLED
-from hfmm.tasks.image_text_to_text import Task
+from hfmm.models import vision_language
+from hfmm.models.common import vision_tower
+from hfmm.recipe.schema import Recipe
+from hfmm.tasks.common.assistant_masks import IGNORE_INDEX
+from hfmm.tasks.image_text_to_text import ImageTextToTextTask
 
 CHAT = (  # of the shape of SmolVLM's
     "<|im_start|>{% for m in messages %}{{ m['role'] | capitalize }}:{% for part in m['content'] %}"
     "{% if part['type'] == 'image' %}{{ '<image>' }}{% else %}{{ ' ' + part['text'] }}{% endif %}{% endfor %}"
     "<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
-KINDS = ("mlp", "pooled", "idefics3")
+KINDS = ("mlp", "pixel_shuffle", "idefics3")
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +58,13 @@ def idefics3(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path
 def load(tiny_vit: Path, tiny_llama: Path, idefics3: Path) -> Callable[..., tuple[Any, Any]]:
     def load(kind: str, **more: Any) -> tuple[Any, Any]:
         torch.manual_seed(0)
-        spec = {"checkpoint": str(tiny_vit), "language": str(tiny_llama), "connector": kind}
+        spec = {"checkpoint": str(tiny_vit), "language_model": str(tiny_llama), "connector": kind}
         spec = {"checkpoint": str(idefics3)} if kind == "idefics3" else spec
-        stage = {"name": "all", "train": "all", "epochs": 1, "learning_rate": 1e-3}
+        stage = {"name": "all", "trainable": "all", "num_train_epochs": 1, "learning_rate": 1e-3}
         recipe = Recipe(name="x", task="x", data={"builder": "x"}, model=spec | more, stages=[stage], metrics=["x"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return models.load(recipe, Features(), llava.AUTO_CLASS)
+            return models.load(recipe, Features(), vision_language.AUTO_CLASS)
 
     return load
 
@@ -89,8 +90,8 @@ def processor(loaded: tuple[Any, Any]) -> Any:
 
 
 @pytest.fixture
-def task(loaded: tuple[Any, Any]) -> Task:
-    return Task(loaded[0].config, loaded[1], Task.Options())
+def task(loaded: tuple[Any, Any]) -> ImageTextToTextTask:
+    return ImageTextToTextTask(loaded[0].config, loaded[1], ImageTextToTextTask.Options())
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (32, 32)) -> dict[str, Any]:
@@ -123,17 +124,19 @@ ROWS = [
 
 def learnt(batch: Any, processor: Any, place: int = 0) -> str:
     labels = batch["labels"][place]
-    said: str = processor.tokenizer.decode(labels[labels != UNLABELLED])
+    said: str = processor.tokenizer.decode(labels[labels != IGNORE_INDEX])
     return said
 
 
-def test_every_answer_of_a_conversation_is_learnt_with_its_end_and_nothing_else(task: Task, processor: Any) -> None:
+def test_every_answer_of_a_conversation_is_learnt_with_its_end_and_nothing_else(
+    task: ImageTextToTextTask, processor: Any
+) -> None:
     batch = task.collate(ROWS)
     end = processor.tokenizer.eos_token
     for place, one in enumerate(ROWS):
         answers = [message["content"][0]["text"] for message in one["messages"][1::2]]
         assert learnt(batch, processor, place) == "".join(f" {answer}{end}" for answer in answers)
-    at = batch["labels"] != UNLABELLED
+    at = batch["labels"] != IGNORE_INDEX
     assert batch["labels"][at].equal(batch["input_ids"][at])
     assert task.num_items(batch) == int(at.sum())
 
@@ -144,18 +147,18 @@ def test_answers_of_a_ready_model_whose_template_does_not_end_them_are_learnt_wi
     shutil.copytree(idefics3, tmp_path, dirs_exist_ok=True)
     (tmp_path / "chat_template.jinja").write_text(CHAT.replace("<end_of_utterance>", ""))  # as LLaVA 1.5's
     model, processor = load("idefics3", checkpoint=str(tmp_path))
-    assert learnt(Task(model.config, processor, Task.Options()).collate([row(1, TALK)]), processor) == "".join(
-        f" {answer}<end_of_utterance>" for _, answer in TALK
-    )
+    assert learnt(
+        ImageTextToTextTask(model.config, processor, ImageTextToTextTask.Options()).collate([row(1, TALK)]), processor
+    ) == "".join(f" {answer}<end_of_utterance>" for _, answer in TALK)
 
 
-def test_a_batch_is_padded_on_the_right(task: Task) -> None:
+def test_a_batch_is_padded_on_the_right(task: ImageTextToTextTask) -> None:
     seen = task.collate(ROWS)["attention_mask"]
     assert seen[:, 0].all() and not seen[:, -1].all()
 
 
-def test_what_is_learnt_is_shown_with_the_image_tokens_counted(task: Task, processor: Any) -> None:
-    shown = task.taught(row(1, TALK))
+def test_what_is_learnt_is_shown_with_the_image_tokens_counted(task: ImageTextToTextTask, processor: Any) -> None:
+    shown = task.describe_labels(row(1, TALK))
     end = processor.tokenizer.eos_token
     assert f"« He.{end}»" in shown and f"« past simple, I think{end}»" in shown and shown.count("«") == 3
     assert f"<image> x {processor.tokenizer('<image>' * 4)['input_ids'].count(processor.image_token_id)}" in shown or (
@@ -170,7 +173,7 @@ def gradients(model: Any) -> dict[str, torch.Tensor]:
 
 
 def test_the_loss_is_the_models_own_and_it_and_its_gradient_do_not_change_with_the_split_of_a_batch(
-    task: Task, model: Any
+    task: ImageTextToTextTask, model: Any
 ) -> None:
     batch = task.collate(ROWS)
     items = task.num_items(batch)
@@ -194,7 +197,7 @@ def test_the_loss_is_the_models_own_and_it_and_its_gradient_do_not_change_with_t
         torch.testing.assert_close(one, plain[name], msg=name, rtol=1e-4, atol=1e-6)
 
 
-def test_logits_are_computed_only_where_an_answer_is_predicted(task: Task, model: Any) -> None:
+def test_logits_are_computed_only_where_an_answer_is_predicted(task: ImageTextToTextTask, model: Any) -> None:
     batch, seen = task.collate(ROWS), []
     hook = model.get_output_embeddings().register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
     task.loss(model, batch, 1)
@@ -202,7 +205,9 @@ def test_logits_are_computed_only_where_an_answer_is_predicted(task: Task, model
     assert [shape[:-1].numel() for shape in seen] == [task.num_items(batch)]
 
 
-def test_each_question_is_asked_after_the_turns_of_the_data_whatever_was_said_to_others(task: Task, model: Any) -> None:
+def test_each_question_is_asked_after_the_turns_of_the_data_whatever_was_said_to_others(
+    task: ImageTextToTextTask, model: Any
+) -> None:
     talk = row(1, TALK, 2)
     whole = next(task.predict(model, [talk], 1))["prediction"]
     for place in range(3):
@@ -213,7 +218,7 @@ def test_each_question_is_asked_after_the_turns_of_the_data_whatever_was_said_to
 
 def test_what_a_model_has_learnt_it_says_and_then_stops(load: Callable[..., tuple[Any, Any]]) -> None:
     model, processor = load("mlp")
-    task = Task(model.config, processor, Task.Options())
+    task = ImageTextToTextTask(model.config, processor, ImageTextToTextTask.Options())
     rows = [row(0, (("What?", "a b"), ("And?", "no."))), row(1, (("What?", "2"),))]
     batch, optimizer = task.collate(rows), torch.optim.Adam(model.parameters(), 1e-2)
     for _ in range(150):
@@ -222,16 +227,21 @@ def test_what_a_model_has_learnt_it_says_and_then_stops(load: Callable[..., tupl
         optimizer.zero_grad()
     predictions = list(task.predict(model.eval(), rows, 2))
     assert [one["prediction"] for one in predictions] == [["a b", "no."], ["2"]]
-    assert task.wrong(predictions, [task.reference(one) for one in rows]) == [False, False]
+    assert task.is_wrong(predictions, [task.reference(one) for one in rows]) == [False, False]
 
 
 def chats(rows: list[Any]) -> list[Any]:
-    return [json.loads(Task.to_stored(one)) for one in rows]
+    return [json.loads(ImageTextToTextTask.input_to_bytes(one)) for one in rows]
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_the_saved_model_says_in_the_pipeline_what_we_predict_and_nothing_is_warned_of(
-    task: Task, model: Any, processor: Any, batch_size: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    task: ImageTextToTextTask,
+    model: Any,
+    processor: Any,
+    batch_size: int,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     task.collate(ROWS)  # a tokenizer remembers on which side it padded last, and is saved after training
     model = copy.deepcopy(model)
@@ -248,14 +258,14 @@ def test_the_saved_model_says_in_the_pipeline_what_we_predict_and_nothing_is_war
     try:
         with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
             warnings.simplefilter("error")
-            said = speaker(chats(rows), batch_size=batch_size, **task.pipeline_arguments([]))
+            said = speaker(chats(rows), batch_size=batch_size, **task.pipeline_kwargs([]))
     finally:
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_propagation()
-    assert [task.from_pipeline(one) for one in said] == wanted
+    assert [task.parse_pipeline_output(one) for one in said] == wanted
     assert len(set(map(str, wanted))) > 1 and caplog.messages == []
     tokens = speaker(chats(rows[:1]), return_tensors=True)[0][0]["generated_token_ids"]
-    prompt = task.speaker.read(chats(rows[:1]), "left", answer=True)["input_ids"]
+    prompt = task.speaker.encode(chats(rows[:1]), "left", answer=True)["input_ids"]
     assert len(tokens) - prompt.shape[1] <= 12
 
 
@@ -270,27 +280,27 @@ def test_a_ready_model_answers_greedily_and_briefly_too(
     assert (settings.max_new_tokens, settings.eos_token_id) == (64, [3, processor.tokenizer.eos_token_id])
 
 
-def test_a_stored_chat_has_its_pictures_and_its_last_question(task: Task) -> None:
+def test_a_stored_chat_has_its_pictures_and_its_last_question(task: ImageTextToTextTask) -> None:
     talk = row(2, TALK, 3)
-    again = task.from_stored(task.to_stored(talk))
+    again = task.input_from_bytes(task.input_to_bytes(talk))
     assert [decode(one).tobytes() for one in again["images"]] == [decode(one).tobytes() for one in talk["images"]]
     assert again["messages"][-1]["content"][-1] == {"type": "text", "text": "And now?"}
     assert again["messages"][1]["content"] == [{"type": "text", "text": "He."}]
-    assert task.to_stored(again) == task.to_stored(talk)
+    assert task.input_to_bytes(again) == task.input_to_bytes(talk)
 
 
-def test_the_metrics_read_the_answers_kind_by_kind(task: Task) -> None:
+def test_the_metrics_read_the_answers_kind_by_kind(task: ImageTextToTextTask) -> None:
     rows = [row(0, TALK[:2], kinds=["person", "tense"]), row(1, kinds=["person"])]
     references = [task.reference(one) for one in rows]
     predictions = [{"prediction": ["he", "present"]}, {"prediction": ["She."]}]
-    slices = exact_match.statistics(task.for_metrics(predictions), references)
+    slices = exact_match.row_statistics(task.metric_inputs(predictions), references)
     assert {name: (top.sum(), bottom.sum()) for name, (top, bottom) in slices.items()} == {
         "": (1, 3),
         "person": (1, 2),
         "tense": (0, 1),
     }
-    assert task.wrong([{"prediction": ["HE"]}], references[1:]) == [False]
-    assert task.wrong(predictions, references) == [True, True]
+    assert task.is_wrong([{"prediction": ["HE"]}], references[1:]) == [False]
+    assert task.is_wrong(predictions, references) == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -310,16 +320,16 @@ def test_the_metrics_read_the_answers_kind_by_kind(task: Task) -> None:
 def test_rows_that_cannot_be_used_are_told_before_training(
     model: Any, processor: Any, change: dict[str, Any], words: str
 ) -> None:
-    check = Task.checker(model.config, processor, None)  # type: ignore[arg-type]
+    check = ImageTextToTextTask.make_row_validator(model.config, processor, None)  # type: ignore[arg-type]
     check(row(kinds=["person"]))
     with pytest.raises(UserError, match=words):
         check(row() | change)
 
 
 def test_a_row_that_is_longer_than_the_model_reads_is_refused_with_the_arithmetic(
-    model: Any, processor: Any, task: Task
+    model: Any, processor: Any, task: ImageTextToTextTask
 ) -> None:
-    check = Task.checker(model.config, processor, None)  # type: ignore[arg-type]
+    check = ImageTextToTextTask.make_row_validator(model.config, processor, None)  # type: ignore[arg-type]
     shorter = row(0, (("Who?", "x" * 150),), 2)
     shorter["messages"][0]["content"].insert(0, shorter["messages"][0]["content"].pop(0))
     own = task.collate([shorter])["input_ids"].shape[1]
@@ -335,27 +345,31 @@ def test_a_row_that_is_longer_than_the_model_reads_is_refused_with_the_arithmeti
 
 
 def test_a_question_whose_answer_may_go_past_what_the_model_reads_is_refused_with_the_arithmetic(
-    model: Any, processor: Any, task: Task
+    model: Any, processor: Any, task: ImageTextToTextTask
 ) -> None:
     config = copy.deepcopy(model.config)
-    asked = task.speaker.read(chats([row(0, TALK)]), "left", answer=True)["input_ids"].shape[1]
+    asked = task.speaker.encode(chats([row(0, TALK)]), "left", answer=True)["input_ids"].shape[1]
     config.max_new_tokens = 256 - asked
-    Task.checker(config, processor, None)(row(0, TALK))  # type: ignore[arg-type]
+    ImageTextToTextTask.make_row_validator(config, processor, None)(row(0, TALK))  # type: ignore[arg-type]
     config.max_new_tokens += 1
     with pytest.raises(UserError, match=rf"is asked with {asked} tokens, .* may take {257 - asked} \(model\.max_new"):
-        Task.checker(config, processor, None)(row(0, TALK))  # type: ignore[arg-type]
+        ImageTextToTextTask.make_row_validator(config, processor, None)(row(0, TALK))  # type: ignore[arg-type]
 
 
-def test_features_take_the_place_of_pictures_which_are_not_decoded(task: Task, model: Any, kind: str) -> None:
+def test_features_take_the_place_of_pictures_which_are_not_decoded(
+    task: ImageTextToTextTask, model: Any, kind: str
+) -> None:
     if kind == "idefics3":
-        with pytest.raises(UserError, match=r"data\.cache_features: this 'idefics3' model reads its vision tower"):
-            tower_features.tower(model)
+        with pytest.raises(
+            UserError, match=r"data\.cache_vision_features: this 'idefics3' model reads its vision tower"
+        ):
+            vision_tower.vision_tower(model)
         return
     rows = [row(0), row(1, TALK, 3)]
     pictures = task.collate(rows)
     model = copy.deepcopy(model)
-    tower_features.replay(model)
-    features = tower_features.features(model, pictures["pixel_values"])
+    vision_tower.accept_precomputed_features(model)
+    features = vision_tower.features(model, pictures["pixel_values"])
     known = [one | {"features": seen} for one, seen in zip(rows, features.split([1, 3]), strict=True)]
     for one in known:
         one["images"] = [{"bytes": b"no picture", "path": None} for _ in one["images"]]
@@ -363,7 +377,7 @@ def test_features_take_the_place_of_pictures_which_are_not_decoded(task: Task, m
     assert batch["input_ids"].equal(pictures["input_ids"]) and batch["labels"].equal(pictures["labels"])
     assert batch["pixel_values"].equal(features) and features.ndim == 3
     assert task.loss(model, batch, 1).equal(task.loss(model, pictures, 1))
-    with pytest.raises(UserError, match=r"data\.cache_features: the processor cuts a picture into tiles"):
+    with pytest.raises(UserError, match=r"data\.cache_vision_features: the processor cuts a picture into tiles"):
         task.collate([known[0] | {"features": features}])
 
 
@@ -371,7 +385,7 @@ def test_a_model_without_a_chat_template_is_refused(model: Any, processor: Any) 
     known, processor.chat_template = processor.chat_template, None
     try:
         with pytest.raises(UserError, match=r"model\.checkpoint: the model has no chat template"):
-            Task.checker(model.config, processor, None)  # type: ignore[arg-type]
+            ImageTextToTextTask.make_row_validator(model.config, processor, None)  # type: ignore[arg-type]
     finally:
         processor.chat_template = known
 
@@ -390,19 +404,19 @@ def test_a_chat_template_that_hides_where_answers_stand_is_refused(
     model, processor = load("idefics3")
     processor.chat_template = template
     with pytest.raises(UserError, match=words):
-        Task.checker(model.config, processor, None)(row(0, TALK[:turns]))  # type: ignore[arg-type]
+        ImageTextToTextTask.make_row_validator(model.config, processor, None)(row(0, TALK[:turns]))  # type: ignore[arg-type]
 
 
 RECIPE = """
 name: tutor
 task: image_text_to_text
-data: {{builder: conversations, turns: 1, train: 16, validation: 8, test: 40, size: 32}}
-model: {{checkpoint: {vision}, language: {language}, max_new_tokens: 8}}
+data: {{builder: visual_questions, turns: 1, train: 16, validation: 8, test: 40, size: 32}}
+model: {{checkpoint: {vision}, language_model: {language}, max_new_tokens: 8}}
 stages:
-  - {{name: align, train: model.multi_modal_projector, epochs: 1, learning_rate: 1.0e-2, batch_size: 8}}
-  - {{name: finetune, train: lora, epochs: 1, learning_rate: 1.0e-2, batch_size: 4, gradient_accumulation: 2}}
-metrics: [exact_match, token_f1, correction]
-probes: [before_training]
+  - {{name: align, train: model.multi_modal_projector, num_train_epochs: 1, learning_rate: 1.0e-2, per_device_train_batch_size: 8}}
+  - {{name: finetune, trainable: lora, num_train_epochs: 1, learning_rate: 1.0e-2, per_device_train_batch_size: 4, gradient_accumulation: 2}}
+metrics: [exact_match, token_f1, correction_accuracy]
+baselines: [pretrained]
 """
 
 

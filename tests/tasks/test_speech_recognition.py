@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipeline
 
-from hfmm.data.audio import RATE, encode
+from hfmm.data.common.audio import SAMPLE_RATE, encode
 from hfmm.errors import UserError
 from hfmm.tasks import speech_recognition
-from hfmm.tasks.ctc import ctc
-from hfmm.tasks.speech_recognition import UNLABELLED, Task
+from hfmm.tasks.common.losses import ctc_loss
+from hfmm.tasks.speech_recognition import IGNORE_INDEX, SpeechRecognitionTask
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,13 @@ def processor(tiny_whisper: Path) -> Any:
 
 
 @pytest.fixture
-def task(model: Any, processor: Any) -> Task:
-    return Task(model.config, processor, Task.Options())
+def task(model: Any, processor: Any) -> SpeechRecognitionTask:
+    return SpeechRecognitionTask(model.config, processor, SpeechRecognitionTask.Options())
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return 0.1 * rng.standard_normal(round(RATE * seconds)).astype(np.float32)
+    return 0.1 * rng.standard_normal(round(SAMPLE_RATE * seconds)).astype(np.float32)
 
 
 def row(index: int = 0, seconds: float = 1.0, text: str = "He works.", **more: Any) -> dict[str, Any]:
@@ -40,17 +40,19 @@ def row(index: int = 0, seconds: float = 1.0, text: str = "He works.", **more: A
     return {"id": str(index), "audio": audio, "text": text, "group": "work/present/3sg"} | more
 
 
-def test_labels_are_what_the_decoder_is_to_write_next(task: Task) -> None:
+def test_labels_are_what_the_decoder_is_to_write_next(task: SpeechRecognitionTask) -> None:
     batch = task.collate([row(0), row(1, text="I go.")])
     assert batch["input_features"].shape == (2, 80, 400)
     assert batch["labels"].shape == batch["decoder_input_ids"].shape
     shorter = batch["labels"][1]
-    count = int((shorter != UNLABELLED).sum())
+    count = int((shorter != IGNORE_INDEX).sum())
     assert batch["decoder_input_ids"][1, 1:count].tolist() == shorter[: count - 1].tolist()
-    assert task.num_items(batch) == int((batch["labels"] != UNLABELLED).sum())
+    assert task.num_items(batch) == int((batch["labels"] != IGNORE_INDEX).sum())
 
 
-def test_the_loss_equals_the_models_own_and_does_not_change_with_the_split_of_a_batch(task: Task, model: Any) -> None:
+def test_the_loss_equals_the_models_own_and_does_not_change_with_the_split_of_a_batch(
+    task: SpeechRecognitionTask, model: Any
+) -> None:
     rows = [row(index, text=text) for index, text in enumerate(("He works.", "I go.", "You have written.", "I am."))]
     batch = task.collate(rows)
     items = task.num_items(batch)
@@ -63,27 +65,29 @@ def test_the_loss_equals_the_models_own_and_does_not_change_with_the_split_of_a_
 
 
 def test_with_ctc_the_encoder_pays_for_what_it_spells_through_the_shared_output_layer(
-    task: Task, model: Any, processor: Any
+    task: SpeechRecognitionTask, model: Any, processor: Any
 ) -> None:
-    both = Task(model.config, processor, Task.Options(ctc=0.25))
+    both = SpeechRecognitionTask(model.config, processor, SpeechRecognitionTask.Options(ctc_weight=0.25))
     batch = both.collate([row(0), row(1, text="I go.")])
     items = both.num_items(batch)
     with torch.no_grad():
         states = model.get_encoder()(batch["input_features"]).last_hidden_state
-        spelt = ctc(model.proj_out(states), batch["labels"], model.config.eos_token_id) / items
+        spelt = ctc_loss(model.proj_out(states), batch["labels"], model.config.eos_token_id) / items
         torch.testing.assert_close(both.loss(model, batch, items), 0.75 * task.loss(model, batch, items) + 0.25 * spelt)
-    assert Task(model.config, processor, Task.Options(ctc=1)).loss(model, batch, items).item() == pytest.approx(spelt)
+    assert SpeechRecognitionTask(model.config, processor, SpeechRecognitionTask.Options(ctc_weight=1)).loss(
+        model, batch, items
+    ).item() == pytest.approx(spelt)
 
 
 def test_the_loss_is_the_same_where_distributed_training_wraps_the_model(model: Any, processor: Any) -> None:
-    task = Task(model.config, processor, Task.Options(ctc=0.5))
+    task = SpeechRecognitionTask(model.config, processor, SpeechRecognitionTask.Options(ctc_weight=0.5))
     batch = task.collate([row()])
     wrapped = torch.nn.DataParallel(model)
     with torch.no_grad():
         assert task.loss(wrapped, batch, 1).equal(task.loss(model, batch, 1))
 
 
-def test_each_epoch_hears_a_clip_anew_and_scoring_always_the_same(task: Task) -> None:
+def test_each_epoch_hears_a_clip_anew_and_scoring_always_the_same(task: SpeechRecognitionTask) -> None:
     def features(**more: Any) -> torch.Tensor:
         found: torch.Tensor = task.collate([row(**more)])["input_features"]
         return found
@@ -97,7 +101,9 @@ def test_each_epoch_hears_a_clip_anew_and_scoring_always_the_same(task: Task) ->
 def test_a_clip_that_would_grow_beyond_the_window_is_heard_as_it_is(
     model: Any, processor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = Task(model.config, processor, Task.Options(vary=1, mask=False))
+    task = SpeechRecognitionTask(
+        model.config, processor, SpeechRecognitionTask.Options(augment_prob=1, spec_augment=False)
+    )
     plain = task.collate([row()])["input_features"]
     monkeypatch.setattr(
         speech_recognition, "vary", lambda clip, rng: np.tile(clip, 1 + task.listener.window // len(clip))
@@ -108,8 +114,8 @@ def test_a_clip_that_would_grow_beyond_the_window_is_heard_as_it_is(
 def test_while_training_some_of_what_the_decoder_has_written_is_replaced_and_what_it_is_to_write_never(
     model: Any, processor: Any
 ) -> None:
-    plain = Task(model.config, processor, Task.Options())
-    task = Task(model.config, processor, Task.Options(replace=0.5))
+    plain = SpeechRecognitionTask(model.config, processor, SpeechRecognitionTask.Options())
+    task = SpeechRecognitionTask(model.config, processor, SpeechRecognitionTask.Options(decoder_noise=0.5))
     rows = [row(index, text="For him to have written it.", draw="0/0") for index in range(20)]
     true, batch = plain.collate(rows), task.collate(rows)
     text = true["decoder_input_ids"] < model.config.eos_token_id
@@ -132,19 +138,19 @@ def test_while_training_some_of_what_the_decoder_has_written_is_replaced_and_wha
         ({"text": "a" * 50}, r"'aaa.*' has 54 tokens, and of a window of 4 s no more than 52 are sure"),
         ({"audio": encode(noise(5))}, r"lasts 5\.0 s and the model hears 4 s at a time: cut it"),
         ({"audio": {"bytes": b"", "path": "clips/one.wav"}}, r"one\.wav is empty"),
-        ({"audio": encode(np.zeros(RATE, dtype=np.float32))}, "silent"),
+        ({"audio": encode(np.zeros(SAMPLE_RATE, dtype=np.float32))}, "silent"),
     ],
 )
 def test_rows_that_cannot_be_used_are_told_before_training(
     model: Any, processor: Any, change: dict[str, Any], words: str
 ) -> None:
-    check = Task.checker(model.config, processor, None)  # type: ignore[arg-type]
+    check = SpeechRecognitionTask.make_row_validator(model.config, processor, None)  # type: ignore[arg-type]
     check(row())
     with pytest.raises(UserError, match=words):
         check(row() | change)
 
 
-def test_the_cell_of_a_row_tells_which_form_was_meant(task: Task) -> None:
+def test_the_cell_of_a_row_tells_which_form_was_meant(task: SpeechRecognitionTask) -> None:
     put = row(text="You put.") | {"group": "put/past/2sg"}
     assert {(one["tense"], one["person"]) for one in task.reference(put)["readings"]} == {("past", "2sg")}
     own = row(text="You put.") | {"group": "my clip 7"}
@@ -152,15 +158,17 @@ def test_the_cell_of_a_row_tells_which_form_was_meant(task: Task) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
-def test_the_pipeline_says_what_we_predict(task: Task, model: Any, processor: Any, batch_size: int) -> None:
+def test_the_pipeline_says_what_we_predict(
+    task: SpeechRecognitionTask, model: Any, processor: Any, batch_size: int
+) -> None:
     rows = [row(index, seconds=0.5 + 0.3 * index) for index in range(8)]
     model.generation_config.max_length, model.generation_config.num_beams = 24, 1
     listener = pipeline(
         "automatic-speech-recognition", model=model, tokenizer=processor.tokenizer,
         feature_extractor=processor.feature_extractor,
     )  # fmt: skip
-    inputs = [{"raw": noise(0.5 + 0.3 * index, index), "sampling_rate": RATE} for index in range(8)]
-    said = [task.from_pipeline(one) for one in listener(inputs, batch_size=batch_size)]
+    inputs = [{"raw": noise(0.5 + 0.3 * index, index), "sampling_rate": SAMPLE_RATE} for index in range(8)]
+    said = [task.parse_pipeline_output(one) for one in listener(inputs, batch_size=batch_size)]
     assert said == list(task.predict(model, rows, batch_size))
 
 
@@ -176,15 +184,17 @@ def test_a_whisper_goes_through_the_same_spine(
     lines = [f"{name},{texts[index % 3]}" for index, name in enumerate(names)]
     (clips / "metadata.csv").write_text("\n".join(["file_name,transcript", *lines]) + "\n")
     changes = ["task=speech_recognition", f"data={{builder: folder, path: {clips}, columns: {{text: transcript}}}}"]
-    changes += ["model.window_seconds=2", "metrics=[wer, cer, verb_form]", "probes=[before_training]"]
-    changes += ["stages=[{name: full, train: lora, epochs: 1, learning_rate: 1.0e-3, batch_size: 4}]"]
+    changes += ["model.window_seconds=2", "metrics=[wer, cer, verb_form]", "baselines=[pretrained]"]
+    changes += [
+        "stages=[{name: full, trainable: lora, num_train_epochs: 1, learning_rate: 1.0e-3, per_device_train_batch_size: 4}]"
+    ]
     done = hfmm(
         "run", write_recipe(tiny_whisper), "--out", "out", *(word for one in changes for word in ("--set", one))
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out/results.json").read_text())
     assert found["verified"]["snippet"]
-    assert {one["condition"] for one in found["records"]} == {"", "before training"}
+    assert {one["baseline"] for one in found["records"]} == {"", "before training"}
     card = (tmp_path / "out/model/README.md").read_text()
     assert '<audio controls src="example.wav"></audio>' in card and "chunk_length_s=2" in card
     said = hfmm("predict", "out/model", "out/model/example.wav").stdout

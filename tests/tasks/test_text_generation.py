@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 from hfmm import models
 from hfmm.errors import UserError
 from hfmm.models import causal_lm
-from hfmm.models.chat_template import TURNS
-from hfmm.recipe import Recipe
-from hfmm.tasks.answers import UNLABELLED
-from hfmm.tasks.text_generation import Task
+from hfmm.models.common.chat_template import LLAVA_TURNS
+from hfmm.recipe.schema import Recipe
+from hfmm.tasks.common.assistant_masks import IGNORE_INDEX
+from hfmm.tasks.text_generation import TextGenerationTask
 
 TALK = (("She go.\nRight?", "no"), ("Then how?", "She goes."), ("Which person?", "third"))
 
@@ -30,7 +30,7 @@ def talking_llama(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) ->
     folder = tmp_path_factory.mktemp("talking-llama")
     transformers.AutoModelForCausalLM.from_pretrained(tiny_llama).save_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_llama)
-    tokenizer.chat_template = TURNS
+    tokenizer.chat_template = LLAVA_TURNS
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -41,7 +41,7 @@ def loaded(talking_llama: Path) -> tuple[Any, Any]:
 
 
 def recipe(checkpoint: Path) -> Recipe:
-    stage = {"name": "all", "train": "all", "epochs": 1, "learning_rate": 1e-3}
+    stage = {"name": "all", "trainable": "all", "num_train_epochs": 1, "learning_rate": 1e-3}
     spec = {"checkpoint": str(checkpoint), "max_new_tokens": 12}
     return Recipe.model_validate(
         {"name": "x", "task": "x", "data": {"builder": "x"}, "model": spec, "stages": [stage], "metrics": ["x"]}
@@ -54,8 +54,8 @@ def model(loaded: tuple[Any, Any]) -> Any:
 
 
 @pytest.fixture
-def task(loaded: tuple[Any, Any]) -> Task:
-    return Task(loaded[0].config, loaded[1], Task.Options())
+def task(loaded: tuple[Any, Any]) -> TextGenerationTask:
+    return TextGenerationTask(loaded[0].config, loaded[1], TextGenerationTask.Options())
 
 
 def row(index: int = 0, turns: tuple[tuple[str, str], ...] = TALK, **more: Any) -> dict[str, Any]:
@@ -68,16 +68,18 @@ def row(index: int = 0, turns: tuple[tuple[str, str], ...] = TALK, **more: Any) 
 ROWS = [row(0, TALK[:1]), row(1), row(2, TALK[1:]), row(3, TALK[:2])]
 
 
-def test_every_answer_is_learnt_with_its_end_and_nothing_else(task: Task) -> None:
+def test_every_answer_is_learnt_with_its_end_and_nothing_else(task: TextGenerationTask) -> None:
     batch = task.collate(ROWS)
     for place, one in enumerate(ROWS):
-        said = task.tokenizer.decode(batch["labels"][place][batch["labels"][place] != UNLABELLED])
+        said = task.tokenizer.decode(batch["labels"][place][batch["labels"][place] != IGNORE_INDEX])
         assert said == "".join(f" {message['content']}</s>" for message in one["messages"][1::2])
-    assert task.num_items(batch) == int((batch["labels"] != UNLABELLED).sum())
-    assert task.taught(ROWS[0]) == "USER: She go.\nRight?\nASSISTANT:« no</s>»\n"
+    assert task.num_items(batch) == int((batch["labels"] != IGNORE_INDEX).sum())
+    assert task.describe_labels(ROWS[0]) == "USER: She go.\nRight?\nASSISTANT:« no</s>»\n"
 
 
-def test_the_loss_is_the_models_own_and_does_not_change_with_the_split_of_a_batch(task: Task, model: Any) -> None:
+def test_the_loss_is_the_models_own_and_does_not_change_with_the_split_of_a_batch(
+    task: TextGenerationTask, model: Any
+) -> None:
     batch = task.collate(ROWS)
     items = task.num_items(batch)
     whole = task.loss(model, batch, items)
@@ -85,14 +87,14 @@ def test_the_loss_is_the_models_own_and_does_not_change_with_the_split_of_a_batc
     torch.testing.assert_close(whole, sum(task.loss(model, task.collate(ROWS[at : at + 2]), items) for at in (0, 2)))
 
 
-def test_each_question_is_asked_after_the_turns_of_the_data(task: Task, model: Any) -> None:
+def test_each_question_is_asked_after_the_turns_of_the_data(task: TextGenerationTask, model: Any) -> None:
     whole = next(task.predict(model, [row()], 1))["prediction"]
     for place in range(3):
         shorter = row() | {"messages": row()["messages"][: 2 * place + 1]}
         assert next(task.predict(model, [shorter], 1))["prediction"] == whole[place : place + 1]
 
 
-def test_the_surprise_of_each_true_answer_adds_up_to_the_loss(task: Task, model: Any) -> None:
+def test_the_surprise_of_each_true_answer_adds_up_to_the_loss(task: TextGenerationTask, model: Any) -> None:
     rows = list(task.predict(model, ROWS, 2))
     for one, asked in zip(rows, ROWS, strict=True):
         batch = task.collate([asked])
@@ -113,7 +115,7 @@ def test_a_model_stops_where_its_config_does_and_its_chat_template_ends_an_answe
     (tmp_path / "config.json").write_text(json.dumps(config | {"eos_token_id": [3, config["eos_token_id"]]}))
     own = transformers.AutoTokenizer.from_pretrained(tmp_path)
     own.add_tokens(["<|im_end|>"], special_tokens=True)
-    own.chat_template = TURNS.replace("eos_token", "'<|im_end|>'")
+    own.chat_template = LLAVA_TURNS.replace("eos_token", "'<|im_end|>'")
     own.save_pretrained(tmp_path)
     model, _ = models.load(recipe(tmp_path), Features(), causal_lm.AUTO_CLASS)
     assert model.generation_config.eos_token_id == [3, own.eos_token_id, len(own) - 1]
@@ -123,18 +125,18 @@ def test_where_the_template_writes_no_end_the_end_token_is_learnt_and_that_is_sa
     talking_llama: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(talking_llama, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "chat_template.jinja").write_text(TURNS.replace(" + eos_token", ""))
+    (tmp_path / "chat_template.jinja").write_text(LLAVA_TURNS.replace(" + eos_token", ""))
     with pytest.warns(UserWarning, match=r"model\.checkpoint: the chat template of .* writes no end after an answer"):
-        models.processor(recipe(tmp_path), causal_lm.AUTO_CLASS)
+        models.load_processor(recipe(tmp_path), causal_lm.AUTO_CLASS)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model, own = models.load(recipe(tmp_path), Features(), causal_lm.AUTO_CLASS)
-    assert "« no</s>»" in Task(model.config, own, Task.Options()).taught(ROWS[0])
+    assert "« no</s>»" in TextGenerationTask(model.config, own, TextGenerationTask.Options()).describe_labels(ROWS[0])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_the_saved_model_says_in_the_pipeline_what_we_predict(
-    task: Task, model: Any, batch_size: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    task: TextGenerationTask, model: Any, batch_size: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     task.collate(ROWS)  # a tokenizer remembers on which side it padded last, and is saved after training
     model.save_pretrained(tmp_path)
@@ -143,19 +145,21 @@ def test_the_saved_model_says_in_the_pipeline_what_we_predict(
     speaker = transformers.pipeline("text-generation", model=str(tmp_path))
     with caplog.at_level(logging.WARNING):
         said = speaker(
-            [json.loads(Task.to_stored(one)) for one in ROWS], batch_size=batch_size, **task.pipeline_arguments([])
+            [json.loads(TextGenerationTask.input_to_bytes(one)) for one in ROWS],
+            batch_size=batch_size,
+            **task.pipeline_kwargs([]),
         )
-    assert [task.from_pipeline(one) for one in said] == wanted
+    assert [task.parse_pipeline_output(one) for one in said] == wanted
 
 
-def test_a_stored_chat_ends_with_its_last_question(task: Task) -> None:
-    again = task.from_stored(task.to_stored(row()))
+def test_a_stored_chat_ends_with_its_last_question(task: TextGenerationTask) -> None:
+    again = task.input_from_bytes(task.input_to_bytes(row()))
     assert again["messages"] == row()["messages"][:-1]
-    assert task.to_stored(again) == task.to_stored(row())
+    assert task.input_to_bytes(again) == task.input_to_bytes(row())
 
 
 def test_the_example_is_what_the_first_question_is_about_and_a_file_of_it_can_be_asked_about(
-    task: Task, tmp_path: Path
+    task: TextGenerationTask, tmp_path: Path
 ) -> None:
     name = task.write_example(row(), tmp_path)
     assert (tmp_path / name).read_text() == "She go."
@@ -163,7 +167,7 @@ def test_the_example_is_what_the_first_question_is_about_and_a_file_of_it_can_be
     assert asked["messages"] == [{"role": "user", "content": "She go.\nRight?"}]
 
 
-def test_a_file_that_is_no_text_is_refused_by_its_name(task: Task, tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_refused_by_its_name(task: TextGenerationTask, tmp_path: Path) -> None:
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\xff")
     with pytest.raises(UserError, match=r"picture\.png is no text in UTF-8"):
         task.rows_from_file(str(tmp_path / "picture.png"), ["Right?"])
@@ -179,7 +183,7 @@ def test_a_file_that_is_no_text_is_refused_by_its_name(task: Task, tmp_path: Pat
 def test_rows_that_cannot_be_used_are_told_before_training(
     loaded: tuple[Any, Any], turns: tuple[tuple[str, str], ...], words: str
 ) -> None:
-    check = Task.checker(loaded[0].config, loaded[1], Features())
+    check = TextGenerationTask.make_row_validator(loaded[0].config, loaded[1], Features())
     check(row())
     with pytest.raises(UserError, match=words):
         check(row(0, turns))
@@ -190,17 +194,17 @@ def test_rows_that_cannot_be_used_are_told_before_training(
 def test_a_model_without_a_chat_template_is_refused(tiny_llama: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_llama)
     with pytest.raises(UserError, match=r"model\.checkpoint: the model has no chat template"):
-        Task.checker(None, tokenizer, Features())
+        TextGenerationTask.make_row_validator(None, tokenizer, Features())
 
 
 RECIPE = """
 name: speaker
 task: text_generation
-data: {{builder: exercises, turns: 1, train: 16, validation: 4, test: 40}}
+data: {{builder: text_questions, turns: 1, train: 16, validation: 4, test: 40}}
 model: {{checkpoint: {checkpoint}, max_new_tokens: 8}}
 stages:
-  - {{name: lora, train: lora, epochs: 1, learning_rate: 1.0e-2, batch_size: 8}}
-metrics: [exact_match, correction, transcription]
+  - {{name: lora, trainable: lora, num_train_epochs: 1, learning_rate: 1.0e-2, per_device_train_batch_size: 8}}
+metrics: [exact_match, correction_accuracy, page_cer]
 """
 
 

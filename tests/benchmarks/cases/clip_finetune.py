@@ -37,7 +37,7 @@ def write_checkpoint(job: Job) -> None:
     """Write a CLIP of the size's shape with random weights, which reads letter by letter, or the one given by hand."""
     from transformers import AutoModel, AutoProcessor, CLIPConfig, CLIPModel, set_seed
 
-    from hfmm.resources import CHECKPOINTS
+    from hfmm.assets import CHECKPOINTS
 
     set_seed(0)
     processor = AutoProcessor.from_pretrained(job.checkpoint or CHECKPOINTS / "tiny-clip")
@@ -83,7 +83,15 @@ def hfmm(job: Job) -> Measured:
         "task": "contrastive",
         "data": rows.recipe_data(job.prepared),
         "model": {"checkpoint": str(job.prepared / "checkpoint")},
-        "stages": [{"name": "align", "train": "all", "epochs": 1, "learning_rate": 5e-5, "batch_size": batch}],
+        "stages": [
+            {
+                "name": "align",
+                "trainable": "all",
+                "num_train_epochs": 1,
+                "learning_rate": 5e-5,
+                "per_device_train_batch_size": batch,
+            }
+        ],
         "metrics": ["retrieval"],
     }
     return training.own(job, recipe)
@@ -139,7 +147,7 @@ def open_clip(job: Job, precision: str) -> Measured:
     import torch
     from open_clip_train.main import main
 
-    from hfmm.hardware import peak_memory_mb
+    from hfmm.utils.hardware import peak_memory_mb
 
     batch = job.options["batch"]
     (job.scratch / "shape.json").write_text(json.dumps(OPEN_CLIP[job.options["open_clip"]]))

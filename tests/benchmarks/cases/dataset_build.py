@@ -13,15 +13,15 @@ def build(job: Job, builder: str, **options: int | str) -> Measured:
     from huggingface_hub import constants
 
     from hfmm import data as builders
-    from hfmm import libraries
-    from hfmm.hardware import processes
-    from hfmm.recipe import Data
+    from hfmm.recipe.schema import Data
+    from hfmm.utils import imports
+    from hfmm.utils.hardware import available_cpus
 
-    libraries.imported()
+    imports.silence_libraries()
     constants.HF_HOME = str(job.scratch)  # where no recording lies that was spoken before
     spec = Data(builder=builder, train=job.options["rows"], validation=8, test=8, seed=0, **options)
     with timed() as stretch:
-        built = builders.build(spec, {}, job.scratch / "cache", processes())
+        built = builders.build(spec, {}, job.scratch / "cache", available_cpus())
     return Measured(sum(map(len, built.values())) / stretch.seconds)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from hfmm.hardware import inference_dtype, peak_memory_mb
+from hfmm.models.common.checkpoint import load_saved
+from hfmm.utils.hardware import inference_dtype, peak_memory_mb
 from tests.benchmarks import rows, training
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.cases.clip_finetune import prepare
@@ -19,10 +20,9 @@ def hfmm(job: Job) -> Measured:
     import numpy as np
     from datasets import Image
 
-    from hfmm import models
-    from hfmm.tasks.embedder import Embedder
+    from hfmm.tasks.common.embedder import Embedder
 
-    model, processor = models.reload(str(job.prepared / "checkpoint"), inference_dtype("auto"))
+    model, processor = load_saved(str(job.prepared / "checkpoint"), inference_dtype("auto"))
     embedder = Embedder(model.eval().config, processor)
     pictures = rows.decoded(job.prepared).cast_column("image", Image(decode=False)).select_columns(["image"])
     embedder.embed_images(model, pictures.select(range(BATCH)).to_list())

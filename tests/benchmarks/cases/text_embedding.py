@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from hfmm.hardware import inference_dtype, peak_memory_mb
+from hfmm.models.common.checkpoint import load_saved
+from hfmm.utils.hardware import inference_dtype, peak_memory_mb
 from tests.benchmarks import training
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.cases.clip_finetune import write_checkpoint
@@ -24,10 +25,9 @@ def texts(count: int) -> list[str]:
 
 def hfmm(job: Job) -> Measured:
     """Embed as `hfmm predict` does."""
-    from hfmm import models
-    from hfmm.tasks.embedder import Embedder
+    from hfmm.tasks.common.embedder import Embedder
 
-    model, processor = models.reload(str(job.prepared / "checkpoint"), inference_dtype("auto"))
+    model, processor = load_saved(str(job.prepared / "checkpoint"), inference_dtype("auto"))
     embedder, read = Embedder(model.eval().config, processor), texts(job.options["texts"])
     embedder.embed_texts(model, read[:BATCH])
     with timed() as stretch:

@@ -16,7 +16,7 @@ def prepare(job: Job) -> None:
     """Write the rows and a checkpoint with a head for their labels, so that all sides begin with the same weights."""
     from transformers import AutoImageProcessor, AutoModelForImageClassification, ViTConfig, set_seed
 
-    from hfmm.resources import CHECKPOINTS
+    from hfmm.assets import CHECKPOINTS
 
     options = {"label": "lemma", "train": job.options["rows"], "validation": 8, "test": 8, "size": 224, "seed": 0}
     built = rows.write("icons", job.prepared, **options)
@@ -39,7 +39,13 @@ def prepare(job: Job) -> None:
 
 def hfmm(job: Job) -> Measured:
     """Train as `hfmm run` does."""
-    stage = {"name": "full", "train": "all", "epochs": 1, "learning_rate": 5e-5, "batch_size": BATCH}
+    stage = {
+        "name": "full",
+        "trainable": "all",
+        "num_train_epochs": 1,
+        "learning_rate": 5e-5,
+        "per_device_train_batch_size": BATCH,
+    }
     recipe = {
         "name": "speed",
         "task": "image_classification",

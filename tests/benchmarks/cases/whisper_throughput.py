@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from hfmm.hardware import peak_memory_mb
+from hfmm.utils.hardware import peak_memory_mb
 from tests.benchmarks import speech
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.speech import OTHER, PREDICT

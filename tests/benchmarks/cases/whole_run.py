@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from hfmm.hardware import peak_memory_mb
+from hfmm.utils.hardware import peak_memory_mb
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.sampling import Sampler
 
@@ -23,11 +23,11 @@ def hfmm(job: Job) -> Measured:
     begun = time.perf_counter()
     ends = {}
     with Sampler() as sampler:
-        from hfmm import libraries
+        from hfmm.utils import imports
 
-        libraries.importing()
-        from hfmm import recipe_file
-        from hfmm.run import run
+        imports.pause_gc_for_imports()
+        from hfmm.recipe.load import load_recipe
+        from hfmm.run import run_recipe
 
         ends["start"] = time.perf_counter()
         arithmetic = {"start": sampler.arithmetic}
@@ -36,7 +36,7 @@ def hfmm(job: Job) -> Measured:
             if step in PHASES:
                 ends[step], arithmetic[step] = time.perf_counter(), sampler.arithmetic
 
-        run(recipe_file.load("vit_icons", job.options["overrides"]), job.scratch / "run", False, report)
+        run_recipe(load_recipe("vit_icons", job.options["overrides"]), job.scratch / "run", False, report)
     whole = ends["verify"] - begun
     details, last = {}, ("", begun, 0.0)
     for phase, end in ends.items():
@@ -59,14 +59,14 @@ def bare(job: Job) -> Measured:
         set_seed,
     )
 
-    from hfmm import recipe_file
+    from hfmm.assets import CHECKPOINTS
     from hfmm.data import icons
-    from hfmm.resources import CHECKPOINTS
+    from hfmm.recipe.load import load_recipe
 
     set_seed(0)
-    loaded = recipe_file.load("vit_icons", job.options["overrides"])
+    loaded = load_recipe("vit_icons", job.options["overrides"])
     sizes = {name: value for name, value in loaded.data.options.items() if name in ("train", "validation", "test")}
-    data = icons.build(icons.Options(**sizes), job.scratch / "data", 2)
+    data = icons.build(icons.IconsOptions(**sizes), job.scratch / "data", 2)
     names = data["train"].features["label"].feature.names
     source = str(CHECKPOINTS / "tiny-vit")
     processor = AutoImageProcessor.from_pretrained(source)
@@ -89,11 +89,11 @@ def bare(job: Job) -> Measured:
 
     for stage in loaded.stages:
         for parameter in model.base_model.parameters():
-            parameter.requires_grad = stage.train == "all"
+            parameter.requires_grad = stage.trainable == "all"
         arguments = TrainingArguments(
-            output_dir=str(job.scratch / stage.name), num_train_epochs=stage.epochs,
-            learning_rate=stage.learning_rate, per_device_train_batch_size=stage.batch_size,
-            per_device_eval_batch_size=stage.batch_size, weight_decay=0.05, warmup_steps=0.1,
+            output_dir=str(job.scratch / stage.name), num_train_epochs=stage.num_train_epochs,
+            learning_rate=stage.learning_rate, per_device_train_batch_size=stage.per_device_train_batch_size,
+            per_device_eval_batch_size=stage.per_device_train_batch_size, weight_decay=0.05, warmup_steps=0.1,
             lr_scheduler_type="cosine", bf16=True, use_cpu=True, eval_strategy="epoch", save_strategy="epoch",
             save_total_limit=1, report_to="none", remove_unused_columns=False, label_names=["labels"],
             disable_tqdm=True, dataloader_pin_memory=False,
@@ -109,7 +109,13 @@ def bare(job: Job) -> Measured:
     return Measured(time.perf_counter() - begun, memory_mib=peak_memory_mb())
 
 
-SHORT = ["data.train=64", "data.validation=32", "data.test=40", "stages.head.epochs=1", "stages.full.epochs=2"]
+SHORT = [
+    "data.train=64",
+    "data.validation=32",
+    "data.test=40",
+    "stages.head.num_train_epochs=1",
+    "stages.full.num_train_epochs=2",
+]
 CASE = Case(
     title="A whole run, to its scores",
     unit="s",

@@ -1,0 +1,1 @@
+"""The model card and the dataset card, with their plots."""

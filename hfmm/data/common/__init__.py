@@ -1,0 +1,1 @@
+"""Helpers of the dataset builders: decoding, splits, screening, drawing and speech synthesis."""

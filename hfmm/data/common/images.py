@@ -1,0 +1,65 @@
+"""How an image value of a row becomes a picture, and what is said when it cannot."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from hfmm.data.common.media import read_media
+from hfmm.errors import UserError
+
+
+def decode(value: Any) -> Image.Image:
+    """Return an upright RGB picture from ``{"bytes", "path"}``, a path, or a picture.
+
+    Raises UserError for a file that is missing, empty, truncated, not an image, of more than 8 bits a grey level, or
+    so large that Pillow takes it for a decompression bomb.
+    """
+    if isinstance(value, Image.Image):
+        return _to_rgb(value, "the image")
+    name, data = read_media(value, "image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                return _to_rgb(ImageOps.exif_transpose(image), name)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UserError(
+            f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; it may be a decompression bomb."
+        ) from None
+    except UnidentifiedImageError:
+        raise UserError(f"{name} is not an image that Pillow knows.") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{name} is damaged: {error}.") from None
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    # Pillow cuts these off at 255, which leaves a white picture.
+    if image.mode == "F" or image.mode.startswith("I"):
+        raise UserError(
+            f"{name} holds grey levels of more than 8 bits (Pillow's mode {image.mode}), and how bright they are meant "
+            "cannot be told. Save it with 8 bits."
+        )
+    return image.convert("RGB")
+
+
+def decode_rows(rows: Iterable[Mapping[str, Any]]) -> list[Image.Image]:
+    """Return the pictures of rows; raises UserError like `decode`, naming the row."""
+    images = []
+    for row in rows:
+        try:
+            images.append(decode(row["image"]))
+        except UserError as error:
+            raise UserError(f"row {row['id']}: {error}") from None
+    return images
+
+
+def encode(image: Image.Image) -> dict[str, Any]:
+    """Return the row value of a picture: PNG bytes, written fast rather than small."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=1)
+    return {"bytes": buffer.getvalue(), "path": None}

@@ -1,0 +1,62 @@
+"""The clips that come with the package: phrases of all cells in six voices, so that no synthesiser is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset
+from pydantic import Field, model_validator
+
+from hfmm.assets import DATASETS
+from hfmm.data.common.audio import AUDIO_FEATURE
+from hfmm.data.common.generate import SPLITS, Split
+from hfmm.data.common.verb_cells import cells_in_split
+from hfmm.recipe.validation import StrictModel
+
+Speaker = Literal["heart", "slt", "joe", "kal16", "awb", "rms"]
+
+DESCRIPTION = (
+    "Pronoun and verb form (`He works.`) of all 300 cells of the verb grid, in six synthetic voices, as they come "
+    "with hfmm; `hfmm data speech` made them and makes more."
+)
+
+
+class SpokenVerbsOptions(StrictModel):
+    """What `data: {builder: spoken_verbs}` takes."""
+
+    hold_out: Literal["speaker", "both"] = Field("speaker", description="both: the cells of a split are its own too")
+    validation: Speaker = Field("awb", description="the voice that only the validation split hears")
+    test: Speaker = "rms"
+    seed: int = Field(0, ge=0, description="read where cells are held out: which ones")
+
+    @model_validator(mode="after")
+    def _speakers_differ(self) -> SpokenVerbsOptions:
+        if self.validation == self.test:
+            raise ValueError(f"validation and test need different voices among {', '.join(get_args(Speaker))}")
+        return self
+
+
+OPTIONS = SpokenVerbsOptions
+
+
+def build(options: SpokenVerbsOptions, cache: Path, num_proc: int = 1) -> DatasetDict:
+    """Return the three splits, speakers held out as the options say; nothing is synthesised."""
+    files = {split: str(DATASETS / "spoken-verbs" / "data" / f"{split}-00000-of-00001.parquet") for split in SPLITS}
+    clips = load_dataset("parquet", data_files=files, cache_dir=str(cache)).cast_column("audio", AUDIO_FEATURE)
+    everything = concatenate_datasets(list(clips.values()))
+    return DatasetDict({split: _select_split(everything, options, split) for split in SPLITS})
+
+
+def _select_split(clips: Dataset, options: SpokenVerbsOptions, split: Split) -> Dataset:
+    speakers = {"validation": {options.validation}, "test": {options.test}}
+    speakers["train"] = {*get_args(Speaker)} - {options.validation, options.test}
+    cells = {"/".join(cell) for cell in cells_in_split(options.seed, split)}
+    rows = zip(clips["speaker"][:], clips["group"][:], strict=True)
+    return clips.select(
+        [
+            index
+            for index, (speaker, group) in enumerate(rows)
+            if speaker in speakers[split] and (options.hold_out == "speaker" or group in cells)
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Scores of the saved model, with confidence intervals."""

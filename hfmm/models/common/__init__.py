@@ -1,0 +1,1 @@
+"""Helpers of the model families: checkpoints, chat templates, assembly of fused models."""

@@ -1,0 +1,1 @@
+"""The recipe: its schema, how it is loaded, changed, checked and written."""

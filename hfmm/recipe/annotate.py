@@ -1,0 +1,78 @@
+"""A recipe as commented YAML: the start of a recipe of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+
+from hfmm import registry
+from hfmm.recipe.schema import Recipe
+from hfmm.recipe.validation import validate
+
+COMMENT_COLUMN = 44
+
+
+def to_annotated_yaml(recipe: Recipe) -> str:
+    """Return the resolved recipe, every default spelled out, each key with what it means.
+
+    Raises UserError for a task or dataset that does not exist, and for a key or value that its part does not take.
+    """
+    values, comments = recipe.model_dump(mode="json"), dict(_descriptions(Recipe))
+    for name, kind in _option_classes(recipe).items():
+        part = getattr(recipe, name)
+        options = validate(kind, part.options, recipe.key_locations, prefix=name)
+        values[name] = dict(part) | options.model_dump(mode="json")
+        comments |= _descriptions(kind, f"{name}.")
+    lines = [f"# {recipe.name}: run it with `hfmm run <this file>`.", *_lines(values, comments)]
+    return "\n".join(lines) + "\n"
+
+
+def _option_classes(recipe: Recipe) -> dict[str, type[BaseModel]]:
+    """Return what takes the further keys of each part; of the model only where one family serves the task."""
+    task = registry.get("tasks", recipe.task.name, "task").TASK
+    builder = registry.get("data", recipe.data.builder, "data.builder")
+    takers = {"task": task.Options, "data": builder.OPTIONS}
+    # The checkpoint, which tells the family for sure, may be far away.
+    families = [one for one in registry.load_all("models").values() if one.supported_model_types(task.auto_class)]
+    return {**takers, "model": families[0].OPTIONS} if len(families) == 1 else takers
+
+
+def _descriptions(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, field in kind.model_fields.items():
+        annotation: Any = field.annotation
+        choices = " | ".join(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ""
+        if comment := "; ".join(filter(None, [choices, field.description])):
+            yield f"{prefix}{name}", comment
+        for nested in (annotation, *getattr(annotation, "__args__", ())):
+            if isinstance(nested, type) and issubclass(nested, BaseModel):
+                yield from _descriptions(nested, f"{prefix}{name}.")
+
+
+def _lines(values: dict[str, Any], comments: dict[str, str], path: str = "", indent: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        dotted = f"{path}{key}"
+        comment = comments.get(dotted, "")
+        if isinstance(value, dict) and value:
+            yield _with_comment(f"{indent}{_inline(key)}:", comment)
+            yield from _lines(value, comments, f"{dotted}.", f"{indent}  ")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            yield _with_comment(f"{indent}{key}:", comment)
+            for item in value:
+                first, *rest = _lines(item, comments, f"{dotted}.", f"{indent}    ")
+                yield f"{indent}  - {first.lstrip()}"
+                yield from rest
+        else:
+            yield _with_comment(f"{indent}{_inline(key)}: {_inline(value)}", comment)
+
+
+def _inline(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**6)
+    return text.removesuffix("\n...\n").strip()
+
+
+def _with_comment(line: str, comment: str) -> str:
+    # Without a blank before it, # is no comment but part of the value.
+    return f"{line:<{COMMENT_COLUMN - 1}} # {comment}" if comment else line

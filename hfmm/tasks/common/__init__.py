@@ -1,0 +1,1 @@
+"""Helpers of the tasks: batches, losses, generation, checks of rows."""

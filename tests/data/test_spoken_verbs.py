@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+from datasets import DatasetDict
+
+from hfmm.assets import DATASETS
+from hfmm.data import spoken_verbs
+from hfmm.data.common.audio import decode
+from hfmm.errors import UserError
+from hfmm.grammar import CELLS
+from hfmm.recipe.validation import validate
+
+
+def build(cache: Path, **options: object) -> DatasetDict:
+    return spoken_verbs.build(spoken_verbs.SpokenVerbsOptions.model_validate(options), cache)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> DatasetDict:
+    return build(tmp_path_factory.mktemp("clips"))
+
+
+def test_every_speaker_says_every_cell_and_is_in_one_split_alone(data: DatasetDict) -> None:
+    cells = {"/".join(cell) for cell in CELLS}
+    seen = {split: set(rows["speaker"][:]) for split, rows in data.items()}
+    assert seen == {"train": {"heart", "slt", "joe", "kal16"}, "validation": {"awb"}, "test": {"rms"}}
+    for rows in data.values():
+        said = set(zip(rows["speaker"][:], rows["group"][:], strict=True))
+        assert said == {(speaker, cell) for speaker in set(rows["speaker"][:]) for cell in cells}
+
+
+def test_the_clips_can_be_heard_and_are_short(data: DatasetDict) -> None:
+    for rows in data.values():
+        for row in rows.select(range(0, len(rows), 50)):
+            samples = decode(row["audio"])
+            assert 0.4 < len(samples) / 16_000 < 2.5
+            assert abs(samples).max() > 0.05
+
+
+def test_row_ids_are_unique(data: DatasetDict) -> None:
+    ids = [one for rows in data.values() for one in rows["id"][:]]
+    assert len(set(ids)) == len(ids) == 3000
+
+
+def test_any_two_voices_may_be_held_out(tmp_path: Path) -> None:
+    data = build(tmp_path, validation="heart", test="joe")
+    assert set(data["test"]["speaker"][:]) == {"joe"}
+    assert set(data["train"]["speaker"][:]) == {"slt", "kal16", "awb", "rms"}
+
+
+def test_cells_may_be_held_out_as_well(tmp_path: Path) -> None:
+    data = build(tmp_path, hold_out="both")
+    groups = {split: set(rows["group"][:]) for split, rows in data.items()}
+    assert not groups["train"] & groups["test"]
+    assert not groups["validation"] & groups["test"]
+    assert len(groups["test"]) == 60
+
+
+def test_one_voice_cannot_be_both() -> None:
+    with pytest.raises(UserError, match="need different voices among heart, slt"):
+        validate(spoken_verbs.SpokenVerbsOptions, {"validation": "rms"}, {})
+
+
+def test_the_clips_are_small_enough_to_ship() -> None:
+    folder = DATASETS / "spoken-verbs"
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 8_000_000
+    assert "CC0-1.0" in (folder / "README.md").read_text()

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hub.client import Client, client
+from tests.hub.fake_hub import Hub, serve
+
+CARD = "---\nlicense: mit\npipeline_tag: image-classification\n---\n# A model\n"
+
+
+@pytest.fixture(scope="session", params=["lfs", "xet"])
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Client]]:
+    """A Hub and a client of it, once for each way that large files go."""
+    folder = tmp_path_factory.mktemp(f"hub-{request.param}")
+    hub = Hub(folder / "hub", xet=request.param == "xet")
+    with serve(hub), client(hub.environment(), folder / "home") as child:
+        yield hub, child
+
+
+@pytest.fixture
+def hub(both: tuple[Hub, Client]) -> Hub:
+    """That Hub, with no fault planted and nothing in its log."""
+    hub = both[0]
+    hub.faults.clear()
+    hub.requests.clear()
+    hub.repositories.clear()
+    return hub
+
+
+@pytest.fixture
+def child(both: tuple[Hub, Client], hub: Hub) -> Client:
+    return both[1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that could be a model's; its weights are new each time, so that no blob is known before."""
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "README.md").write_text(CARD)
+    (path / "config.json").write_text("{}\n")
+    (path / "model.safetensors").write_bytes(b"\0" + os.urandom(100_000))
+    return path
