@@ -19,7 +19,7 @@ Kind = Literal["data", "models", "tasks", "metrics", "baselines"]
 # The names that every module of a folder defines; the first marks a module as a member.
 REQUIRED_NAMES: dict[Kind, tuple[str, ...]] = {
     "data": ("build", "OPTIONS"),
-    "models": ("supported_model_types",),
+    "models": ("FAMILY",),
     "tasks": ("TASK",),
     "metrics": ("row_statistics", "GREATER_IS_BETTER"),
     "baselines": ("NAME", "predict"),

@@ -36,7 +36,7 @@ class RunDirectory:
         self.published = root / "published.json"
 
     @classmethod
-    def open(cls, recipe: Recipe, out: Path, resume: bool) -> RunDirectory:
+    def open(cls, out: Path, recipe: Recipe, resume: bool) -> RunDirectory:
         """Return the folder of a new run, or with ``resume`` of the one that ``out`` holds.
 
         A run that never came to training gives way to a new one. One that did goes on with the same recipe, or with one
@@ -108,10 +108,16 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 def primary_record(run: RunDirectory) -> dict[str, Any]:
     """Return the record of the primary metric."""
-    record: dict[str, Any] = next(
-        one for one in run.read_results()["records"] if not one["baseline"] and not one["slice"]
-    )
+    records = run.read_results()["records"]
+    record: dict[str, Any] = next(record for record in records if not record["baseline"] and not record["slice"])
     return record
+
+
+def format_primary_score(run: RunDirectory) -> str:
+    """Return the primary score with its interval and the number of rows, as text."""
+    record = primary_record(run)
+    low, high = record["ci95"]
+    return f"{record['metric']} {record['value']:.3f} ({low:.3f} to {high:.3f}, n={record['n']})"
 
 
 def read_predictions(run: RunDirectory) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A run killed at any moment goes on and ends with the same weights, bit for bit."""
+"""A run that is killed at any moment and resumed ends with the same weights, bit for bit."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the killer forks, which this system cannot")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the test needs os.fork")
 
-# Imports once, then forks a child for each attempt and kills it after so many seconds, unless it may finish.
-KILLER = """
+# Imports once, then forks a child process for each attempt. With a delay, the child is killed after so many seconds.
+SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
 import torch, transformers, datasets, peft, accelerate, matplotlib.pyplot
 import hfmm.training.trainer, hfmm.run
 from hfmm.recipe.load import load_recipe
 
-path, whole, killed, *delays = sys.argv[1:]
-longer = ["data.train=64", "stages.head.num_train_epochs=3", "stages.full.num_train_epochs=8"]
-hfmm.run.evaluate = lambda *_: os._exit(0)  # what follows only reads the weights
+path, uninterrupted, killed, *delays = sys.argv[1:]
+overrides = ["data.train=64", "stages.head.num_train_epochs=3", "stages.full.num_train_epochs=8"]
+hfmm.run.evaluate = lambda *_: os._exit(0)  # the steps after training only read the weights
 
 def attempt(out, delay=None):
     child = os.fork()
     if not child:
         status = 1
         try:
-            loaded = load_recipe(path, longer)
-            hfmm.run.run_recipe(loaded, Path(out), True, lambda step, text: print(step, text, flush=True))
+            recipe = load_recipe(path, overrides)
+            hfmm.run.run_recipe(recipe, Path(out), True, lambda step, text: print(step, text, flush=True))
         finally:
             os._exit(status)
     if delay is not None:
@@ -42,43 +42,44 @@ def attempt(out, delay=None):
     print("attempt", delay, status, [p.name for p in Path(out).glob("checkpoints/*/checkpoint-*")], flush=True)
     return status
 
-failed = attempt(whole)
+failed = attempt(uninterrupted)
 for delay in delays:
     attempt(killed, float(delay))
 sys.exit((failed or attempt(killed)) != 0)
 """
 
 
-def assert_equal_weights(one: Path, other: Path) -> None:
-    left, right = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
-    assert left.keys() == right.keys()
-    assert [name for name in left if left[name].tobytes() != right[name].tobytes()] == []
+def assert_equal_tensors(path: Path, expected_path: Path) -> None:
+    tensors, expected = load_file(path), load_file(expected_path)
+    assert tensors.keys() == expected.keys()
+    assert [name for name in tensors if tensors[name].tobytes() != expected[name].tobytes()] == []
 
 
 @pytest.mark.parametrize(("family", "train"), [("tiny_vit", "all"), ("tiny_dinov2", "all"), ("tiny_vit", "lora")])
-def test_killed_at_random_moments_it_ends_with_the_same_weights(
+def test_a_run_killed_at_random_moments_ends_with_the_same_weights(
     family: str, train: str, write_recipe: Callable[..., Path], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     recipe = write_recipe(checkpoint=request.getfixturevalue(family), train=train)
     seed = int(os.environ.get("HFMM_KILL_SEED", random.randrange(10**6)))
     generator = random.Random(seed)
     delays = sorted(generator.uniform(0.2, 3.0) for _ in range(6))
-    print(f"HFMM_KILL_SEED={seed} repeats these moments: {delays}")
-    command = [sys.executable, "-c", KILLER, str(recipe), *(str(tmp_path / name) for name in ("whole", "killed"))]
-    done = subprocess.run([*command, *map(str, delays)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    print(done.stdout)
-    assert " 9 " in done.stdout, "no attempt lived long enough to be killed"
-    assert_equal_weights(tmp_path / "whole/model", tmp_path / "killed/model")
-    if train == "lora":
-        one, other = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("whole", "killed"))
-        assert one.keys() == other.keys()
-        assert all(one[name].tobytes() == other[name].tobytes() for name in one)
+    print(f"HFMM_KILL_SEED={seed} repeats these delays: {delays}")
+    command = [
+        sys.executable,
+        "-c",
+        SCRIPT,
+        str(recipe),
+        *(str(tmp_path / name) for name in ("uninterrupted", "killed")),
+    ]
+    process = subprocess.run([*command, *map(str, delays)], capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    print(process.stdout)
+    assert " 9 " in process.stdout, "every attempt ended before it was killed"
+    for file in ("model/model.safetensors", *(["adapter/adapter_model.safetensors"] if train == "lora" else [])):
+        assert_equal_tensors(tmp_path / "killed" / file, tmp_path / "uninterrupted" / file)
 
 
-def test_a_checkpoint_that_was_not_written_to_its_end_does_not_count(
-    write_recipe: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_an_incomplete_checkpoint_is_removed_and_not_resumed(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
     from hfmm.training.train import _last_complete_checkpoint
 
     for step, complete in ((5, True), (10, True), (15, False)):
@@ -90,7 +91,7 @@ def test_a_checkpoint_that_was_not_written_to_its_end_does_not_count(
     assert not (tmp_path / "checkpoint-15").exists()
 
 
-def test_a_run_does_not_go_on_with_other_data_or_another_recipe(
+def test_a_run_is_not_resumed_with_other_data_or_another_recipe(
     write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
     from hfmm.errors import UserError
@@ -100,12 +101,12 @@ def test_a_run_does_not_go_on_with_other_data_or_another_recipe(
     from hfmm.utils.files import write_json
 
     path = write_recipe()
-    loaded = load_recipe(str(path))
+    recipe = load_recipe(str(path))
     out = RunDirectory(tmp_path / "run")
     out.root.mkdir()
-    out.recipe.write_text(loaded.to_yaml())
+    out.recipe.write_text(recipe.to_yaml())
     with pytest.raises(UserError, match="a run of another recipe: seed differ"):
         run_recipe(load_recipe(str(path), ["seed=1"]), out.root, True, lambda step, text: None)
     write_json(out.results, {"data": {"fingerprint": "other"}})
     with pytest.raises(UserError, match="The data has changed"):
-        run_recipe(loaded, out.root, True, lambda step, text: None)
+        run_recipe(recipe, out.root, True, lambda step, text: None)

@@ -24,7 +24,7 @@ def out(tmp_path: Path) -> Path:
 
 def begun(out: Path, finished: int = 0) -> RunDirectory:
     """A run of vit_icons whose data is built, its first stages finished and the next one begun."""
-    run = RunDirectory.open(recipe(), out, resume=False)
+    run = RunDirectory.open(out, recipe(), resume=False)
     (run.checkpoints / "data").mkdir(parents=True)
     for index, name in enumerate(["head", "full"][: finished + 1] if finished else []):
         (run.checkpoints / f"{index}-{name}").mkdir()
@@ -35,32 +35,32 @@ def begun(out: Path, finished: int = 0) -> RunDirectory:
 
 
 def test_a_new_folder_holds_the_recipe(out: Path) -> None:
-    run = RunDirectory.open(recipe(), out, resume=False)
+    run = RunDirectory.open(out, recipe(), resume=False)
     assert load_recipe(str(run.recipe)).model_dump() == recipe().model_dump()
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_run_that_never_came_to_training_gives_way_to_a_mended_recipe(out: Path, resume: bool) -> None:
     begun(out)
-    run = RunDirectory.open(recipe("data.on_invalid_row=skip"), out, resume)
+    run = RunDirectory.open(out, recipe("data.on_invalid_row=skip"), resume)
     assert load_recipe(str(run.recipe)).data.on_invalid_row == "skip"
     assert not run.results.exists() and not run.checkpoints.exists()
 
 
 def test_resuming_the_same_recipe_keeps_the_data_that_was_built(out: Path) -> None:
     begun(out)
-    assert (RunDirectory.open(recipe(), out, resume=True).checkpoints / "data").is_dir()
+    assert (RunDirectory.open(out, recipe(), resume=True).checkpoints / "data").is_dir()
 
 
 def test_what_has_trained_is_not_written_over(out: Path) -> None:
     begun(out, finished=1)
     with pytest.raises(UserError, match="already holds a run"):
-        RunDirectory.open(recipe("data.on_invalid_row=skip"), out, resume=False)
+        RunDirectory.open(out, recipe("data.on_invalid_row=skip"), resume=False)
 
 
 def test_a_stage_that_is_not_finished_may_be_changed_and_begins_anew(out: Path) -> None:
     begun(out, finished=1)
-    run = RunDirectory.open(recipe("stages.full.learning_rate=1e-5"), out, resume=True)
+    run = RunDirectory.open(out, recipe("stages.full.learning_rate=1e-5"), resume=True)
     assert load_recipe(str(run.recipe)).stages[1].learning_rate == 1e-5
     assert [path.name for path in sorted(run.checkpoints.iterdir())] == ["0-head", "data"]
     assert run.read_results()["data"] == {"fingerprint": "old"}
@@ -70,7 +70,7 @@ def test_a_stage_that_is_not_finished_may_be_changed_and_begins_anew(out: Path) 
 def test_what_was_trained_already_may_not_be_changed(out: Path, change: str) -> None:
     begun(out, finished=1)
     with pytest.raises(UserError, match=f"a run of another recipe: {re.split('[.=]', change)[0]} differ"):
-        RunDirectory.open(recipe(change), out, resume=True)
+        RunDirectory.open(out, recipe(change), resume=True)
     assert (out / "checkpoints/1-full").is_dir()
 
 
@@ -78,11 +78,11 @@ def test_files_of_somebody_else_are_left_alone(out: Path) -> None:
     out.mkdir()
     (out / "thesis.tex").write_text("mine")
     with pytest.raises(UserError, match=r"already holds files that are no run\. Give another --out\.$"):
-        RunDirectory.open(recipe(), out, resume=False)
+        RunDirectory.open(out, recipe(), resume=False)
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_file_is_called_a_file(tmp_path: Path, resume: bool) -> None:
     (tmp_path / "picture.png").write_bytes(b"mine")
     with pytest.raises(UserError, match=r"picture\.png is a file, and a run needs a folder\. Give another --out\."):
-        RunDirectory.open(recipe(), tmp_path / "picture.png", resume)
+        RunDirectory.open(tmp_path / "picture.png", recipe(), resume)

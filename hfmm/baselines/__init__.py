@@ -1,8 +1,8 @@
-"""One probe a file: predictions of the test split by something simpler than the tuned model, or from less than it sees.
+"""Baselines, one per file: simpler predictors, or the same model with less input, evaluated on the test split.
 
-A probe module has ``CONDITION``, the name under which its scores are recorded, and ``predict(recipe, task, tuned,
-data)``, which returns one prediction for each row of ``data["test"]``; ``tuned`` is the model as it was saved, and its
-``name_or_path`` the folder that it was loaded from. One that runs weights names them, ``tuned``, ``base`` or
-``random``, in ``WEIGHTS``. One that needs more than hfmm does has ``require()``, which raises UserError before anything
-is trained. Its docstring explains the condition in the card.
+A baseline module defines ``NAME``, the name under which its scores are recorded, and ``predict(plan, task, tuned,
+data)``, which returns one prediction per row of ``data["test"]``. ``tuned`` is the model loaded from the run; its
+``name_or_path`` is the folder. A baseline that runs weights says which in ``WEIGHTS``: ``tuned``, ``base`` or
+``random``. A baseline with extra dependencies defines ``require()``, which raises UserError before training starts.
+The module docstring is printed in the model card.
 """

@@ -1,4 +1,4 @@
-"""This model asked the same questions about grey pictures: what the questions alone give away."""
+"""This model with every image replaced by a gray one: how far the questions alone go."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from datasets import Dataset, DatasetDict
 from PIL import Image
 
 from hfmm.data.common.images import decode, encode
-from hfmm.recipe.schema import Recipe
+from hfmm.plan import Plan
 from hfmm.tasks import BATCH_SIZE, BaseTask
 from hfmm.utils.progress import progress_bar
 
-NAME = "image blanked"
+NAME = "blank image"
 WEIGHTS = "tuned"
 
-GREY = (128, 128, 128)
+GRAY = (128, 128, 128)
 
 
-def predict(recipe: Recipe, task: BaseTask, tuned: Any, data: DatasetDict) -> list[dict[str, Any]]:
-    """Return one prediction for each row of the test split, its pictures as large as they were and all grey."""
+def predict(plan: Plan, task: BaseTask, tuned: Any, data: DatasetDict) -> list[dict[str, Any]]:
+    """Return one prediction per test row, with every image replaced by a gray one of the same size."""
     rows = data["test"]
-    return list(progress_bar(task.predict(tuned, _blanked(rows), BATCH_SIZE), NAME, len(rows)))
+    return list(progress_bar(task.predict(tuned, _with_blank_images(rows), BATCH_SIZE), NAME, len(rows)))
 
 
-def _blanked(rows: Dataset) -> Iterator[Mapping[str, Any]]:
+def _with_blank_images(rows: Dataset) -> Iterator[Mapping[str, Any]]:
     for row in rows:
-        yield {**row, "images": [encode(Image.new("RGB", decode(one).size, GREY)) for one in row["images"]]}
+        yield {**row, "images": [encode(Image.new("RGB", decode(image).size, GRAY)) for image in row["images"]]}

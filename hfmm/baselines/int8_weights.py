@@ -1,6 +1,6 @@
-"""This model itself, its linear layers rounded to int8 and the rest to bf16, as `hfmm publish --int8-repo` sends it.
+"""This model with linear layers quantized to int8 and the rest in bf16, as published by `hfmm publish --int8-repo`.
 
-It is no simpler, so here coming near is as it should be: the distance is what a quarter of the bytes costs.
+It is not a simpler model: the difference to the full model is the cost of storing a quarter of the bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 from datasets import DatasetDict
 
 from hfmm.models.common import int8
-from hfmm.recipe.schema import Recipe
+from hfmm.plan import Plan
 from hfmm.tasks import BATCH_SIZE, BaseTask
 from hfmm.utils.progress import progress_bar
 
@@ -19,12 +19,12 @@ WEIGHTS = "tuned"
 
 
 def require() -> None:
-    """Raise UserError where torchao is missing."""
+    """Raise UserError if torchao is not installed."""
     int8.require_torchao("baselines: int8_weights")
 
 
-def predict(recipe: Recipe, task: BaseTask, tuned: Any, data: DatasetDict) -> list[dict[str, Any]]:
-    """Return one prediction for each row of the test split, by the folder of the tuned model read into int8."""
+def predict(plan: Plan, task: BaseTask, tuned: Any, data: DatasetDict) -> list[dict[str, Any]]:
+    """Return one prediction per test row, from the saved model quantized to int8."""
     model, _ = int8.load(tuned.name_or_path)
     model.eval()
     return list(progress_bar(task.predict(model, data["test"], BATCH_SIZE), NAME, len(data["test"])))

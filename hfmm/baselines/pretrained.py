@@ -1,4 +1,4 @@
-"""The checkpoint as it came, with a new head where it had none for this task."""
+"""The checkpoint before fine-tuning, with a randomly initialized head if it has none for this task."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ from typing import Any
 
 from datasets import DatasetDict
 
-from hfmm import models
-from hfmm.recipe.schema import Recipe
+from hfmm.plan import Plan
 from hfmm.tasks import BATCH_SIZE, BaseTask
 from hfmm.utils.progress import progress_bar
 
-NAME = "before training"
+NAME = "pretrained checkpoint"
 WEIGHTS = "base"
 
 
-def predict(recipe: Recipe, task: BaseTask, tuned: Any, data: DatasetDict) -> list[dict[str, Any]]:
-    """Return one prediction for each row of the test split, by the weights and the processor of the checkpoint."""
-    return predict_with(*models.load_original(recipe, data["train"].features, task.auto_class), task, data, NAME)
+def predict(plan: Plan, task: BaseTask, tuned: Any, data: DatasetDict) -> list[dict[str, Any]]:
+    """Return one prediction per test row, from the weights and the processor of the checkpoint."""
+    model, processor = plan.model.load_original(data["train"].features, plan.recipe.seed)
+    return predict_with(model, processor, plan, data, NAME)
 
 
-def predict_with(model: Any, processor: Any, task: BaseTask, data: DatasetDict, condition: str) -> list[dict[str, Any]]:
-    """Return one prediction for each row of the test split by other weights, which bring their own processor."""
-    model.eval()
-    own = type(task)(model.config, processor, task.options)
-    return list(progress_bar(own.predict(model, data["test"], BATCH_SIZE), condition, len(data["test"])))
+def predict_with(model: Any, processor: Any, plan: Plan, data: DatasetDict, description: str) -> list[dict[str, Any]]:
+    """Return one prediction per test row, from other weights and their own processor.
+
+    Args:
+        model: The model of the baseline, a `PreTrainedModel`.
+        processor: The processor of that model.
+        plan: The plan of the run, which makes the task.
+        data: The dataset with its split "test".
+        description: The label of the progress bar.
+
+    Returns:
+        The predictions, in the order of the rows.
+    """
+    task, test = plan.make_task(model.eval(), processor), data["test"]
+    return list(progress_bar(task.predict(model, test, BATCH_SIZE), description, len(test)))

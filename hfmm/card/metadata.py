@@ -104,7 +104,7 @@ def _datasets(recipe: dict[str, Any]) -> list[str] | None:
 
 def _widget(task: BaseTask, example: str, publication: HubLocation | None) -> list[dict[str, Any]] | None:
     """Return what the repository's page offers to try; a chat needs messages, which the Hub's widget makes itself."""
-    if publication is None or task.modality == "chat":
+    if publication is None or task.input.modality == "chat":
         return None
     url = f"https://huggingface.co/{publication.repo}/resolve/{publication.branch}/{example}"
     texts = {"candidate_labels": ", ".join(task.example_prompts)} if task.example_prompts else {}

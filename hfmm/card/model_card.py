@@ -21,12 +21,12 @@ from hfmm.card.plots import draw_plots
 from hfmm.card.scores import format_score, format_score_parts, score_rows
 from hfmm.card.wrong_answers import wrong_answers
 from hfmm.errors import UserError
-from hfmm.evaluation.predict import load_model_and_task
+from hfmm.evaluation.predict import SavedModel
+from hfmm.plan import Plan
 from hfmm.recipe.load import list_recipes, load_recipe
 from hfmm.recipe.pinning import CHECKPOINT_KEYS
 from hfmm.recipe.schema import Recipe
-from hfmm.run_directory import RunDirectory, primary_record, read_predictions
-from hfmm.tasks import resolve
+from hfmm.run_directory import RunDirectory, primary_record
 from hfmm.utils.files import atomic_file
 
 HAND_WRITTEN_SECTIONS = ("Uses", "Limits")
@@ -34,44 +34,46 @@ MEDIA = r'(!\[[^]]*\]\(|<audio controls src=")([^)"/]+)(?=[)"])'  # only what li
 SHOWN_LINES = 6  # of what differs between a card and its run
 
 
-def write_card(run: RunDirectory) -> Path:
+def write_card(plan: Plan, run: RunDirectory, saved: SavedModel) -> Path:
     """Draw the plots, render the card, put both and an example input into model/, and return the card's path.
 
     Raises UserError when the run has not been evaluated or its metadata breaks the Hub's rules.
     """
-    recipe = load_recipe(str(run.recipe))
-    run.read_results()
-    for name in draw_plots(run, recipe.metrics[0]):
+    for name in draw_plots(run, plan.primary_metric, saved):
         shutil.copyfile(run.plots / name, run.model / name)
     if run.samples.is_file():
         shutil.copyfile(run.samples, run.model / run.samples.name)
-    (run.model / "recipe.yaml").write_text(public_recipe_yaml(run), encoding="utf-8")
-    text = render(run, examples=run.model)
+    (run.model / "recipe.yaml").write_text(public_recipe_yaml(plan, run), encoding="utf-8")
+    text = render(plan, run, saved, examples=run.model)
     path = run.model / "README.md"
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
 
-def public_recipe_yaml(run: RunDirectory, published: HubLocation | None = None) -> str:
+def public_recipe_yaml(plan: Plan, run: RunDirectory, published: HubLocation | None = None) -> str:
     """Return the run's recipe as it lies beside the card."""
-    recipe = load_recipe(str(run.recipe)).model_dump(mode="json")
+    recipe = plan.recipe.model_dump(mode="json")
     return hub_text.recipe_text(run.recipe.read_text(encoding="utf-8"), recipe, published)
 
 
-def render(run: RunDirectory, published: HubLocation | None = None, examples: Path | None = None) -> str:
+def render(
+    plan: Plan,
+    run: RunDirectory,
+    saved: SavedModel,
+    published: HubLocation | None = None,
+    examples: Path | None = None,
+) -> str:
     """Return the card's text, as it is on the Hub or without a publication as it lies in the run.
 
     The example input is written to ``examples``, where that is given. Raises UserError like `write_card`.
     """
-    resolved = load_recipe(str(run.recipe))
-    recipe, results, best = resolved.model_dump(mode="json"), run.read_results(), primary_record(run)
-    predictions = read_predictions(run)
+    recipe, results, best = plan.recipe.model_dump(mode="json"), run.read_results(), primary_record(run)
+    model, task, predictions = saved
     plots = sorted(path.name for path in run.plots.glob("*.png"))
-    model, task = load_model_and_task(run.model, *resolve(resolved))
     with tempfile.TemporaryDirectory() as folder:
-        row = task.input_from_bytes(predictions[0]["input"])
-        example_file = task.write_example(row, examples or Path(folder))
+        row = task.input.from_bytes(predictions[0]["input"])
+        example_file = task.input.write_example(row, examples or Path(folder))
     snippet = task.usage_snippet(recipe["name"], example_file, predictions)
     if published:
         snippet = hub_text.snippet_from_hub(snippet, published.repo, published.branch)
@@ -84,7 +86,7 @@ def render(run: RunDirectory, published: HubLocation | None = None, examples: Pa
     environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
     environment.filters["score"] = format_score
     environment.filters["written"] = format_score_parts
-    told = public_recipe_yaml(run, published).strip()
+    told = public_recipe_yaml(plan, run, published).strip()
     text = environment.get_template("card.md.jinja").render(
         metadata=metadata(recipe, results, task, best, example_file, published).to_yaml(line_break="\n"),
         recipe=recipe,
@@ -114,10 +116,10 @@ def render(run: RunDirectory, published: HubLocation | None = None, examples: Pa
             for key in CHECKPOINT_KEYS
             if recipe["model"].get(key)
         ),
-        lineage=ancestors(resolved),
-        papers=citations.citations_for(model.config, resolved),
+        lineage=ancestors(plan.recipe),
+        papers=citations.citations_for(model.config, plan.recipe),
         published=published,
-        prose=hand_written_sections(resolved),
+        prose=hand_written_sections(plan.recipe),
         title=recipe["publish"]["title"] or recipe["name"],
         dataset=dataset_name(recipe["data"]),
     )
@@ -125,15 +127,15 @@ def render(run: RunDirectory, published: HubLocation | None = None, examples: Pa
     return text
 
 
-def check_card_is_current(run: RunDirectory, name: str, folder: Path | None = None) -> list[Path]:
+def check_card_is_current(plan: Plan, run: RunDirectory, saved: SavedModel, folder: Path | None = None) -> list[Path]:
     """Return the cards that are compared with the run's record: its own, and its copy in ``folder``.
 
     Raises UserError with the first lines that differ.
     """
-    text = render(run)
+    text = render(plan, run, saved)
     expected = {run.model / "README.md": text}
     if folder is not None:
-        expected[folder / f"{name}.md"] = _with_media_in(name, text)
+        expected[folder / f"{plan.recipe.name}.md"] = _with_media_in(plan.recipe.name, text)
     for path, wanted in expected.items():
         committed = path.read_text(encoding="utf-8") if path.is_file() else ""
         if committed != wanted:

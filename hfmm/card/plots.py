@@ -11,8 +11,10 @@ import numpy as np
 from PIL import Image
 
 from hfmm.card import embedding_plots
+from hfmm.evaluation.predict import SavedModel
 from hfmm.metrics import confusion
-from hfmm.run_directory import RunDirectory, read_predictions
+from hfmm.run_directory import RunDirectory
+from hfmm.tasks.common.inputs import ImageInput
 from hfmm.utils.files import atomic_directory
 
 matplotlib.use("Agg")
@@ -25,14 +27,15 @@ MATRICES_PER_ROW = 3
 MOST_EXAMPLES = 12
 
 
-def draw_plots(run: RunDirectory, metric: str) -> list[str]:
+def draw_plots(run: RunDirectory, metric: str, saved: SavedModel) -> list[str]:
     """Draw what the run has data for into plots/ and return the file names in the card's order."""
     with atomic_directory(run.plots) as folder:
         loss_curve(read_log(run.log), metric, folder / "loss.png")
-        predictions = read_predictions(run)
+        predictions = saved.predictions
         if predictions and isinstance(predictions[0]["reference"], list):
             confusion_matrices(predictions, folder)
-            misclassified_grid(predictions, folder / "mistakes.png")
+            if saved.task.input is ImageInput:
+                misclassified_grid(predictions, folder / "mistakes.png")
         if predictions and {"image", "text"} <= predictions[0].keys():
             embedding_plots.draw(predictions, run.read_results()["records"], read_log(run.log), folder)
         return sorted(path.name for path in folder.iterdir())

@@ -50,14 +50,14 @@ def run_command(
     from hfmm.recipe.load import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
+    from hfmm.plan import resolve_task
     from hfmm.run import run_recipe
-    from hfmm.tasks import resolve
 
     folder = out or Path("runs") / loaded.name
     run_recipe(loaded, folder, resume, _report)
     if not is_main_process():
         return
-    task = resolve(loaded)[0]
+    task = resolve_task(loaded)[0]
     texts = "".join(f' --text "{text}"' for text in task.example_prompts)
     typer.echo(
         f"\ncard      {folder}/model/README.md\n"
@@ -141,23 +141,21 @@ def data_command(
     build_and_save(builder, overrides or (), out, processes or all_processes(), push)
     typer.echo(f'card      {out}/contact_sheet.png\nload      datasets.load_dataset("{push or out}")')
     if target is not None:
-        from hfmm.hub.publish import folder_parcel, publish_parcel
+        from hfmm.hub.publish import folder_upload, publish_upload
 
-        publish_parcel(folder_parcel(target, out), out, confirm_upload(dry_run, yes), _report)
+        publish_upload(folder_upload(target, out), out, confirm_upload(dry_run, yes), _report)
 
 
 @app.command("evaluate")
 def evaluate_command(run: RunFolder) -> None:
     """Score the saved model of a run again."""
     from hfmm.evaluation.evaluate import evaluate
-    from hfmm.run import open_run, prepare_data, validate_recipe
-    from hfmm.run_directory import primary_record
+    from hfmm.run import open_run, prepare_data
+    from hfmm.run_directory import format_primary_score
 
-    recipe, directory = open_run(run)
-    validate_recipe(recipe)
-    evaluate(recipe, directory, prepare_data(recipe, directory, _report))
-    best = primary_record(directory)
-    _report("evaluate", f"{best['metric']} {best['value']:.3f} ({best['ci95'][0]:.3f} to {best['ci95'][1]:.3f})")
+    plan, run_directory = open_run(run)
+    evaluate(plan, run_directory, prepare_data(plan, run_directory, _report))
+    _report("evaluate", format_primary_score(run_directory))
 
 
 @app.command("card")
@@ -168,26 +166,30 @@ def card_command(
 ) -> None:
     """Draw the plots and write the card of a run again."""
     from hfmm.card.model_card import check_card_is_current, copy_card, write_card
+    from hfmm.evaluation.predict import load_saved_model
     from hfmm.run import open_run
 
-    recipe, directory = open_run(run)
+    plan, run_directory = open_run(run)
+    saved = load_saved_model(plan, run_directory)
     if check:
-        for path in check_card_is_current(directory, recipe.name, to):
-            _report("card", f"{path} says what the run recorded")
+        for path in check_card_is_current(plan, run_directory, saved, to):
+            _report("card", f"{path} agrees with the record of the run")
         return
-    _report("card", str(write_card(directory)))
+    _report("card", str(write_card(plan, run_directory, saved)))
     if to is not None:
-        _report("copy", str(copy_card(directory, recipe.name, to)))
+        _report("copy", str(copy_card(run_directory, plan.recipe.name, to)))
 
 
 @app.command("verify")
 def verify_command(run: RunFolder) -> None:
     """Prove in a clean process that the saved model says what its card says."""
+    from hfmm.evaluation.predict import load_saved_model
     from hfmm.run import open_run
-    from hfmm.verify.verify import REPRODUCED, verify
+    from hfmm.verify.verify import VERIFIED, verify
 
-    recipe, directory = open_run(run)
-    _report("verify", REPRODUCED.format(verify(recipe, directory)))
+    plan, run_directory = open_run(run)
+    saved = load_saved_model(plan, run_directory)
+    _report("verify", VERIFIED.format(verify(plan, run_directory, saved)))
 
 
 @app.command("predict")
@@ -203,11 +205,12 @@ def predict_command(
     ] = "auto",
 ) -> None:
     """Print a model's prediction for each input file, one JSON line a file, or for each question about it."""
-    from hfmm.evaluation.predict import predict_files
+    from hfmm.evaluation.predict import predict_files, to_json_lines
     from hfmm.hub.pull import resolve_model_folder
 
     imports.silence_libraries()
-    for line in predict_files(resolve_model_folder(model), inputs, texts or (), precision):
+    predictions = predict_files(resolve_model_folder(model), inputs, texts or (), precision)
+    for line in to_json_lines(predictions):
         typer.echo(line)
 
 

@@ -50,20 +50,20 @@ def publish_command(
     ask = confirm_upload(dry_run, yes)
     kind, _, name = what.rpartition(":")
     if kind == "metric":
-        publishing.publish_parcel(
+        publishing.publish_upload(
             metric_upload(name, parse_repo_id(repo, "space", private, revision)), Path(), ask, print_step
         )
         return
     place = parse_repo_id(repo, "model", private, revision)
     if kind == "builtin":
-        publishing.publish_parcel(builtin_checkpoint_upload(what, place), Path(), ask, print_step)
+        publishing.publish_upload(builtin_checkpoint_upload(what, place), Path(), ask, print_step)
         return
     adapter, int8 = (
         parse_repo_id(one, "model", private, revision).id if one else None for one in (adapter_repo, int8_repo)
     )
     wishes = publishing.PublishOptions(adapter, int8, license, allow_unverified)
-    recipe, directory = open_run(Path(what))
-    publishing.publish(recipe, directory, place, wishes, ask, print_step)
+    plan, run_directory = open_run(Path(what))
+    publishing.publish(plan, run_directory, place, wishes, ask, print_step)
 
 
 def reproduce_command(

@@ -1,4 +1,4 @@
-"""The user's own data in a builder's place: a folder of images or recordings, Parquet files, or a Hub dataset id."""
+"""Load the user's own data: a folder of images or recordings, Parquet files, or a dataset of the Hub."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from hfmm.data.common.splits import add_missing_splits
 from hfmm.errors import UserError
 from hfmm.recipe.validation import StrictModel
 
-DESCRIPTION = "Rows of the user's own, with columns named as hfmm names them."
+DESCRIPTION = "The user's own rows, with the column names of hfmm."
 
 
 class FolderOptions(StrictModel):
-    """What `data: {builder: folder}` takes."""
+    """Options of `data: {builder: folder}`."""
 
     path: str = Field(
-        description="a folder of class folders, of recordings and a metadata.csv with file_name and transcript, or of "
-        "Parquet files; one Parquet file; or a Hub dataset id"
+        description="a folder with one subfolder per class, a folder of recordings with a metadata.csv (columns "
+        "file_name and transcript), a folder of Parquet files, one Parquet file, or a Hub dataset id"
     )
     revision: str | None = None
     columns: dict[str, str | Annotated[list[str], Field(min_length=1)]] = Field(
-        {}, description="ours -> theirs: {image: photo, label: [species, colour]}"
+        {}, description="hfmm's column name -> yours: {image: photo, label: [species, color]}"
     )
     validation: float = Field(
-        0.1, gt=0, lt=1, description="share of the training rows, where no such split exists; no group is divided"
+        0.1, gt=0, lt=1, description="fraction of the training rows if the split is missing; groups are kept whole"
     )
     test: float = Field(0.2, gt=0, lt=1)
     seed: int = Field(0, ge=0)
@@ -40,17 +40,17 @@ OPTIONS = FolderOptions
 
 
 def build(options: FolderOptions, cache: Path, num_proc: int = 1) -> DatasetDict:
-    """Return the data with our columns; classes are taken from the training rows, before splits are drawn from them.
+    """Return the dataset with hfmm's column names.
 
-    Raises UserError when the path, a column or a split is missing, or a class of another split is not
-    among the training classes.
+    Classes are collected from the training rows before missing splits are taken from them. Raises UserError if the
+    path, a column or the train split is missing, or if another split has a class that the training rows do not have.
     """
-    sources = {ours: [theirs] if isinstance(theirs, str) else theirs for ours, theirs in options.columns.items()}
+    sources = {target: [names] if isinstance(names, str) else names for target, names in options.columns.items()}
     data = _normalize_split_names(_load(options, cache), options.path)
     data = DatasetDict({split: _rename_columns(rows, split, sources) for split, rows in data.items()})
     data = DatasetDict({split: _wrap_captions_in_lists(rows) for split, rows in data.items()})
-    names = sources.get("label", [])
-    data = _encode_labels(data, names if len(names) > 1 else ["label"], options.path)
+    label_columns = sources.get("label", [])
+    data = _encode_labels(data, label_columns if len(label_columns) > 1 else ["label"], options.path)
     data = add_missing_splits(
         data, {"test": options.test, "validation": options.validation}, options.seed, options.path
     )
@@ -59,176 +59,182 @@ def build(options: FolderOptions, cache: Path, num_proc: int = 1) -> DatasetDict
 
 def _load(options: FolderOptions, cache: Path) -> DatasetDict:
     path = Path(options.path).expanduser()
-    where = f"data.path: {options.path}"
+    location = f"data.path: {options.path}"
     try:
         if path.is_file():
             if path.suffix != parquet_folder.ENDING:
                 raise UserError(
-                    f"{where} is a file but not Parquet. Give a folder, a .parquet file or a Hub dataset id."
+                    f"{location} is a file but not Parquet. Use a folder, a .parquet file or a Hub dataset id."
                 )
             return parquet_folder.load_parquet(path, [path], cache)
         if path.is_dir():
-            files = sorted(_files(path.resolve()), key=str)
-            endings = {file.suffix.lower() for file in files}
-            if endings & audio_folder.EXTENSIONS:
+            files = sorted(_list_files(path.resolve()), key=str)
+            extensions = {file.suffix.lower() for file in files}
+            if extensions & audio_folder.EXTENSIONS:
                 return audio_folder.load_audio_folder(path, cache)
-            if parquet_folder.ENDING in endings:
+            if parquet_folder.ENDING in extensions:
                 return parquet_folder.load_parquet(path, files, cache)
-            if not endings & image_folder.EXTENSIONS:
-                raise UserError(f"{where} holds no images, no recordings and no Parquet files.")
+            if not extensions & image_folder.EXTENSIONS:
+                raise UserError(f"{location} contains no images, no recordings and no Parquet files.")
             return image_folder.load_image_folder(files, cache)
         if options.path.startswith((".", "/", "~")):
-            raise UserError(f"{where} does not exist.")
+            raise UserError(f"{location} does not exist.")
         return load_dataset(options.path, revision=options.revision, cache_dir=str(cache))
     except UserError:
         raise
-    except Exception as error:  # the loaders of `datasets` raise whatever their file formats raise
-        said = str(error.__cause__ or error).strip()
-        reason = said.splitlines()[0] if said else type(error).__name__
+    except Exception as error:  # the loaders of `datasets` raise the exceptions of each file format
+        message = str(error.__cause__ or error).strip()
+        reason = message.splitlines()[0] if message else type(error).__name__
         raise UserError(
-            f"{where} cannot be read, neither as a folder here nor as a dataset of the Hub "
-            f"(missing, private or offline: the Hub does not say which). The reader said: {reason}"
+            f"{location} could not be loaded, neither as a local folder nor as a Hub dataset. On the Hub it may be "
+            f"missing or private, or the Hub is unreachable. The error was: {reason}"
         ) from error
 
 
-def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Yield the files below a folder, links followed, without hidden ones and what is in a `__MACOSX` or the like."""
-    above |= {folder.resolve()}
-    for one in folder.iterdir():
-        if one.name.startswith("."):
+def _list_files(folder: Path, parents: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the files below a folder and follow links. Hidden files and folders such as `__MACOSX` are skipped."""
+    parents |= {folder.resolve()}
+    for path in folder.iterdir():
+        if path.name.startswith("."):
             continue
-        if not one.is_dir():
-            yield one
-        # A link to a folder above would never end.
-        elif not one.name.startswith("__") and one.resolve() not in above:
-            yield from _files(one, above)
+        if not path.is_dir():
+            yield path
+        # Following a link to a parent folder would never end.
+        elif not path.name.startswith("__") and path.resolve() not in parents:
+            yield from _list_files(path, parents)
 
 
 def _normalize_split_names(data: DatasetDict, path: str) -> DatasetDict:
-    """Return the splits that a run reads, under our names."""
-    named = {("validation" if name in ("valid", "val", "dev", "eval") else name): rows for name, rows in data.items()}
-    if "train" not in named:
+    """Return the train, validation and test splits under these names."""
+    splits = {("validation" if name in ("valid", "val", "dev", "eval") else name): rows for name, rows in data.items()}
+    if "train" not in splits:
         raise UserError(f"data.path: {path} has no split called train; it has {', '.join(data)}.")
-    return DatasetDict({name: named[name] for name in ("train", "validation", "test") if name in named})
+    return DatasetDict({name: splits[name] for name in ("train", "validation", "test") if name in splits})
 
 
 def _rename_columns(rows: Dataset, split: str, sources: Mapping[str, Sequence[str]]) -> Dataset:
-    """Put each of our columns in the place of the one it comes from; several label columns are left for `_label`."""
-    theirs = rows.column_names
-    for ours, several in sources.items():
-        for one in several:
-            if one not in theirs:
+    """Rename the user's columns to hfmm's names. If the label has several source columns, `_encode_labels` joins them.
+
+    A renamed column replaces an existing column of that name.
+    """
+    available = rows.column_names
+    for target, names in sources.items():
+        for name in names:
+            if name not in available:
                 raise UserError(
-                    f"data.columns.{ours}: the {split} split has no column {one!r}; it has {', '.join(theirs)}."
+                    f"data.columns.{target}: the {split} split has no column {name!r}; it has {', '.join(available)}."
                 )
-        if len(several) > 1 and ours != "label":
-            raise UserError(f"data.columns.{ours}: only the label may come from several columns.")
-    singles = {ours: several[0] for ours, several in sources.items() if len(several) == 1}
-    parts = set() if "label" in singles else set(sources.get("label", ()))
-    if shadows := parts & set(singles):
+        if len(names) > 1 and target != "label":
+            raise UserError(f"data.columns.{target}: only the label can be made from several columns.")
+    renames = {target: names[0] for target, names in sources.items() if len(names) == 1}
+    label_parts = set() if "label" in renames else set(sources.get("label", ()))
+    if conflicts := label_parts & set(renames):
+        column = min(conflicts)
         raise UserError(
-            f"data.columns.{min(shadows)}: the label is made of the column {min(shadows)!r}, so no other can be put in "
-            "its place. Rename it in the data."
+            f"data.columns.{column}: the label is made from the column {column!r}, so no other column can take this "
+            "name. Rename the column in your data."
         )
-    if not singles:
+    if not renames:
         return rows
-    kept = [name for name in theirs if name in parts or name not in {*singles, *singles.values()}]
-    columns = [*((name, name) for name in kept), *((source, ours) for ours, source in singles.items())]
-    columns.sort(key=lambda pair: theirs.index(pair[0]))
-    named = [rows.select_columns([source]).rename_columns({source: ours}) for source, ours in columns]
-    return concatenate_datasets(named, axis=1)
+    replaced = {*renames, *renames.values()}
+    unchanged = [name for name in available if name in label_parts or name not in replaced]
+    columns = [*((name, name) for name in unchanged), *((source, target) for target, source in renames.items())]
+    columns.sort(key=lambda pair: available.index(pair[0]))
+    parts = [rows.select_columns([source]).rename_columns({source: target}) for source, target in columns]
+    return concatenate_datasets(parts, axis=1)
 
 
 def _wrap_captions_in_lists(rows: Dataset) -> Dataset:
-    """Make lists of captions that come one a row, as tasks read several."""
-    kind = rows.features.get("captions")
-    if not isinstance(kind, Value) or "string" not in kind.dtype:
+    """Turn a single caption per row into a list, because tasks expect a list of captions."""
+    feature = rows.features.get("captions")
+    if not isinstance(feature, Value) or "string" not in feature.dtype:
         return rows
-    captions = [[] if one is None else [one] for one in rows["captions"][:]]
+    captions = [[] if caption is None else [caption] for caption in rows["captions"][:]]
     return rows.remove_columns("captions").add_column("captions", captions, feature=List(Value("string")))
 
 
-def _encode_labels(data: DatasetDict, names: Sequence[str], path: str) -> DatasetDict:
-    """Give `label` a class feature; several columns become the attributes of one multi-label feature.
+def _encode_labels(data: DatasetDict, columns: Sequence[str], path: str) -> DatasetDict:
+    """Give `label` a class feature. Several columns become the attributes of one multi-label feature.
 
-    Data without labels stay so: whether a task can do without, its columns say. An empty cell is left for it to name.
+    Data without labels are returned unchanged, because not every task needs them. An empty cell becomes None, which the
+    task reports.
     """
     train = data["train"]
-    if not {*names} <= {*train.column_names}:
+    if not {*columns} <= {*train.column_names}:
         return data
-    finished = train.features["label"] if len(names) == 1 else None
-    if isinstance(finished, List) and isinstance(finished.feature, ClassLabel):
+    label_type = train.features["label"] if len(columns) == 1 else None
+    if isinstance(label_type, List) and isinstance(label_type.feature, ClassLabel):
         return data
-    labelled = {split: rows for split, rows in data.items() if {*names} <= {*rows.column_names}}
-    texts = {split: {name: _label_strings(rows, name) for name in names} for split, rows in labelled.items()}
-    values = {name: sorted({one for one in column if one is not None}) for name, column in texts["train"].items()}
-    _check_labels(labelled, texts, values, path)
-    if isinstance(finished, ClassLabel):
+    labeled = {split: rows for split, rows in data.items() if {*columns} <= {*rows.column_names}}
+    labels = {split: {name: _label_strings(rows, name) for name in columns} for split, rows in labeled.items()}
+    classes = {name: sorted({text for text in texts if text is not None}) for name, texts in labels["train"].items()}
+    _check_labels(labeled, labels, classes, path)
+    if isinstance(label_type, ClassLabel):
         return data
-    feature = label_feature(values)
-    pairs = [(name, value) for name in names for value in values[name]]
-    places: dict[tuple[str, str | None], int] = {pair: index for index, pair in enumerate(pairs)}
-    done = dict(data)
-    for split, rows in labelled.items():
-        columns = [[places.get((name, text)) for text in texts[split][name]] for name in names]
-        label = columns[0] if len(names) == 1 else [list(row) for row in zip(*columns, strict=True)]
-        rows = rows.remove_columns([column for column in ("label",) if column in rows.column_names])
-        done[split] = rows.add_column("label", label, feature=feature)
-    return DatasetDict(done)
+    feature = label_feature(classes)
+    pairs = [(name, text) for name in columns for text in classes[name]]
+    indices: dict[tuple[str, str | None], int] = {pair: index for index, pair in enumerate(pairs)}
+    splits = dict(data)
+    for split, rows in labeled.items():
+        encoded = [[indices.get((name, text)) for text in labels[split][name]] for name in columns]
+        label = encoded[0] if len(columns) == 1 else [list(row) for row in zip(*encoded, strict=True)]
+        rows = rows.remove_columns([name for name in ("label",) if name in rows.column_names])
+        splits[split] = rows.add_column("label", label, feature=feature)
+    return DatasetDict(splits)
 
 
-def _label_strings(rows: Dataset, name: str) -> list[str | None]:
-    """Return the values of a column as the names of classes; None for a cell that is empty or says so with -1."""
-    feature = rows.features[name]
+def _label_strings(rows: Dataset, column: str) -> list[str | None]:
+    """Return the class names of a column. A cell that is empty or holds the class index -1 becomes None."""
+    feature = rows.features[column]
     if isinstance(feature, ClassLabel):
         names = dict(enumerate(feature.names))
-        return [names.get(one) for one in rows[name][:]]
+        return [names.get(index) for index in rows[column][:]]
     if not isinstance(feature, Value):
         raise UserError(
-            f"data.columns.label: the column {name!r} holds more than one value a row. A label is one value, or one of "
-            "each of several columns: [species, colour]."
+            f"data.columns.label: the column {column!r} holds more than one value per row. Use a column with one value "
+            "per row, or several such columns: [species, color]."
         )
-    return [None if one is None else str(one) for one in rows[name][:]]
+    return [None if value is None else str(value) for value in rows[column][:]]
 
 
 def _check_labels(
     data: Mapping[str, Dataset],
-    texts: Mapping[str, Mapping[str, Sequence[str | None]]],
-    values: Mapping[str, Sequence[str]],
+    labels: Mapping[str, Mapping[str, Sequence[str | None]]],
+    classes: Mapping[str, Sequence[str]],
     path: str,
 ) -> None:
-    for split, columns in texts.items():
-        for name, column in columns.items():
-            known = {None, *values[name]}
-            for row, value in enumerate(column):
-                if value not in known:
+    for split, columns in labels.items():
+        for name, texts in columns.items():
+            allowed = {None, *classes[name]}
+            for index, text in enumerate(texts):
+                if text not in allowed:
                     raise UserError(
-                        f"data.path: {path}, split {split}, row {_row_name(data[split], row)}: the {name} {value!r} "
-                        f"does not occur in the training split, which has {', '.join(values[name][:12])}."
+                        f"data.path: {path}, split {split}, row {_row_name(data[split], index)}: the {name} {text!r} "
+                        f"does not occur in the training split, which has {', '.join(classes[name][:12])}."
                     )
 
 
-def _row_name(rows: Dataset, row: int) -> str:
-    """Return what the user knows a row by: its id, its file or its number."""
-    one = rows.select([row])
-    return str(one["id"][:][0] if "id" in one.column_names else _paths(one)[0] or row)
+def _row_name(rows: Dataset, index: int) -> str:
+    """Return a name by which the user can find a row: its id, its file or its index."""
+    row = rows.select([index])
+    return str(row["id"][:][0] if "id" in row.column_names else _media_paths(row)[0] or index)
 
 
 def _add_id_and_group(rows: Dataset, split: str) -> Dataset:
-    """Add the columns every dataset has: `id` from the file name or the row number, `group` from the id."""
+    """Add the columns that every dataset has: `id` (the file name or the row index) and `group` (the id)."""
     if "id" not in rows.column_names:
-        ids = [Path(path).name if path else f"{split}-{row:06d}" for row, path in enumerate(_paths(rows))]
-        ids = ids if len(set(ids)) == len(ids) else [f"{split}-{row:06d} ({one})" for row, one in enumerate(ids)]
+        ids = [Path(path).name if path else f"{split}-{index:06d}" for index, path in enumerate(_media_paths(rows))]
+        ids = ids if len(set(ids)) == len(ids) else [f"{split}-{index:06d} ({id_})" for index, id_ in enumerate(ids)]
         rows = rows.add_column("id", ids)
     if "group" not in rows.column_names:
-        rows = rows.add_column("group", [str(one) for one in rows["id"][:]])
+        rows = rows.add_column("group", [str(id_) for id_ in rows["id"][:]])
     return rows.cast_column("id", Value("string"))
 
 
-def _paths(rows: Dataset) -> list[str | None]:
-    """Return the file that the picture or sound of each row came from, where the row says so."""
-    media = next((name for name, kind in rows.features.items() if isinstance(kind, Image | Audio)), None)
-    if media is None:
+def _media_paths(rows: Dataset) -> list[str | None]:
+    """Return the path of each row's image or audio file, or None if the row has no path."""
+    column = next((name for name, kind in rows.features.items() if isinstance(kind, Image | Audio)), None)
+    if column is None:
         return [None] * len(rows)
-    stored = rows.cast_column(media, type(rows.features[media])(decode=False))[media][:]
-    return [value["path"] if value else None for value in stored]
+    values = rows.cast_column(column, type(rows.features[column])(decode=False))[column][:]
+    return [value["path"] if value else None for value in values]

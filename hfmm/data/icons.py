@@ -1,4 +1,4 @@
-"""Icons of verb forms: colour says the tense, shape the person, the written stem the verb."""
+"""Icons of verb forms. The color encodes the tense, the shape encodes the person, and the word is the lemma."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHAPES = {"1sg": "circle", "2sg": "square", "3sg": "triangle"}
 PRONOUNS = {"1sg": "I", "2sg": "you", "3sg": "he/she/it"}
 ATTRIBUTES: dict[str, tuple[str, ...]] = {"lemma": LEMMAS, "tense": TENSES, "person": PERSONS}
 
-# All from matplotlib. The test families (a monospaced and a sans serif) have no relative in training.
+# All fonts ship with matplotlib. The training fonts include no relative of the test families (monospaced, sans serif).
 FONTS: dict[Split, tuple[str, ...]] = {
     "train": (
         "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSerif", "DejaVuSerif-Bold",
@@ -42,22 +42,23 @@ BACKGROUNDS: dict[Split, tuple[str, ...]] = {
 }
 
 DESCRIPTION = (
-    "Icons of English verb forms. The colour of the shape says the tense (infinitive grey, present blue, "
-    "past red, participle green, future purple), the shape says the person (I a circle, you a square, "
-    "he/she/it a triangle), and the written stem says the verb. Position, size, hue, stroke, rotation, "
-    "noise, font and background vary."
+    "Icons of English verb forms. The color of the shape encodes the tense (infinitive grey, present blue, past red, "
+    "participle green, future purple). The shape encodes the person (I circle, you square, he/she/it triangle). The "
+    "word on the shape is the verb's lemma. Position, size, hue, stroke, rotation, noise, font and background vary."
 )
 
 
 class IconsOptions(StrictModel):
-    """What `data: {builder: icons}` takes."""
+    """Options of `data: {builder: icons}`."""
 
-    label: Literal["all", "lemma", "tense", "person"] = Field("all", description="all: all three attributes at once")
-    hold_out: Literal["font", "cell", "row"] = Field("font", description="font holds out backgrounds as well")
+    label: Literal["all", "lemma", "tense", "person"] = Field(
+        "all", description="all: a multi-label of lemma, tense and person"
+    )
+    hold_out: Literal["font", "cell", "row"] = Field("font", description="font: fonts and backgrounds")
     train: int = Field(1000, ge=1)
     validation: int = Field(300, ge=1)
     test: int = Field(900, ge=1)
-    size: int = Field(64, ge=16, le=1024, description="pixels a side")
+    size: int = Field(64, ge=16, le=1024, description="side length in pixels")
     seed: int = Field(0, ge=0)
 
 
@@ -65,7 +66,7 @@ OPTIONS = IconsOptions
 
 
 def build(options: IconsOptions, cache: Path, num_proc: int = 1) -> DatasetDict:
-    """Draw the three splits; a picture depends on the seed, its split and its row, and on nothing else."""
+    """Draw the three splits. Each image depends only on the options, its split and its row index."""
     names = tuple(ATTRIBUTES) if options.label == "all" else (options.label,)
     attributes = {name: ATTRIBUTES[name] for name in names}
     features = Features(
@@ -92,7 +93,7 @@ def _rows(options: IconsOptions, split: Split, indices: list[int]) -> Iterator[d
         cell = cell_for_row(options.seed, split, index, options.hold_out == "cell")
         rng = np.random.default_rng([options.seed, SPLITS.index(split), 2, index])
         font, background = _font_and_background(options, split, rng)
-        attributes = [f"{key}: {getattr(cell, key)}" for key in ATTRIBUTES]
+        attributes = [f"{name}: {getattr(cell, name)}" for name in ATTRIBUTES]
         yield {
             "id": f"{split}-{index:06d}",
             "image": encode(draw(cell, font, background, options.size, rng)),
@@ -111,21 +112,21 @@ def _rows(options: IconsOptions, split: Split, indices: list[int]) -> Iterator[d
 
 def _font_and_background(options: IconsOptions, split: Split, rng: np.random.Generator) -> tuple[str, str]:
     """Return the font and the background of a row."""
-    source: list[Split] = [split] if options.hold_out == "font" else list(SPLITS)
-    fonts = [font for one in source for font in FONTS[one]]
-    backgrounds = [background for one in source for background in BACKGROUNDS[one]]
+    sources: list[Split] = [split] if options.hold_out == "font" else list(SPLITS)
+    fonts = [font for source in sources for font in FONTS[source]]
+    backgrounds = [background for source in sources for background in BACKGROUNDS[source]]
     return str(rng.choice(fonts)), str(rng.choice(backgrounds))
 
 
 def draw(cell: VerbCell, font: str, background: str, size: int, rng: np.random.Generator) -> Pillow.Image:
-    """Return one icon, ``size`` pixels a side, everything but the cell, font and background at random."""
-    big = size * drawing.SUPERSAMPLING
-    image = drawing.background(rng, background, big)
+    """Return one icon of ``size`` x ``size`` pixels. All but the cell, the font and the background is random."""
+    canvas_size = size * drawing.SUPERSAMPLING
+    image = drawing.background(rng, background, canvas_size)
     color = _color(cell.tense, rng)
-    radius = big * rng.uniform(0.34, 0.46)
-    center = (big * rng.uniform(0.44, 0.56), big * rng.uniform(0.44, 0.56))
-    turn = rng.uniform(-0.2, 0.2)
-    stroke = int(rng.integers(0, big // 24 + 1))
+    radius = canvas_size * rng.uniform(0.34, 0.46)
+    center = (canvas_size * rng.uniform(0.44, 0.56), canvas_size * rng.uniform(0.44, 0.56))
+    rotation = rng.uniform(-0.2, 0.2)
+    stroke = int(rng.integers(0, canvas_size // 24 + 1))
     outline = drawing.contrasting_color(rng, color) if stroke else None
     canvas = ImageDraw.Draw(image)
     if SHAPES[cell.person] == "circle":
@@ -133,17 +134,19 @@ def draw(cell: VerbCell, font: str, background: str, size: int, rng: np.random.G
         canvas.ellipse(box, fill=color, outline=outline, width=stroke)
     else:
         sides = 4 if SHAPES[cell.person] == "square" else 3
-        canvas.polygon(drawing.polygon(sides, center, 1.13 * radius, turn), fill=color, outline=outline, width=stroke)
-    # A triangle is widest below its centre, so its word stands lower.
-    drop = 0.2 * radius if SHAPES[cell.person] == "triangle" else 0
+        canvas.polygon(
+            drawing.polygon(sides, center, 1.13 * radius, rotation), fill=color, outline=outline, width=stroke
+        )
+    # A triangle is widest below its center, so its word is placed lower.
+    offset = 0.2 * radius if SHAPES[cell.person] == "triangle" else 0
     drawing.paste_word(
         image,
         cell.lemma,
         font,
-        center=(center[0] + big * rng.uniform(-0.02, 0.02), center[1] + drop),
-        width=big * rng.uniform(0.62, 0.8),
-        height=big * rng.uniform(0.3, 0.42),
-        angle=-math.degrees(turn) + rng.uniform(-6, 6),
+        center=(center[0] + canvas_size * rng.uniform(-0.02, 0.02), center[1] + offset),
+        width=canvas_size * rng.uniform(0.62, 0.8),
+        height=canvas_size * rng.uniform(0.3, 0.42),
+        angle=-math.degrees(rotation) + rng.uniform(-6, 6),
         ink=drawing.contrasting_color(rng, color),
         halo=color,
     )

@@ -1,7 +1,7 @@
-"""Pages and pictures to learn reading from: sentences outside the 20 verbs and made-up words, each to be written down.
+"""Images to learn reading from: pages with made-up words or sentences without the 20 verbs, and words on shapes.
 
-A page holds one to five words, so that the first letters are large; every fourth picture is one of `words`, so that
-shapes and colours are not forgotten. The fonts are none of those that icons and pages hold out.
+A page has only one to five words, so that the letters are large. A quarter of the images come from `pseudowords`, so
+that the model does not forget shapes and colors. None of the fonts is held out by `icons` or `pages`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from hfmm.grammar.captions import as_sentence
 from hfmm.grammar.open_vocabulary import open_vocabulary_sentences
 from hfmm.recipe.validation import StrictModel
 
-LONGEST = 5  # words on a page of 64 pixels that are still legible
-SHAPE_FRACTION = 0.25  # share of the rows that show a word on a shape
+LONGEST = 5  # the most words that are still legible on a page of 64 pixels
+SHAPE_FRACTION = 0.25  # fraction of the rows that show a word on a shape
 QUESTIONS = {
     "transcribe": (
         "What is written here?",
@@ -37,19 +37,19 @@ QUESTIONS = {
 }
 
 DESCRIPTION = (
-    "Photographed pages with sentences of other verbs than the 20 or with made-up words, and made-up words on coloured "
-    "shapes, in many fonts. `messages` and `images` follow TRL: the text is to be written down (`kinds`: transcribe), "
-    "or the picture described (caption)."
+    "Photographed pages with made-up words or sentences without the 20 verbs, and made-up words on colored shapes, in "
+    "many fonts. `messages` and `images` follow TRL. `kinds` names the kind of each question: transcribe (give the "
+    "text of the page) or caption (describe the image)."
 )
 
 
 class PageOcrOptions(StrictModel):
-    """What `data: {builder: page_ocr}` takes."""
+    """Options of `data: {builder: page_ocr}`."""
 
     train: int = Field(100_000, ge=1)
     validation: int = Field(500, ge=1)
     test: int = Field(1000, ge=1)
-    size: int = Field(64, ge=32, le=1024, description="pixels a side")
+    size: int = Field(64, ge=32, le=1024, description="side length in pixels")
     seed: int = Field(0, ge=0)
 
 
@@ -57,9 +57,9 @@ OPTIONS = PageOcrOptions
 
 
 def build(options: PageOcrOptions, cache: Path, num_proc: int = 1) -> DatasetDict:
-    """Draw the three splits; a row depends on the options, its split and its index, and on nothing else.
+    """Draw the three splits. Each row depends only on the options, its split and its index.
 
-    Raises UserError where the fonts of the extra `pretrain` are missing.
+    Raises UserError if the fonts of the extra `pretrain` are not installed.
     """
     pseudowords.fonts()
     features = Features(
@@ -93,12 +93,12 @@ def _rows(options: PageOcrOptions, split: Split, indices: list[int]) -> Iterator
 
 def _shape_example(size: int, rng: np.random.Generator) -> tuple[Pillow.Image, str]:
     word = pseudowords.random_pseudoword(rng)
-    picture = pseudowords.draw(word, size, 1.0, rng)
-    return picture.image, pseudowords.captions(word, picture.shape, picture.hue)[0]
+    drawn_word = pseudowords.draw(word, size, 1.0, rng)
+    return drawn_word.image, pseudowords.captions(word, drawn_word.shape, drawn_word.hue)[0]
 
 
 def _page_example(size: int, rng: np.random.Generator) -> tuple[Pillow.Image, str]:
-    text = _sentence(rng) if rng.random() < 0.5 else _random_words(rng)
+    text = _random_sentence(rng) if rng.random() < 0.5 else _random_words(rng)
     return pages.draw(text, str(rng.choice(pseudowords.fonts())), size, rng), text
 
 
@@ -107,15 +107,15 @@ def _short_sentences() -> tuple[str, ...]:
     return tuple(text for _, text in open_vocabulary_sentences() if len(text.split()) <= LONGEST)
 
 
-def _sentence(rng: np.random.Generator) -> str:
+def _random_sentence(rng: np.random.Generator) -> str:
     return _short_sentences()[int(rng.integers(len(_short_sentences())))]
 
 
 def _random_words(rng: np.random.Generator) -> str:
-    """Return one to four words that nothing but reading can tell: made up, or out of sentences without their order."""
-    found = []
+    """Return one to four words that cannot be guessed from context: made up, or taken from random sentences."""
+    words = []
     for _ in range(int(rng.integers(1, LONGEST))):
-        known = _sentence(rng).rstrip(".").split()
-        found.append(pseudowords.random_pseudoword(rng) if rng.random() < 0.5 else str(rng.choice(known)))
-    text = " ".join(found)
+        sentence_words = _random_sentence(rng).rstrip(".").split()
+        words.append(pseudowords.random_pseudoword(rng) if rng.random() < 0.5 else str(rng.choice(sentence_words)))
+    text = " ".join(words)
     return as_sentence(text) if rng.random() < 0.5 else text

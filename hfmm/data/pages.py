@@ -1,4 +1,4 @@
-"""Photographed pages: a verb form or a sentence set in type on paper, as a camera on a desk would see it."""
+"""Photographed pages: a printed verb form or sentence, as a camera above a desk would capture it."""
 
 from __future__ import annotations
 
@@ -23,40 +23,39 @@ from hfmm.grammar.captions import phrases
 from hfmm.grammar.sentences import TEMPLATES, matching_templates, sentence
 from hfmm.recipe.validation import StrictModel
 
-LEADING = 1.25  # line height over font size
-PATTERNS = tuple(one.text for one in TEMPLATES)
+LEADING = 1.25  # line height divided by font size
+PATTERNS = tuple(template.text for template in TEMPLATES)
 RULINGS = ("none", "none", "lines", "squares")
 
 DESCRIPTION = (
-    "Pages with an English verb form or sentence, set in type on paper and seen as if photographed: in "
-    "perspective on a desk, under uneven light, blurred, with noise and JPEG artefacts. Words, font, size, "
-    "ink, paper, rulings and layout vary. `captions` holds every text that is right for the page, `negatives` "
-    "holds near misses."
+    "Printed pages with an English verb form or sentence that look like photographs: in perspective on a desk, under "
+    "uneven light, blurred, with noise and JPEG artifacts. Words, font, size, ink, paper, ruling and layout vary. "
+    "`captions` holds all correct captions of the page, `negatives` holds hard negatives."
 )
 
 
 class PagesOptions(StrictModel):
-    """What `data: {builder: pages}` takes."""
+    """Options of `data: {builder: pages}`."""
 
-    content: Literal["form", "sentence"] = Field("form", description="form: the verb form with its pronoun")
-    captions: Literal["texts", "templates"] = Field("texts", description="templates: such as SUBJ has PARTICIPLE")
+    content: Literal["form", "sentence"] = Field("form", description="form: pronoun and verb form")
+    captions: Literal["texts", "templates"] = Field("texts", description="templates: for example SUBJ has PARTICIPLE")
     hold_out: Literal["font", "cell", "row"] = "font"
     train: int = Field(1000, ge=1)
     validation: int = Field(300, ge=1)
     test: int = Field(900, ge=1)
-    size: int = Field(64, ge=32, le=1024, description="pixels a side; a sentence wants 128")
+    size: int = Field(64, ge=32, le=1024, description="side length in pixels; use 128 for sentences")
     seed: int = Field(0, ge=0)
 
     @field_validator("captions")
     @classmethod
-    def _only_sentences_have_templates(cls, value: str, others: ValidationInfo) -> str:
-        if value == "templates" and others.data.get("content") == "form":
-            raise ValueError("only sentences have templates: set content: sentence")
+    def _only_sentences_have_templates(cls, value: str, info: ValidationInfo) -> str:
+        if value == "templates" and info.data.get("content") == "form":
+            raise ValueError("only sentences have templates; set content: sentence")
         return value
 
 
 class PageText(NamedTuple):
-    """What a page says: its text, the texts that are right for it, near misses, and the class it belongs to."""
+    """The text of a page, its correct captions, its hard negatives, and its group."""
 
     text: str
     captions: tuple[str, ...]
@@ -68,7 +67,7 @@ OPTIONS = PagesOptions
 
 
 def build(options: PagesOptions, cache: Path, num_proc: int = 1) -> DatasetDict:
-    """Draw the three splits; a picture depends on the seed, its split and its row, and on nothing else."""
+    """Draw the three splits. Each image depends only on the options, its split and its row index."""
     features = Features(
         {
             "id": Value("string"),
@@ -108,79 +107,88 @@ def _rows(options: PagesOptions, split: Split, indices: list[int]) -> Iterator[d
 
 
 def _page_text(options: PagesOptions, cell: VerbCell, rng: np.random.Generator) -> PageText:
-    """Return what the page of a cell says."""
+    """Return the text and the captions of a page for a cell."""
     if options.content == "sentence":
-        one = sentence(cell, rng)
+        chosen_sentence = sentence(cell, rng)
         if options.captions == "templates":
-            right = matching_templates(one)
-            return PageText(one.text, right, tuple(one for one in PATTERNS if one not in right), one.template)
-        return PageText(one.text, (*captions(cell), one.text), wrong_captions(cell), "/".join(cell))
+            matching = matching_templates(chosen_sentence)
+            negatives = tuple(pattern for pattern in PATTERNS if pattern not in matching)
+            return PageText(chosen_sentence.text, matching, negatives, chosen_sentence.template)
+        return PageText(
+            chosen_sentence.text, (*captions(cell), chosen_sentence.text), wrong_captions(cell), "/".join(cell)
+        )
     text = str(rng.choice(phrases(cell)))
-    # `I put` says two cells at once, and whatever is true of either is right for the page.
+    # `I put` belongs to two cells, so the captions of both are correct for the page.
     readings = [cell, *(other for other in CELLS if other != cell and text in phrases(other))]
-    texts = dict.fromkeys(caption for reading in readings for caption in captions(reading))
-    wrong = dict.fromkeys(caption for reading in readings for caption in wrong_captions(reading))
-    return PageText(text, tuple(texts), tuple(one for one in wrong if one not in texts), "/".join(cell))
+    positives = dict.fromkeys(caption for reading in readings for caption in captions(reading))
+    near_misses = dict.fromkeys(caption for reading in readings for caption in wrong_captions(reading))
+    negatives = tuple(caption for caption in near_misses if caption not in positives)
+    return PageText(text, tuple(positives), negatives, "/".join(cell))
 
 
 def draw(text: str, font: str, size: int, rng: np.random.Generator) -> Pillow.Image:
-    """Return a photographed page that says ``text``, ``size`` pixels a side, everything but the font at random."""
-    big = size * drawing.SUPERSAMPLING
-    dark = rng.random() < 0.12
-    page = draw_paper(big, dark, rng)
-    strength, value = (
-        (rng.uniform(0, 0.12), rng.uniform(0.93, 1)) if dark else (rng.uniform(0, 0.9), rng.uniform(0, 0.3))
+    """Return a photographed page with ``text`` in ``size`` x ``size`` pixels. All but text and font is random."""
+    page_size = size * drawing.SUPERSAMPLING
+    is_dark = rng.random() < 0.12
+    page = draw_paper(page_size, is_dark, rng)
+    saturation, value = (
+        (rng.uniform(0, 0.12), rng.uniform(0.93, 1)) if is_dark else (rng.uniform(0, 0.9), rng.uniform(0, 0.3))
     )
-    ink = drawing.hsv(rng.uniform(0, 360), strength, value)
+    ink = drawing.hsv(rng.uniform(0, 360), saturation, value)
     draw_text(page, text, font, ink, rng)
-    desk = _noise_texture(drawing.hsv(rng.uniform(15, 45), rng.uniform(0, 0.6), rng.uniform(0.2, 0.75)), big, 10, rng)
+    desk = _noise_texture(
+        drawing.hsv(rng.uniform(15, 45), rng.uniform(0, 0.6), rng.uniform(0.2, 0.75)), page_size, 10, rng
+    )
     return camera_augment.simulate_photo(page, desk, size, rng)
 
 
-def draw_paper(size: int, dark: bool, rng: np.random.Generator) -> Pillow.Image:
-    """Return a blank square page: white to cream, or nearly black like a slate, plain, lined or squared."""
-    value = rng.uniform(0.08, 0.2) if dark else rng.uniform(0.82, 1)
+def draw_paper(size: int, is_dark: bool, rng: np.random.Generator) -> Pillow.Image:
+    """Return a blank square page: white to cream or nearly black, without ruling, with lines or with squares."""
+    value = rng.uniform(0.08, 0.2) if is_dark else rng.uniform(0.82, 1)
     color = drawing.hsv(rng.uniform(20, 60) if rng.random() < 0.7 else rng.uniform(0, 360), rng.uniform(0, 0.18), value)
     page = _noise_texture(color, size, 5, rng)
     ruling = rng.choice(RULINGS)
     if ruling != "none":
         canvas = ImageDraw.Draw(page, "RGBA")
-        faint = (*drawing.hsv(rng.uniform(190, 230), 0.6, 0.7), int(rng.integers(30, 70)))
+        line_color = (*drawing.hsv(rng.uniform(190, 230), 0.6, 0.7), int(rng.integers(30, 70)))
         step = int(rng.integers(size // 12, size // 6))
-        for at in range(int(rng.integers(step)), size, step):
-            canvas.line([(0, at), (size, at)], fill=faint, width=max(1, size // 128))
+        for position in range(int(rng.integers(step)), size, step):
+            canvas.line([(0, position), (size, position)], fill=line_color, width=max(1, size // 128))
             if ruling == "squares":
-                canvas.line([(at, 0), (at, size)], fill=faint, width=max(1, size // 128))
+                canvas.line([(position, 0), (position, size)], fill=line_color, width=max(1, size // 128))
     return page
 
 
 def draw_text(page: Pillow.Image, text: str, font: str, ink: drawing.Color, rng: np.random.Generator) -> None:
-    """Write ``text`` on ``page`` in as many lines as make it largest, left-aligned or centred, anywhere it fits."""
+    """Write ``text`` on ``page`` at a random position, with the line breaks that allow the largest font size.
+
+    The lines are left-aligned or centered at random.
+    """
     printable = page.width * (1 - 2 * camera_augment.MARGIN)
-    room = printable * rng.uniform(0.88, 1)
-    narrowest = max(map(len, text.split()))
-    wrapped = dict.fromkeys(tuple(textwrap.wrap(text, width)) for width in range(narrowest, len(text) + 1))
-    size, lines = max((_max_font_size(lines, font, room), lines) for lines in wrapped)
-    face, line_height = drawing.font(font, size), LEADING * size
-    widths = [face.getlength(line) for line in lines]
+    side = printable * rng.uniform(0.88, 1)
+    min_width = max(map(len, text.split()))
+    line_breaks = dict.fromkeys(tuple(textwrap.wrap(text, width)) for width in range(min_width, len(text) + 1))
+    size, lines = max((_max_font_size(lines, font, side), lines) for lines in line_breaks)
+    loaded_font, line_height = drawing.font(font, size), LEADING * size
+    widths = [loaded_font.getlength(line) for line in lines]
     left = page.width / 2 - max(widths) / 2 + (printable - max(widths)) * rng.uniform(-0.3, 0.3)
     height = line_height * len(lines)
     top = page.width / 2 - height / 2 + (printable - height) * rng.uniform(-0.3, 0.3)
-    centred = rng.random() < 0.5
+    is_centered = rng.random() < 0.5
     canvas = ImageDraw.Draw(page)
-    for at, (line, width) in enumerate(zip(lines, widths, strict=True)):
-        indent = (max(widths) - width) / 2 if centred else 0
-        canvas.text((left + indent, top + line_height * (at + 0.8)), line, fill=ink, font=face, anchor="ls")
+    for index, (line, width) in enumerate(zip(lines, widths, strict=True)):
+        indent = (max(widths) - width) / 2 if is_centered else 0
+        canvas.text((left + indent, top + line_height * (index + 0.8)), line, fill=ink, font=loaded_font, anchor="ls")
 
 
-def _max_font_size(lines: tuple[str, ...], font: str, room: float) -> int:
-    """Return the font size in pixels at which ``lines`` fill a square of ``room`` pixels, 0.4 of it at most."""
-    widest = max(drawing.font(font, 100).getlength(line) for line in lines)
-    return int(room * min(100 / widest, 1 / (LEADING * len(lines)), 0.4))
+def _max_font_size(lines: tuple[str, ...], font: str, side: float) -> int:
+    """Return the largest font size at which ``lines`` fit a square of ``side`` pixels, at most 0.4 of it."""
+    max_width = max(drawing.font(font, 100).getlength(line) for line in lines)
+    return int(side * min(100 / max_width, 1 / (LEADING * len(lines)), 0.4))
 
 
 def _noise_texture(color: drawing.Color, size: int, contrast: float, rng: np.random.Generator) -> Pillow.Image:
-    """Return a square of one colour with the uneven tone of paper or wood, ``contrast`` of 255 at most."""
+    """Return a square of one color with the uneven tone of paper or wood. ``contrast`` is on a scale of 0 to 255."""
     coarse, fine = rng.standard_normal((9, 9)), rng.standard_normal((size, size))
     cloud = np.asarray(Pillow.fromarray(coarse.astype(np.float32)).resize((size, size), Pillow.Resampling.BICUBIC))
     tone = (cloud + 0.5 * fine) * rng.uniform(0.3, 1) * contrast

@@ -1,4 +1,4 @@
-"""The clips that come with the package: phrases of all cells in six voices, so that no synthesiser is needed."""
+"""The clips that ship with the package: phrases of all cells in six voices. No speech synthesizer is needed."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from hfmm.recipe.validation import StrictModel
 Speaker = Literal["heart", "slt", "joe", "kal16", "awb", "rms"]
 
 DESCRIPTION = (
-    "Pronoun and verb form (`He works.`) of all 300 cells of the verb grid, in six synthetic voices, as they come "
-    "with hfmm; `hfmm data speech` made them and makes more."
+    "Pronoun and verb form (`He works.`) of all 300 cells of the verb grid, spoken by six synthetic voices. The clips "
+    "ship with hfmm. They were made with `hfmm data speech`, which can make more."
 )
 
 
 class SpokenVerbsOptions(StrictModel):
-    """What `data: {builder: spoken_verbs}` takes."""
+    """Options of `data: {builder: spoken_verbs}`."""
 
-    hold_out: Literal["speaker", "both"] = Field("speaker", description="both: the cells of a split are its own too")
-    validation: Speaker = Field("awb", description="the voice that only the validation split hears")
+    hold_out: Literal["speaker", "both"] = Field("speaker", description="both: speakers and cells")
+    validation: Speaker = Field("awb", description="the voice of the validation split")
     test: Speaker = "rms"
-    seed: int = Field(0, ge=0, description="read where cells are held out: which ones")
+    seed: int = Field(0, ge=0, description="which cells are held out; only for hold_out: both")
 
     @model_validator(mode="after")
     def _speakers_differ(self) -> SpokenVerbsOptions:
         if self.validation == self.test:
-            raise ValueError(f"validation and test need different voices among {', '.join(get_args(Speaker))}")
+            raise ValueError(
+                f"validation and test must use different voices; choose from {', '.join(get_args(Speaker))}"
+            )
         return self
 
 
@@ -41,11 +43,11 @@ OPTIONS = SpokenVerbsOptions
 
 
 def build(options: SpokenVerbsOptions, cache: Path, num_proc: int = 1) -> DatasetDict:
-    """Return the three splits, speakers held out as the options say; nothing is synthesised."""
+    """Return the three splits with held-out speakers, and held-out cells for ``hold_out: both``."""
     files = {split: str(DATASETS / "spoken-verbs" / "data" / f"{split}-00000-of-00001.parquet") for split in SPLITS}
     clips = load_dataset("parquet", data_files=files, cache_dir=str(cache)).cast_column("audio", AUDIO_FEATURE)
-    everything = concatenate_datasets(list(clips.values()))
-    return DatasetDict({split: _select_split(everything, options, split) for split in SPLITS})
+    all_clips = concatenate_datasets(list(clips.values()))
+    return DatasetDict({split: _select_split(all_clips, options, split) for split in SPLITS})
 
 
 def _select_split(clips: Dataset, options: SpokenVerbsOptions, split: Split) -> Dataset:

@@ -1,7 +1,7 @@
-"""Exercises: the questions of `conversations` about sentences and icons in words, for a model that sees no pictures.
+"""Text-only questions: those of `visual_questions` about sentences and about icons described in words.
 
-What stands on the first line of a conversation is what a picture would show. The cells of the verb grid are split as
-`conversations` splits them with ``hold_out: cell``, and no sentence of a test cell is shown in training.
+The first line of a conversation is the text that an image would show. The cells of the verb grid are split like those
+of `visual_questions` with ``hold_out: cell``. No sentence of a test cell occurs in training.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ COLOURS: dict[Tense, str] = {
 OUT_OF_VOCABULARY_QUESTIONS: tuple[QuestionKind, ...] = ("tense", "person", "lemma")
 
 DESCRIPTION = (
-    "Questions about English verb forms with the sentence in words, or an icon in words: `a red circle with the word "
-    "go`. `messages` follows TRL; `kinds` names the kind of each question: tense, person, lemma, conjugate, "
-    "transcribe, judge (is the verb right), correct, caption. Some of the training rows are about sentences with none "
-    "of the 20 verbs. Test shows cells that training does not."
+    "Questions about English verb forms in a sentence or in an icon described in words (`a red circle with the word "
+    "go`). `messages` follows TRL. `kinds` names the kind of each question: tense, person, lemma, conjugate, "
+    "transcribe, judge (is the verb right), correct, caption. Some training rows are about sentences without the 20 "
+    "verbs. The test split has cells that are not in training."
 )
 
 
 class TextQuestionsOptions(StrictModel):
-    """What `data: {builder: text_questions}` takes."""
+    """Options of `data: {builder: text_questions}`."""
 
-    turns: int = Field(4, ge=1, le=4, description="questions a conversation, where so many can be asked together")
-    captions: float = Field(0.1, ge=0, le=1, description="share of the rows in which a picture is described")
-    outside: float = Field(0.3, ge=0, le=1, description="share of training rows with none of the 20 verbs")
+    turns: int = Field(4, ge=1, le=4, description="questions per conversation, if that many can be asked together")
+    captions: float = Field(0.1, ge=0, le=1, description="fraction of the rows that ask for a description")
+    outside: float = Field(0.3, ge=0, le=1, description="fraction of the training rows without the 20 verbs")
     train: int = Field(40_000, ge=1)
     validation: int = Field(300, ge=1)
     test: int = Field(900, ge=1)
@@ -57,7 +57,7 @@ OPTIONS = TextQuestionsOptions
 
 
 def build(options: TextQuestionsOptions, cache: Path, num_proc: int = 1) -> DatasetDict:
-    """Write the three splits; a row depends on the options, its split and its index, and on nothing else."""
+    """Generate the three splits. Each row depends only on the options, its split and its index."""
     text = Value("string")
     features = Features(
         {
@@ -74,54 +74,56 @@ def build(options: TextQuestionsOptions, cache: Path, num_proc: int = 1) -> Data
 
 
 def _rows(options: TextQuestionsOptions, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
-    questions, captions = (question_plans(described, "both") for described in (False, True))
+    questions, captions = (question_plans(is_caption, "both") for is_caption in (False, True))
     for index in indices:
         rng = np.random.default_rng([options.seed, SPLITS.index(split), 2, index])
         error = ""
         if split == "train" and rng.random() < options.outside:
-            one, asked = _out_of_vocabulary_example(options, rng)
+            stimulus, kinds = _out_of_vocabulary_example(options, rng)
         else:
-            choices = captions if rng.random() < options.captions else questions
-            topic = choices[balanced_index(options.seed, split, index, len(choices))]
-            one = choose_stimulus(
-                topic, options.seed, split, index, held_out=True, full_sentences=rng.random() < 0.5, rng=rng
+            plans = captions if rng.random() < options.captions else questions
+            plan = plans[balanced_index(options.seed, split, index, len(plans))]
+            stimulus = choose_stimulus(
+                plan, options.seed, split, index, held_out=True, full_sentences=rng.random() < 0.5, rng=rng
             )
-            asked = choose_question_kinds(topic, one, options.turns, rng, fewest=options.turns)
-            error = topic.mistake if topic.mistake and topic.wrong else ""
-        exchanges = [make_question(one, kind, rng) for kind in asked]
-        first = one.printed or describe_icon(one.cell)
+            kinds = choose_question_kinds(plan, stimulus, options.turns, rng, fewest=options.turns)
+            error = plan.mistake if plan.mistake and plan.wrong else ""
+        exchanges = [make_question(stimulus, kind, rng) for kind in kinds]
+        text = stimulus.printed or describe_icon(stimulus.cell)
+        sentence = stimulus.sentence
         yield {
             "id": f"{split}-{index:06d}",
-            "messages": _messages(first, exchanges),
+            "messages": _messages(text, exchanges),
             "kinds": [exchange.kind for exchange in exchanges],
-            "text": first,
-            "verb": verb_group(one.sentence) if one.sentence and one.sentence.template else "",
+            "text": text,
+            "verb": verb_group(sentence) if sentence and sentence.template else "",
             "error": error,
-            "group": "/".join(one.cell),
+            "group": "/".join(stimulus.cell),
         }
 
 
 def describe_icon(cell: VerbCell) -> str:
-    """Return what an icon of a cell looks like."""
+    """Return a description of the icon of a cell."""
     return f"a {COLOURS[cell.tense]} {SHAPES[cell.person]} with the word {cell.lemma}"
 
 
 def _out_of_vocabulary_example(
     options: TextQuestionsOptions, rng: np.random.Generator
 ) -> tuple[Stimulus, list[QuestionKind]]:
-    """Return a sentence with none of the 20 verbs and what is asked of it."""
+    """Return a sentence without the 20 verbs and the kinds of its questions."""
     cell, text = open_vocabulary_sentences()[int(rng.integers(len(open_vocabulary_sentences())))]
+    stimulus = Stimulus(cell, Sentence(text, "", cell), text)
     if not has_unambiguous_tense(cell, text):
-        return Stimulus(cell, Sentence(text, "", cell), text), ["transcribe"]
+        return stimulus, ["transcribe"]
     pool: tuple[QuestionKind, ...] = (*OUT_OF_VOCABULARY_QUESTIONS, "transcribe")
-    chosen = {pool[place] for place in rng.permutation(len(pool))[: options.turns]}
-    return Stimulus(cell, Sentence(text, "", cell), text), [kind for kind in pool if kind in chosen]
+    chosen = {pool[index] for index in rng.permutation(len(pool))[: options.turns]}
+    return stimulus, [kind for kind in pool if kind in chosen]
 
 
-def _messages(first: str, exchanges: list[QuestionAnswer]) -> list[dict[str, str]]:
+def _messages(text: str, exchanges: list[QuestionAnswer]) -> list[dict[str, str]]:
     messages = []
-    for one in exchanges:
-        messages.append({"role": "user", "content": one.question})
-        messages.append({"role": "assistant", "content": one.answer})
-    messages[0]["content"] = f"{first}\n{messages[0]['content']}"
+    for exchange in exchanges:
+        messages.append({"role": "user", "content": exchange.question})
+        messages.append({"role": "assistant", "content": exchange.answer})
+    messages[0]["content"] = f"{text}\n{messages[0]['content']}"
     return messages

@@ -1,4 +1,4 @@
-"""Conversations about icons and photographed pages: questions on the verb that is seen, with answers to check."""
+"""Conversations about icons and photographed pages: questions about the verb, with answers that can be checked."""
 
 from __future__ import annotations
 
@@ -28,32 +28,33 @@ from hfmm.grammar.sentences import verb_group
 from hfmm.recipe.validation import StrictModel
 
 DESCRIPTION = (
-    "Conversations about English verb forms, seen as icons or as sentences on photographed pages. `messages` and "
-    "`images` follow TRL; `kinds` names the kind of each question: tense, person, lemma, conjugate, transcribe, judge "
-    "(is the verb right), correct; or caption. `text` is what the picture says, `verb` the verb as it should be. "
-    "Where a sentence is transcribed, judged or corrected it is wrong every other time, and `error` says how: "
-    "agreement, tense, form or inflection. Each wrong sentence is drawn together with its right one, so that nothing "
-    "but the verb tells them apart."
+    "Conversations about English verb forms, shown as icons or as sentences on photographed pages. `messages` and "
+    "`images` follow TRL. `kinds` names the kind of each question: tense, person, lemma, conjugate, transcribe, judge "
+    "(is the verb right), correct or caption. `text` is the text of the image, `verb` the correct verb. Half of the "
+    "sentences to transcribe, judge or correct are wrong, and `error` names the mistake: agreement, tense, form or "
+    "inflection. A wrong sentence and its correction differ only in the verb."
 )
 
 
 class VisualQuestionsOptions(StrictModel):
-    """What `data: {builder: visual_questions}` takes."""
+    """Options of `data: {builder: visual_questions}`."""
 
     content: Literal["questions", "captions", "both"] = Field(
         "questions",
-        description="captions: one a picture, to align with; both: questions, and each training row ends with one",
+        description="captions: one per image, for alignment; both: questions, and training rows end with a caption",
     )
     image_kinds: Pictures = "both"
-    full_sentences: bool = Field(True, description="false: sentences end with the verb, and 64 pixels suffice")
-    turns: int = Field(3, ge=1, le=len(RECOGNITION_QUESTIONS), description="questions a conversation, at most")
+    full_sentences: bool = Field(True, description="false: sentences end with the verb, so that a size of 64 is enough")
+    turns: int = Field(
+        3, ge=1, le=len(RECOGNITION_QUESTIONS), description="maximum number of questions per conversation"
+    )
     hold_out: Literal["font", "cell", "row"] = Field(
-        "font", description="cell: that of the picture; answers say others"
+        "font", description="cell: the cell of the image; answers may name other cells"
     )
     train: int = Field(1000, ge=1)
     validation: int = Field(300, ge=1)
     test: int = Field(900, ge=1)
-    size: int = Field(128, ge=32, le=1024, description="pixels a side")
+    size: int = Field(128, ge=32, le=1024, description="side length in pixels")
     seed: int = Field(0, ge=0)
 
 
@@ -61,7 +62,7 @@ OPTIONS = VisualQuestionsOptions
 
 
 def build(options: VisualQuestionsOptions, cache: Path, num_proc: int = 1) -> DatasetDict:
-    """Draw the three splits; a row depends on the options, its split and its index, and on nothing else."""
+    """Draw the three splits. Each row depends only on the options, its split and its index."""
     features = Features(
         {
             "id": Value("string"),
@@ -83,35 +84,35 @@ def build(options: VisualQuestionsOptions, cache: Path, num_proc: int = 1) -> Da
 
 
 def _rows(options: VisualQuestionsOptions, split: Split, indices: list[int]) -> Iterator[dict[str, Any]]:
-    choices = question_plans(options.content == "captions", options.image_kinds)
+    plans = question_plans(options.content == "captions", options.image_kinds)
     for index in indices:
-        topic = choices[balanced_index(options.seed, split, index, len(choices))]
+        plan = plans[balanced_index(options.seed, split, index, len(plans))]
         rng = np.random.default_rng([options.seed, SPLITS.index(split), 2, index])
-        one = choose_stimulus(
-            topic, options.seed, split, index, options.hold_out == "cell", options.full_sentences, rng
+        stimulus = choose_stimulus(
+            plan, options.seed, split, index, options.hold_out == "cell", options.full_sentences, rng
         )
-        asked = choose_question_kinds(topic, one, options.turns, rng)
+        kinds = choose_question_kinds(plan, stimulus, options.turns, rng)
         if options.content == "both" and split == "train":
-            asked.append("caption")
-        exchanges = [make_question(one, kind, rng) for kind in asked]
+            kinds.append("caption")
+        exchanges = [make_question(stimulus, kind, rng) for kind in kinds]
         sources: list[Split] = [split] if options.hold_out == "font" else list(SPLITS)
         font = str(rng.choice([name for source in sources for name in icons.FONTS[source]]))
-        if topic.picture == "icon":
+        if plan.picture == "icon":
             background = str(rng.choice([name for source in sources for name in icons.BACKGROUNDS[source]]))
-            image = icons.draw(one.cell, font, background, options.size, rng)
+            image = icons.draw(stimulus.cell, font, background, options.size, rng)
         else:
-            image = pages.draw(one.printed, font, options.size, rng)
-        form = surface_form(*one.cell)
+            image = pages.draw(stimulus.printed, font, options.size, rng)
+        form = surface_form(*stimulus.cell)
         yield {
             "id": f"{split}-{index:06d}",
-            "messages": build_image_messages((one.question, one.answer) for one in exchanges),
+            "messages": build_image_messages((exchange.question, exchange.answer) for exchange in exchanges),
             "images": [encode(image)],
             "kinds": [exchange.kind for exchange in exchanges],
-            "picture": topic.picture,
-            **one.cell._asdict(),
-            "text": one.printed or f"{icons.PRONOUNS[one.cell.person]}: {form}",
-            "verb": verb_group(one.sentence) if one.sentence else form,
-            "error": topic.mistake if topic.wrong else "",
-            "group": "/".join(one.cell),
+            "picture": plan.picture,
+            **stimulus.cell._asdict(),
+            "text": stimulus.printed or f"{icons.PRONOUNS[stimulus.cell.person]}: {form}",
+            "verb": verb_group(stimulus.sentence) if stimulus.sentence else form,
+            "error": plan.mistake if plan.wrong else "",
+            "group": "/".join(stimulus.cell),
             "font": font,
         }

@@ -1,9 +1,10 @@
-"""A saved model directory -> predictions -> metrics -> results.json; the score belongs to what is on disk."""
+"""Evaluation: the saved model predicts the test split, and every metric gets a score with its interval."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,103 +12,144 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import DatasetDict
 
-from hfmm import metrics, registry, tasks
+from hfmm import metrics
 from hfmm.errors import UserError
-from hfmm.evaluation import forgetting
 from hfmm.evaluation.bootstrap import bootstrap_ci, bootstrap_ci_of_score
-from hfmm.evaluation.predict import load_model_and_task
-from hfmm.recipe.schema import Recipe
-from hfmm.run_directory import RunDirectory
-from hfmm.tasks import BATCH_SIZE, BaseTask, resolve
+from hfmm.evaluation.forgetting import predict_before_and_after
+from hfmm.evaluation.predict import SavedModel, load_model, predict_rows
+from hfmm.plan import Plan
+from hfmm.run_directory import RunDirectory, read_predictions
+from hfmm.tasks import BaseTask, collect_references
 from hfmm.utils.files import atomic_file
-from hfmm.utils.progress import progress_bar
 
-N_STORED_INPUTS = 32  # rows whose input is stored for verify
-N_STORED_MISTAKES = 24  # misclassified rows whose input is stored for the card
+N_STORED_INPUTS = 32  # rows whose input is stored for verification
+N_STORED_MISTAKES = 24  # wrong rows whose input is stored for the card
+
+Records = list[dict[str, Any]]
 
 
-def evaluate(recipe: Recipe, run: RunDirectory, data: DatasetDict) -> None:
-    """Score the saved model on the test split, run the probes, write predictions.parquet and the records.
+def evaluate(plan: Plan, run: RunDirectory, data: DatasetDict) -> SavedModel:
+    """Score the saved model on the test split, score the baselines, and write predictions.parquet and the records.
 
-    Raises UserError where a dataset of `forgetting` cannot be scored, or is another than the run was scored on.
+    Args:
+        plan: The plan of the run.
+        run: The run directory. The model is loaded from it, so that the score belongs to the weights on disk.
+        data: The splits of the dataset.
+
+    Returns:
+        The model, its task and the recorded predictions, for the card and the verification.
+
+    Raises:
+        UserError: A dataset of ``forgetting`` could not be scored, or has changed since the run was scored.
     """
     test = data["test"]
-    model, task = load_model_and_task(run.model, *resolve(recipe))
-    predictions = list(progress_bar(task.predict(model, test, BATCH_SIZE), "predict test", len(test)))
-    references = tasks.references(task, test)
-    groups = [str(group) for group in test["group"][:]]
-    weights = "tuned" if recipe.model.init == "pretrained" else "random"
-    records = _score_records(recipe, task.metric_inputs(predictions), references, groups, weights, "")
-    for name in recipe.baselines:
-        probe = registry.get("baselines", name)
-        records += _score_records(
-            recipe,
-            task.metric_inputs(probe.predict(recipe, task, model, data)),
-            references,
-            groups,
-            getattr(probe, "WEIGHTS", ""),
-            probe.NAME,
+    model, processor = load_model(run.model)
+    task = plan.make_task(model, processor)
+    predictions = predict_rows(task, model, test, "predict test")
+    references = collect_references(task, test, plan.metrics.values())
+    groups = _group_names(test)
+    weights = "tuned" if plan.recipe.model.init == "pretrained" else "random"
+    seed = plan.recipe.seed
+    records = score_records(plan.metrics, task.metric_inputs(predictions), references, groups, seed, weights)
+    for baseline in plan.baselines.values():
+        baseline_inputs = task.metric_inputs(baseline.predict(plan, task, model, data))
+        baseline_weights = getattr(baseline, "WEIGHTS", "")
+        records += score_records(
+            plan.metrics, baseline_inputs, references, groups, seed, baseline_weights, baseline.NAME
         )
-    forgotten: dict[str, Any] = {}
-    scored_before = run.read_results().get("forgetting", {})
-    for other in forgetting.predict_before_and_after(
-        recipe, task, model, data["train"].features, run.checkpoints / "data"
-    ):
-        if scored_before.get(other.name, {}).get("fingerprint", other.fingerprint) != other.fingerprint:
-            raise UserError(
-                f"The dataset {other.name} of `forgetting` has changed since {run.root} was scored, so its scores would "
-                "be those of other rows. Restore it, or start a new run with another --out."
-            )
-        forgotten[other.name] = {
-            "fingerprint": other.fingerprint,
-            "rows": len(other.rows),
-            "skipped": [one._asdict() for one in other.skipped],
-        }
-        answers = tasks.references(task, other.rows)
-        others = [str(group) for group in other.rows["group"][:]]
-        scored = _score_records(recipe, task.metric_inputs(other.predictions), answers, others, other.weights, "")
-        records += [one | {"split": f"{other.name} test"} for one in scored if not one["slice"]]
+    forgetting_records, forgetting = _score_forgetting(plan, run, task, model, data)
     _write_predictions(run.predictions, task, test, predictions, references, groups)
-    run.update_results(recipe=recipe.name, task=recipe.task.name, records=records, forgetting=forgotten)
+    run.update_results(
+        recipe=plan.recipe.name,
+        task=plan.recipe.task.name,
+        records=records + forgetting_records,
+        forgetting=forgetting,
+    )
+    return SavedModel(model, task, read_predictions(run))
 
 
-def _score_records(
-    recipe: Recipe, predictions: Any, references: list[Any], groups: list[str], weights: str, condition: str
-) -> list[dict[str, Any]]:
-    """Return a record, with its interval, for every slice and every functional of every metric."""
+def score_records(
+    metric_modules: Mapping[str, ModuleType],
+    metric_inputs: Any,
+    references: list[Any],
+    groups: list[str],
+    seed: int,
+    weights: str,
+    baseline: str = "",
+) -> Records:
+    """Return a record, with its 95 % interval, for every slice and every weighted score of every metric.
+
+    Args:
+        metric_modules: The metrics, by name.
+        metric_inputs: The predictions of all rows, as `BaseTask.metric_inputs` returns them.
+        references: The reference of each row.
+        groups: The group of each row; the interval resamples groups.
+        seed: The seed of the resampling.
+        weights: Which weights predicted: ``tuned``, ``base`` or ``random``; empty for a baseline without a model.
+        baseline: The name of the baseline; empty for the model itself.
+    """
     records = []
-    for name in recipe.metrics:
-        metric = registry.get("metrics", name)
-        if not weights and getattr(metric, "NEEDS_MODEL", False):
+    for name, module in metric_modules.items():
+        if not weights and getattr(module, "NEEDS_MODEL", False):
             continue
-        slices, functionals = metrics.compute(name, predictions, references)
+        slices, weighted_scores = metrics.compute(name, metric_inputs, references)
         scores = {
-            group: (
-                float(tops.sum() / bottoms.sum()),
-                bootstrap_ci(tops, bottoms, groups, recipe.seed),
-                int(bottoms.sum()),
+            slice_name: (
+                float(numerators.sum() / denominators.sum()),
+                bootstrap_ci(numerators, denominators, groups, seed),
+                int(denominators.sum()),
             )
-            for group, (tops, bottoms) in slices.items()
+            for slice_name, (numerators, denominators) in slices.items()
         }
-        everything = np.ones(len(references))
+        ones = np.ones(len(references))
         scores |= {
-            group: (function(everything), bootstrap_ci_of_score(function, groups, recipe.seed), len(references))
-            for group, function in functionals.items()
+            slice_name: (score(ones), bootstrap_ci_of_score(score, groups, seed), len(references))
+            for slice_name, score in weighted_scores.items()
         }
         records += [
             {
                 "metric": name,
                 "value": value,
-                "ci95": list(bounds),
+                "ci95": list(interval),
                 "n": count,
                 "split": "test",
                 "weights": weights,
-                "baseline": condition,
-                "slice": group,
+                "baseline": baseline,
+                "slice": slice_name,
             }
-            for group, (value, bounds, count) in scores.items()
+            for slice_name, (value, interval, count) in scores.items()
         ]
     return records
+
+
+def _score_forgetting(
+    plan: Plan, run: RunDirectory, task: BaseTask, model: Any, data: DatasetDict
+) -> tuple[Records, dict[str, Any]]:
+    """Return the records of the datasets of ``forgetting``, before and after training, and what identifies them."""
+    records: Records = []
+    datasets: dict[str, Any] = {}
+    scored_before = run.read_results().get("forgetting", {})
+    for other in predict_before_and_after(plan, task, model, data["train"].features, run.checkpoints / "data"):
+        if scored_before.get(other.name, {}).get("fingerprint", other.fingerprint) != other.fingerprint:
+            raise UserError(
+                f"The dataset {other.name} of `forgetting` has changed since {run.root} was scored, so its scores would "
+                "be those of other rows. Restore it, or start a new run with another --out."
+            )
+        datasets[other.name] = {
+            "fingerprint": other.fingerprint,
+            "rows": len(other.rows),
+            "skipped": [row._asdict() for row in other.invalid_rows],
+        }
+        references = collect_references(task, other.rows, plan.metrics.values())
+        metric_inputs = task.metric_inputs(other.predictions)
+        groups = _group_names(other.rows)
+        scored = score_records(plan.metrics, metric_inputs, references, groups, plan.recipe.seed, other.weights)
+        records += [record | {"split": f"{other.name} test"} for record in scored if not record["slice"]]
+    return records, datasets
+
+
+def _group_names(rows: Any) -> list[str]:
+    return [str(group) for group in rows["group"][:]]
 
 
 def _write_predictions(
@@ -118,19 +160,17 @@ def _write_predictions(
     references: list[Any],
     groups: list[str],
 ) -> None:
-    """Write one line a row; the input itself only for the rows that verify and the card show."""
-    wrong = task.is_wrong(predictions, references)
-    shown = {
-        *range(min(N_STORED_INPUTS, len(rows))),
-        *[index for index, is_wrong in enumerate(wrong) if is_wrong][:N_STORED_MISTAKES],
-    }
+    """Write one line a row. The input is stored only for the rows that the verification and the card need."""
+    wrong = task.mark_wrong(predictions, references)
+    wrong_indices = [index for index, is_wrong in enumerate(wrong) if is_wrong]
+    stored = {*range(min(N_STORED_INPUTS, len(rows))), *wrong_indices[:N_STORED_MISTAKES]}
     columns: dict[str, list[Any]] = {
-        "id": [str(one) for one in rows["id"][:]],
+        "id": [str(row_id) for row_id in rows["id"][:]],
         "group": groups,
         "reference": references,
         "wrong": wrong,
-        **{key: [one[key] for one in predictions] for key in predictions[0]},
-        "input": [task.input_to_bytes(rows[index]) if index in shown else None for index in range(len(rows))],
+        **{key: [prediction[key] for prediction in predictions] for key in predictions[0]},
+        "input": [task.input.to_bytes(rows[index]) if index in stored else None for index in range(len(rows))],
     }
     with atomic_file(path) as temporary:
         pq.write_table(pa.table(columns), temporary)

@@ -1,4 +1,4 @@
-"""Data that a recipe does not train on, scored with the checkpoint's weights and with the tuned ones."""
+"""Forgetting: datasets that the recipe does not train on, predicted with the original and with the tuned weights."""
 
 from __future__ import annotations
 
@@ -8,71 +8,90 @@ from typing import Any, NamedTuple
 
 from datasets import Dataset, DatasetDict, Features
 
-from hfmm import data, models
+from hfmm import data
 from hfmm.data.common.labels import is_multi_attribute, label_names
-from hfmm.data.common.screening import InvalidRow, drop_invalid_rows, require_columns
+from hfmm.data.common.screening import InvalidRow
 from hfmm.errors import UserError
-from hfmm.recipe.schema import Data, Recipe
-from hfmm.tasks import BATCH_SIZE, BaseTask
-from hfmm.utils.progress import progress_bar
+from hfmm.evaluation.predict import predict_rows
+from hfmm.plan import Plan
+from hfmm.recipe.schema import Data
+from hfmm.tasks import BaseTask
 
 MAX_NAMES = 30  # class names in a message
 
 
 class OtherDatasetPredictions(NamedTuple):
-    """The rows of one dataset of `forgetting`, and what one set of weights says of them."""
+    """The test rows of one dataset of ``forgetting``, and the predictions of one set of weights."""
 
-    name: str  # its builder's, numbered where it is not the only one of it
+    name: str  # that of its builder, numbered if several datasets have the same builder
     weights: str  # base or tuned
     rows: Dataset
     fingerprint: str
-    skipped: list[InvalidRow]
+    invalid_rows: list[InvalidRow]
     predictions: list[dict[str, Any]]
 
 
 def predict_before_and_after(
-    recipe: Recipe, task: BaseTask, tuned: Any, features: Features, cache: Path
+    plan: Plan, task: BaseTask, model: Any, features: Features, cache: Path
 ) -> Iterator[OtherDatasetPredictions]:
-    """Yield, for each dataset of the recipe's `forgetting`, the predictions for its test rows before and after.
+    """Yield the predictions before and after training, for the test rows of each dataset of ``forgetting``.
 
-    ``features`` are those of the training rows. Raises UserError for a row that cannot be used, unless the dataset is
-    to skip it, and for a dataset of classes that the model does not tell.
+    Args:
+        plan: The plan of the run.
+        task: The task of the tuned model.
+        model: The tuned model.
+        features: The features of the training rows.
+        cache: The folder in which the datasets are built.
+
+    Raises:
+        UserError: A row cannot be used and must not be skipped, or a dataset has classes that the model does not have.
     """
-    for index, (spec, name) in enumerate(zip(recipe.forgetting, dataset_names(recipe.forgetting), strict=True)):
-        built = data.build(spec, recipe.key_locations, cache / f"elsewhere-{index}", prefix=f"elsewhere.{index}")
-        config, processor = models.load_processor(recipe, task.auto_class)
-        require_columns(task.required_columns, built)
-        test = built["test"]
-        if "label" in task.required_columns:
-            test = align_label_ids(test, features, f"elsewhere.{index}")
-        screened, bad = drop_invalid_rows(
-            task.make_row_validator(config, processor, test.features), DatasetDict(test=test), spec.on_invalid_row
-        )
-        rows, fingerprint = screened["test"], data.fingerprint(screened)
-        base, own = models.load_original(recipe, features, task.auto_class)
-        before = type(task)(base.config, own, task.options)
-        for weights, asked, model in (("base", before, base.eval()), ("tuned", task, tuned)):
-            said = progress_bar(asked.predict(model, rows, BATCH_SIZE), f"predict {name}, {weights}", len(rows))
-            yield OtherDatasetPredictions(name, weights, rows, fingerprint, bad, list(said))
+    recipe = plan.recipe
+    for index, (data_options, name) in enumerate(zip(recipe.forgetting, dataset_names(recipe.forgetting), strict=True)):
+        key = f"forgetting.{index}"
+        splits = data.build(data_options, recipe.key_locations, cache / f"forgetting-{index}", prefix=key)
+        test = splits["test"]
+        if "label" in plan.task_class.required_columns and "label" in test.column_names:
+            test = align_label_ids(test, features, key)
+        checked = plan.check_rows(DatasetDict(test=test), data_options)
+        rows = checked.splits["test"]
+        original_model, processor = plan.model.load_original(features, recipe.seed)
+        original_task = plan.make_task(original_model, processor)
+        candidates = (("base", original_task, original_model.eval()), ("tuned", task, model))
+        for weights, candidate_task, candidate in candidates:
+            predictions = predict_rows(candidate_task, candidate, rows, f"predict {name}, {weights}")
+            yield OtherDatasetPredictions(name, weights, rows, checked.fingerprint, checked.invalid_rows, predictions)
 
 
-def align_label_ids(rows: Dataset, features: Features, where: str) -> Dataset:
-    """Return the rows with their labels numbered as in ``features``, so that a number means the class of its name.
+def align_label_ids(rows: Dataset, features: Features, key: str) -> Dataset:
+    """Return the rows with their labels numbered as in ``features``, matched by name.
 
-    Raises UserError for classes that ``features`` do not have; ``where`` is the recipe's key of the rows.
+    Args:
+        rows: The rows of another dataset.
+        features: The features of the training rows.
+        key: The recipe key of the rows, for the message.
+
+    Raises:
+        UserError: The rows have classes that ``features`` do not have.
     """
     if rows.features["label"] == features["label"]:
         return rows
-    theirs, known, several = label_names(rows.features), label_names(features), is_multi_attribute(features)
-    unknown = [name for name in theirs if name not in known or is_multi_attribute(rows.features) != several]
+    names, known_names = label_names(rows.features), label_names(features)
+    multi_label = is_multi_attribute(features)
+    unknown = [name for name in names if name not in known_names or is_multi_attribute(rows.features) != multi_label]
     if unknown:
         raise UserError(
-            f"{where}: it has the classes {_join_names(unknown)}, and the model tells {'several' if several else 'one'} of "
-            f"{_join_names(known)}. Leave out the rows of other classes, or the dataset."
+            f"{key}: the dataset has the classes {_join_names(unknown)}. The model predicts "
+            f"{'several' if multi_label else 'one'} of {_join_names(known_names)}. Remove the rows of other classes, or "
+            "the dataset."
         )
-    numbers = {number: known.index(name) for number, name in enumerate(theirs)}  # a label that is none of them has none
-    old = rows["label"][:]
-    labels = [[numbers.get(one) for one in row or ()] for row in old] if several else [numbers.get(row) for row in old]
+    new_ids = {old_id: known_names.index(name) for old_id, name in enumerate(names)}
+    column = rows["label"][:]
+    labels = (
+        [[new_ids.get(label) for label in row_labels or ()] for row_labels in column]
+        if multi_label
+        else [new_ids.get(label) for label in column]
+    )
     return rows.remove_columns("label").add_column("label", labels, feature=features["label"])
 
 
@@ -81,9 +100,9 @@ def _join_names(names: Sequence[str]) -> str:
 
 
 def dataset_names(datasets: Sequence[Data]) -> list[str]:
-    """Return what scores and card call each dataset: its builder, numbered where it is not the only one of it."""
-    builders = [one.builder for one in datasets]
+    """Return the name of each dataset in scores and card: its builder, numbered if the builder occurs several times."""
+    builders = [data_options.builder for data_options in datasets]
     return [
-        one if builders.count(one) == 1 else f"{one} {builders[: place + 1].count(one)}"
-        for place, one in enumerate(builders)
+        builder if builders.count(builder) == 1 else f"{builder} {builders[: index + 1].count(builder)}"
+        for index, builder in enumerate(builders)
     ]

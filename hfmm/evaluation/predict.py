@@ -1,61 +1,118 @@
-"""Load a saved model with its task, and predict the files that a user gives."""
+"""Load a saved model with its task, and predict the files of a user."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from huggingface_hub import ModelCard
 
 from hfmm.errors import UserError
 from hfmm.models.common.checkpoint import load_saved, run_folder_hint
-from hfmm.tasks import BATCH_SIZE, BaseTask, for_pipeline_tag
+from hfmm.plan import Plan, resolve_task
+from hfmm.recipe.load import load_recipe
+from hfmm.run_directory import RunDirectory, read_predictions
+from hfmm.tasks import BATCH_SIZE, BaseTask, Prediction, find_task_by_pipeline_tag
 from hfmm.utils import hardware
+from hfmm.utils.progress import progress_bar
 
 
-def load_model_and_task(
-    directory: Path, task_class: type[BaseTask] | None = None, options: Any = None, dtype: str = "auto"
-) -> tuple[Any, BaseTask]:
-    """Return (model, task) for a saved model; the task is found by the card's pipeline tag unless given.
+class SavedModel(NamedTuple):
+    """The model that a run has saved, its task, and the recorded predictions of the test split."""
 
-    ``auto`` is the dtype it was saved in.
-    Raises UserError when the folder holds no model or no card that names its task.
+    model: Any
+    task: BaseTask
+    predictions: list[dict[str, Any]]  # the rows of predictions.parquet
+
+
+def load_saved_model(plan: Plan, run: RunDirectory) -> SavedModel:
+    """Return the saved model of an evaluated run; raises UserError if the run has none, or was not evaluated."""
+    model, processor = load_model(run.model)
+    return SavedModel(model, plan.make_task(model, processor), read_predictions(run))
+
+
+def load_model(folder: Path, dtype: str = "auto") -> tuple[Any, Any]:
+    """Return (model, processor) of a saved model, ready to predict.
+
+    Args:
+        folder: A folder with ``config.json``, weights and processor.
+        dtype: The dtype of the weights; ``auto`` is the one that they were saved in.
+
+    Raises:
+        UserError: The folder does not hold a model, or it could not be loaded.
     """
-    if not (directory / "config.json").is_file():
-        raise UserError(f"{directory} holds no model: config.json is missing.{run_folder_hint(directory)}")
-    if task_class is None:
-        card = directory / "README.md"
-        tag = ModelCard.load(card).data.pipeline_tag if card.is_file() else None
-        if not tag:
-            raise UserError(f"{directory} has no README.md with a pipeline_tag, so its task is unknown.")
-        task_class = for_pipeline_tag(tag)
-    model, processor = load_saved(str(directory), dtype)
-    model.eval()
-    return model, task_class(model.config, processor, options or task_class.Options())
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} does not hold a model: config.json is missing.{run_folder_hint(folder)}")
+    model, processor = load_saved(str(folder), dtype)
+    return model.eval(), processor
+
+
+def load_model_and_task(folder: Path, dtype: str = "auto") -> tuple[Any, BaseTask]:
+    """Return (model, task) for the folder of a published model.
+
+    The task is the one that the card's ``pipeline_tag`` names, or a task of the user's own that ``recipe.yaml`` names.
+
+    Raises:
+        UserError: The folder does not hold a model, or nothing in it names its task.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} does not hold a model: config.json is missing.{run_folder_hint(folder)}")
+    task_class, options = _find_task(folder)
+    model, processor = load_model(folder, dtype)
+    return model, task_class(model.config, processor, options)
+
+
+def _find_task(folder: Path) -> tuple[type[BaseTask], Any]:
+    """Return the task class of a published model and its options."""
+    recipe_path = folder / "recipe.yaml"
+    if recipe_path.is_file() and "." in (recipe := load_recipe(str(recipe_path))).task.name:
+        return resolve_task(recipe)
+    card = folder / "README.md"
+    tag = ModelCard.load(card).data.pipeline_tag if card.is_file() else None
+    if not tag:
+        raise UserError(f"{folder} has no README.md with a pipeline_tag, so its task is unknown.")
+    task_class = find_task_by_pipeline_tag(tag)
+    return task_class, task_class.Options()
+
+
+def predict_rows(task: BaseTask, model: Any, rows: Any, description: str) -> list[Prediction]:
+    """Return the predictions of a dataset, under a progress bar."""
+    return list(progress_bar(task.predict(model, rows, BATCH_SIZE), description, len(rows)))
 
 
 def predict_files(
-    directory: Path,
+    folder: Path,
     paths: Sequence[str],
     texts: Sequence[str] = (),
     precision: Literal["auto", "bf16", "fp32"] = "auto",
-) -> list[str]:
-    """Return a JSON line with the prediction for each file, or for each text asked about it.
+) -> list[dict[str, Any]]:
+    """Return a dict with the prediction for each file, or for each text about it.
 
-    It computes in bf16 where the hardware is fast at it, or in the precision given.
-    Raises UserError for a file that cannot be read, and for texts that are missing or that nobody reads.
+    Args:
+        folder: The folder of a published model.
+        paths: The files.
+        texts: Labels to choose from, or questions, for a model that takes them.
+        precision: ``auto`` computes in bf16 where the hardware is fast at it.
+
+    Raises:
+        UserError: A file could not be read, or texts are missing or not used.
     """
-    model, task = load_model_and_task(directory, dtype=hardware.inference_dtype(precision))
+    model, task = load_model_and_task(folder, hardware.inference_dtype(precision))
     if task.example_prompts and not texts:
         example = " ".join(f'--text "{text}"' for text in task.example_prompts)
-        raise UserError(f"This model is given texts beside each file, for example {example}.")
+        raise UserError(f"This model needs texts beside each file, for example {example}.")
     if texts and not task.example_prompts:
-        raise UserError("This model is given files alone and reads no --text.")
+        raise UserError("This model takes files only, and no --text.")
     for path in paths:
         if not Path(path).is_file():
             raise UserError(f"{path} does not exist.")
-    rows = [row for path in paths for row in task.rows_from_file(path, texts)]
-    answers = task.format_predictions(model, list(task.predict(model, rows, BATCH_SIZE)), texts)
-    return [json.dumps({"file": row["id"], **one}, ensure_ascii=False) for row, one in zip(rows, answers, strict=True)]
+    rows = [row for path in paths for row in task.input.rows_from_file(path, texts)]
+    predictions = task.format_predictions(model, list(task.predict(model, rows, BATCH_SIZE)), texts)
+    return [{"file": row["id"], **prediction} for row, prediction in zip(rows, predictions, strict=True)]
+
+
+def to_json_lines(predictions: Sequence[dict[str, Any]]) -> list[str]:
+    """Return each prediction as a line of JSON."""
+    return [json.dumps(prediction, ensure_ascii=False) for prediction in predictions]

@@ -1,4 +1,4 @@
-"""The domain in pure Python: the verb universe, its surface forms, texts about them, and verb forms found in text."""
+"""English verbs in pure Python: the verb grid, its surface forms, texts about them, and a parser of verb forms."""
 
 from hfmm.grammar.captions import captions, hard_negatives, wrong_captions
 from hfmm.grammar.parse import Reading, parse

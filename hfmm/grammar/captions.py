@@ -1,7 +1,7 @@
-"""Texts that are true of a cell of the verb grid, so that a picture can be matched with words.
+"""Captions for the cells of the verb grid, for image-text retrieval.
 
-Some are true of several cells (``you put``): a text is right for a cell exactly when it is among the
-cell's captions, never because it was drawn for it.
+A caption can be correct for several cells (``you put``). A text is correct for a cell exactly when ``captions(cell)``
+contains it, whichever cell it was drawn for.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PERSONS: dict[Person, str] = {
 
 
 def captions(cell: VerbCell) -> tuple[str, ...]:
-    """Return the texts that are true of a cell, without repeats; the first is true of no other cell."""
+    """Return the captions of a cell without duplicates. The first is not a caption of any other cell."""
     tense, form = TENSE_NAMES[cell.tense], surface_form(*cell)
     texts = [
         description(cell),
@@ -41,7 +41,7 @@ def captions(cell: VerbCell) -> tuple[str, ...]:
 
 
 def description(cell: VerbCell) -> str:
-    """Return the grammarian's name of a cell, such as ``3rd person singular present simple of work``."""
+    """Return the grammatical description of a cell, such as ``3rd person singular present simple of work``."""
     tense, person = TENSE_NAMES[cell.tense], _PERSONS[cell.person]
     if cell.tense in ("infinitive", "participle"):
         return f"{tense} of {cell.lemma}, {person}"
@@ -54,9 +54,9 @@ def phrases(cell: VerbCell) -> tuple[str, ...]:
 
 
 def clauses(form: str, tense: Tense, person: Person) -> tuple[str, ...]:
-    """Return a form of any verb, in a tense and person that it has, with each pronoun of the person.
+    """Return a clause for each pronoun of the person, given the form of any verb in that tense and person.
 
-    English gives a participle its person through the perfect, and an infinitive through *for*.
+    A participle gets its person from the perfect, an infinitive from *for*.
     """
     match tense:
         case "infinitive":
@@ -69,12 +69,12 @@ def clauses(form: str, tense: Tense, person: Person) -> tuple[str, ...]:
 
 
 def as_sentence(clause: str) -> str:
-    """Return a clause with a capital letter and a full stop."""
+    """Return a clause as a sentence: capitalized, with a full stop."""
     return f"{clause[0].upper()}{clause[1:]}."
 
 
 def hard_negatives(cell: VerbCell) -> tuple[VerbCell, ...]:
-    """Return the cells of the same verb that differ in the tense alone or in the person alone."""
+    """Return the cells of the same verb that differ only in the tense or only in the person."""
     return tuple(
         other
         for other in CELLS
@@ -83,7 +83,7 @@ def hard_negatives(cell: VerbCell) -> tuple[VerbCell, ...]:
 
 
 def wrong_captions(cell: VerbCell) -> tuple[str, ...]:
-    """Return the texts of its hard negatives that are not true of a cell, without repeats."""
-    right = set(captions(cell))
+    """Return the captions of a cell's hard negatives that are not captions of the cell itself, without duplicates."""
+    correct = set(captions(cell))
     texts = (text for other in hard_negatives(cell) for text in captions(other))
-    return tuple(dict.fromkeys(text for text in texts if text not in right))
+    return tuple(dict.fromkeys(text for text in texts if text not in correct))

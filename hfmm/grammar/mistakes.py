@@ -1,7 +1,7 @@
-"""Mistakes in the verb of a sentence: each a wrong sentence beside the right one that it comes from.
+"""Pairs of a sentence with a wrong verb and its correction.
 
-None of the wrong sentences is right in another reading: ``She put``, beside ``She puts``, is no mistake but the past.
-The right sentence is the nearest, the one that keeps subject, auxiliary and word for the time.
+A wrong sentence is wrong in every reading: ``She put`` is not a mistake for ``She puts``, because it is a correct past.
+The correction is the closest correct sentence. It keeps the subject, the auxiliary and the time expression.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ MISTAKE_KINDS: tuple[MistakeKind, ...] = get_args(MistakeKind)
 
 
 class Mistake(NamedTuple):
-    """A wrong text, what is wrong with its verb, and the right sentence."""
+    """The kind of a mistake, the wrong text, and the correct sentence."""
 
     kind: MistakeKind
     wrong: str
     right: Sentence
 
 
-# What comes of inflecting by rule, or of spelling by ear where the rule is right.
+# Regular inflection of irregular verbs, and phonetic spelling of regular ones.
 _MISINFLECTED_ED: dict[str, str] = {
     "be": "beed", "have": "haved", "do": "doed", "go": "goed", "say": "sayed", "see": "seened", "come": "comed",
     "take": "taked", "give": "gived", "write": "writed", "speak": "speaked", "read": "readed", "eat": "eated",
@@ -38,62 +38,63 @@ _MISINFLECTED_S: dict[str, str] = {
 
 _NUMBER_AGREEMENT = {"have": "has", "has": "have", "want": "wants", "wants": "want"}
 
-# Words that are right behind the auxiliary of a tense after all: `She has work at night`, `He can saw`.
+# Forms that are accidentally correct after the auxiliary of a tense: `She has work at night`, `He can saw`.
 _ACCIDENTALLY_CORRECT: dict[Tense, tuple[str, ...]] = {
     "participle": ("work", "study"),
     "infinitive": ("saw",),
     "future": ("saw",),
 }
 
-# A word for the time, the tenses that clash with it, and the tense whose form would be right there after all.
+# For each time expression: the tenses that clash with it, and the tense whose form would be correct nevertheless.
 _CLASHES: dict[str, tuple[tuple[Tense, ...], Tense]] = {
     "last week": (("present", "future"), "past"),
-    "next week": (("past",), "present"),  # `Next week I put the key back` tells a plan
+    "next week": (("past",), "present"),  # `Next week I put the key back` is a plan
 }
 
 
 def mistakes(cell: VerbCell, kind: MistakeKind, complements: bool = True) -> tuple[Mistake, ...]:
-    """Return every mistake of a kind in every sentence of a cell; none where the cell cannot be got wrong that way."""
+    """Return every mistake of a kind in every sentence of a cell. The result is empty if the cell allows none."""
     return tuple(
-        Mistake(kind, with_verb_group(one, group), one)
-        for one in sentences(cell, complements)
-        for group in _WRONG_GROUPS[kind](one)
+        Mistake(kind, with_verb_group(sentence, group), sentence)
+        for sentence in sentences(cell, complements)
+        for group in _WRONG_GROUPS[kind](sentence)
     )
 
 
-def _agreement(one: Sentence) -> list[str]:
-    """Return the groups that go with another person: ``write`` for ``writes``, ``have written`` for ``has written``."""
-    lemma, tense, person = one.cell
-    first, *rest = verb_group(one).split()
+def _agreement(sentence: Sentence) -> list[str]:
+    """Return the verb groups of another person: ``write`` for ``writes``, ``have written`` for ``has written``."""
+    lemma, tense, person = sentence.cell
+    first, *rest = verb_group(sentence).split()
     if tense in ("present", "past"):
         forms = dict.fromkeys(surface_form(lemma, tense, other) for other in PERSONS)
         return [form for form in forms if form not in (first, surface_form(lemma, "past", person))]
     return [" ".join([_NUMBER_AGREEMENT[first], *rest])] if first in _NUMBER_AGREEMENT else []
 
 
-def _tense(one: Sentence) -> list[str]:
-    """Return the groups that clash with the word for the time: ``Last week I write``."""
-    lemma, _, person = one.cell
-    clashing, fitting = _CLASHES.get(one.template.partition(" SUBJ")[0], ((), "past"))
-    forms = (surface_form(lemma, tense, person) for tense in clashing)
-    return [form for form in forms if form != surface_form(lemma, fitting, person)]
+def _tense(sentence: Sentence) -> list[str]:
+    """Return the verb groups that clash with the time expression: ``Last week I write``."""
+    lemma, _, person = sentence.cell
+    clashing_tenses, correct_tense = _CLASHES.get(sentence.template.partition(" SUBJ")[0], ((), "past"))
+    forms = (surface_form(lemma, tense, person) for tense in clashing_tenses)
+    return [form for form in forms if form != surface_form(lemma, correct_tense, person)]
 
 
-def _form(one: Sentence) -> list[str]:
-    """Return the groups with another form behind the auxiliary: ``has wrote``, ``can went``, ``will goes``."""
-    lemma, tense, person = one.cell
-    *auxiliaries, right = verb_group(one).split()
+def _form(sentence: Sentence) -> list[str]:
+    """Return the verb groups with another form after the auxiliary: ``has wrote``, ``can went``, ``will goes``."""
+    lemma, tense, person = sentence.cell
+    *auxiliaries, main_verb = verb_group(sentence).split()
     if not auxiliaries:
         return []
-    others: tuple[Tense, ...] = ("infinitive", "past") if tense == "participle" else ("present", "past", "participle")
-    forms = dict.fromkeys(surface_form(lemma, other, person) for other in others)
-    return [" ".join([*auxiliaries, form]) for form in forms if form not in (right, *_ACCIDENTALLY_CORRECT[tense])]
+    tenses: tuple[Tense, ...] = ("infinitive", "past") if tense == "participle" else ("present", "past", "participle")
+    forms = dict.fromkeys(surface_form(lemma, other, person) for other in tenses)
+    correct = (main_verb, *_ACCIDENTALLY_CORRECT[tense])
+    return [" ".join([*auxiliaries, form]) for form in forms if form not in correct]
 
 
-def _inflection(one: Sentence) -> list[str]:
-    """Return the group with a form that does not exist: ``goed``, ``has writed``, ``studys``."""
-    lemma, tense, person = one.cell
-    *auxiliaries, _ = verb_group(one).split()
+def _inflection(sentence: Sentence) -> list[str]:
+    """Return the verb group with a form that does not exist: ``goed``, ``has writed``, ``studys``."""
+    lemma, tense, person = sentence.cell
+    *auxiliaries, _ = verb_group(sentence).split()
     if tense in ("past", "participle"):
         return [" ".join([*auxiliaries, _MISINFLECTED_ED[lemma]])]
     return [_MISINFLECTED_S[lemma]] if tense == "present" and person == "3sg" and lemma in _MISINFLECTED_S else []

@@ -1,7 +1,7 @@
-"""Sentences outside the verb universe, to learn English from before the 20 verbs are met.
+"""English sentences without the 20 verbs of the grid, for pretraining.
 
-No word in them is a form of the 20 verbs, which leaves out the perfect, the progressive and the passive; otherwise
-they range over 330 verbs, people, things, places and times, so that all sounds and letters of English occur.
+No word in them is a form of the 20 verbs. This excludes the perfect, the progressive and the passive. The sentences
+combine 330 verbs with people, things, places and times, so that all sounds and letters of English occur.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from random import Random
 from hfmm.grammar.captions import OBJECTS, SUBJECTS, as_sentence, clauses
 from hfmm.grammar.verbs import CELLS, PERSONS, Person, Tense, VerbCell, surface_form
 
-SENTENCES_PER_CELL = 6  # sentences a cell
-MAX_VERB_LETTERS = 6  # letters of the longest verb in a phrase: the 20 verbs are short
+SENTENCES_PER_CELL = 6  # sentences per verb, tense and person
+MAX_VERB_LETTERS = 6  # of the verb in a phrase; the 20 verbs are short too
 OUTSIDE_TENSES: tuple[Tense, ...] = ("infinitive", "present", "past", "future")
 
 
 def _split_list(text: str, separator: str | None = None) -> tuple[str, ...]:
-    return tuple(" ".join(one.split()) for one in text.split(separator))
+    return tuple(" ".join(item.split()) for item in text.split(separator))
 
 
 INTRANSITIVE = _split_list(
@@ -106,44 +106,47 @@ _CATENATIVES = ("want", "need", "try", "hope", "plan", "learn", "refuse", "decid
 
 @lru_cache(maxsize=1)
 def open_vocabulary_sentences() -> tuple[tuple[VerbCell, str], ...]:
-    """Return some 23,000 different sentences, each with the verb, tense and person that it says; always the same."""
+    """Return about 23,000 distinct sentences, each with its verb, tense and person. The result is deterministic."""
     rng = Random(0)
     lemmas = sorted({*INTRANSITIVE, *TRANSITIVE_INANIMATE, *TRANSITIVE_ANIMATE})
     cells = [VerbCell(lemma, tense, person) for lemma in lemmas for tense in OUTSIDE_TENSES for person in PERSONS]
-    found = {text: cell for cell in cells for text in _sentences(cell, rng)}
-    return tuple((cell, text) for text, cell in found.items())
+    cell_by_text = {text: cell for cell in cells for text in _sentences(cell, rng)}
+    return tuple((cell, text) for text, cell in cell_by_text.items())
 
 
 @lru_cache(maxsize=1)
 def open_vocabulary_phrases() -> tuple[tuple[VerbCell, str], ...]:
-    """Return pronoun and verb form (``She weaves.``) of every short verb of English but the 20, with their cells.
+    """Return phrases of a pronoun and a verb form (``She weaves.``) for all short English verbs except the 20.
 
-    So many verbs cannot be learnt by heart: who takes such phrases down has to listen.
+    Each comes with its cell. There are too many verbs to memorize, so a transcriber has to listen.
     """
     cells = (VerbCell(lemma, tense, person) for lemma in _verbs() for tense in OUTSIDE_TENSES for person in PERSONS)
-    found = {
+    cell_by_text = {
         as_sentence(clause): cell for cell in cells for clause in clauses(_surface_form(cell), cell.tense, cell.person)
     }
-    return tuple((cell, text) for text, cell in found.items())
+    return tuple((cell, text) for text, cell in cell_by_text.items())
 
 
 def _verbs() -> list[str]:
-    """Return the short verbs that lemminflect inflects, without those that share a form with one of the 20."""
+    """Return the short verbs that lemminflect inflects, except those that share a form with one of the 20 verbs."""
     from lemminflect import Inflections
 
-    taken = {word for cell in CELLS for word in surface_form(*cell).split()}
+    grid_words = {word for cell in CELLS for word in surface_form(*cell).split()}
     with gzip.open(Inflections().infl_lu_fn, "rt", encoding="utf-8") as table:
         rows = [line.rstrip("\n").split(",") for line in table]
     forms = {lemma: {lemma, *"/".join(others).split("/")} for lemma, kind, *others in rows if kind == "verb"}
     return sorted(
         lemma
-        for lemma, own in forms.items()
-        if len(lemma) <= MAX_VERB_LETTERS and lemma.islower() and all(map(str.isalpha, own - {""})) and not own & taken
+        for lemma, words in forms.items()
+        if len(lemma) <= MAX_VERB_LETTERS
+        and lemma.islower()
+        and all(map(str.isalpha, words - {""}))
+        and not words & grid_words
     )
 
 
 def has_unambiguous_tense(cell: VerbCell, text: str) -> bool:
-    """Tell whether a sentence holds one verb, in a form of one tense: not *wants to jump*, not *I cut the bread*."""
+    """Check that a sentence has one verb in a form of one tense. *wants to jump* and *I cut the bread* do not."""
     if cell.tense == "infinitive":
         return any(f" {modal} {cell.lemma}" in text for modal in _MODALS)
     return cell.tense == "future" or _inflected(cell.lemma, "past", cell.person) != cell.lemma
@@ -167,7 +170,7 @@ def _sentences(cell: VerbCell, rng: Random) -> Iterator[str]:
 
 
 def _verb_group(cell: VerbCell, rng: Random) -> str:
-    """Return the verb with what its tense puts before it: ``jumps``, ``will jump``, ``might jump``."""
+    """Return the verb with its auxiliaries: ``jumps``, ``will jump``, ``might jump``."""
     match cell.tense:
         case "infinitive" if rng.random() < 0.5:
             return f"{rng.choice(_MODALS)} {cell.lemma}"
@@ -188,7 +191,7 @@ def _surface_form(cell: VerbCell) -> str:
 
 
 def _inflected(lemma: str, tense: Tense, person: Person) -> str:
-    # Imported here because it loads its tables on import.
+    # Imported here because lemminflect loads its tables on import.
     from lemminflect import getInflection
 
     if tense == "present" and person != "3sg":

@@ -1,4 +1,4 @@
-"""Verb forms found in text: lemma, tense and person, with every reading where a form is syncretic."""
+"""Find verb forms in text: lemma, tense and person, with all readings of an ambiguous form."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ADVERBS = {"not", "never", "always", "often", "already", "just", "also", "still
 
 
 class Reading(NamedTuple):
-    """One way to read a verb form; ``start`` and ``end`` are its place in the text, auxiliaries included."""
+    """One reading of a verb form. ``start`` and ``end`` are its character span, auxiliaries included."""
 
     lemma: str
     tense: Tense
@@ -41,80 +41,79 @@ class _Token(NamedTuple):
 
 
 def parse(text: str) -> list[Reading]:
-    """Return every reading of every verb form in ``text``, in the order of the text.
+    """Return every reading of every verb form in ``text``, in text order.
 
-    A pronoun before the verb narrows the persons: ``she works`` has one reading, ``walked`` alone has
-    six (past and participle, three persons each), and ``she work`` has none, because no reading agrees.
-    A participle takes its person from the subject of the perfect it stands in. Verbs outside the
-    universe are analysed by lemminflect; a word that is more often another part of speech counts
-    as a verb only behind a pronoun, ``to`` or an auxiliary.
+    A pronoun before the verb restricts the persons: ``she works`` has one reading, ``walked`` alone has six (past and
+    participle, three persons each), and ``she work`` has none, because no reading agrees. A participle gets its person
+    from the subject of the perfect. Verbs outside the grid are analyzed by lemminflect. A word that can also be another
+    part of speech counts as a verb only after a pronoun, ``to`` or an auxiliary.
     """
     tokens = list(_tokens(text))
     readings: list[Reading] = []
-    at = 0
-    while at < len(tokens):
-        group, following = _read_verb_group(tokens, at)
+    index = 0
+    while index < len(tokens):
+        group, index = _read_verb_group(tokens, index)
         readings += group
-        at = following
     return readings
 
 
 def _tokens(text: str) -> Iterable[_Token]:
-    """Split into lower-case words, a contraction such as ``he'll`` into its two."""
+    """Yield the lower-case words of a text. A contraction such as ``he'll`` yields two."""
     for match in _WORD.finditer(text.replace("’", "'")):
         word, start = match.group().lower(), match.start()
-        for ending, full in _CONTRACTIONS.items():
-            if word.endswith(ending):
-                cut = start + len(word) - len(ending)
-                yield _Token(word.removesuffix(ending), start, cut)
-                yield _Token(full, cut, match.end())
+        for suffix, auxiliary in _CONTRACTIONS.items():
+            if word.endswith(suffix):
+                boundary = start + len(word) - len(suffix)
+                yield _Token(word.removesuffix(suffix), start, boundary)
+                yield _Token(auxiliary, boundary, match.end())
                 break
         else:
             yield _Token(word, start, match.end())
 
 
-def _read_verb_group(tokens: list[_Token], at: int) -> tuple[list[Reading], int]:
-    """Read the verb group that starts at ``at``; return its readings and where to go on."""
-    head = tokens[at].text
-    subject = _subject(tokens, at)
+def _read_verb_group(tokens: list[_Token], start: int) -> tuple[list[Reading], int]:
+    """Return the readings of the verb group that starts at token ``start``, and the index of the next token."""
+    head = tokens[start].text
+    subject = _subject(tokens, start)
     persons = _PRONOUNS.get(subject, PERSONS)
-    anchored = subject in _PRONOUNS
-    main = _skip_adverbs(tokens, at + 1)
+    has_pronoun = subject in _PRONOUNS
+    main = _skip_adverbs(tokens, start + 1)
     if main < len(tokens):
         if head == "will":
-            found = _analyses(tokens[main].text, trusted=True)
-            if lemmas := [lemma for lemma, tense, _ in found if tense == "infinitive"]:
-                return _readings(tokens, at, main, [(lemma, "future", one) for lemma in lemmas for one in persons])
+            analyses = _analyses(tokens[main].text, trusted=True)
+            if lemmas := [lemma for lemma, tense, _ in analyses if tense == "infinitive"]:
+                futures = [(lemma, "future", person) for lemma in lemmas for person in persons]
+                return _readings(tokens, start, main, futures)
         if head == "to":
-            found = _analyses(tokens[main].text, trusted=True)
-            if infinitives := [one for one in found if one[1] == "infinitive"]:
-                return _readings(tokens, at, main, infinitives)
+            analyses = _analyses(tokens[main].text, trusted=True)
+            if infinitives := [analysis for analysis in analyses if analysis[1] == "infinitive"]:
+                return _readings(tokens, start, main, infinitives)
         if head in _PERFECT:
-            agreeing = [one for one in _PERFECT[head] if one in persons]
-            found = _analyses(tokens[main].text, trusted=True)
-            if lemmas := [lemma for lemma, tense, _ in found if tense == "participle"]:
-                cells = [(lemma, "participle", one) for lemma in dict.fromkeys(lemmas) for one in agreeing]
-                return _readings(tokens, at, main, cells)
-    found = [
-        one
-        for one in _analyses(head, trusted=anchored)
-        if one[2] in persons and not (anchored and one[1] in ("infinitive", "participle"))
+            agreeing = [person for person in _PERFECT[head] if person in persons]
+            analyses = _analyses(tokens[main].text, trusted=True)
+            if lemmas := [lemma for lemma, tense, _ in analyses if tense == "participle"]:
+                perfects = [(lemma, "participle", person) for lemma in dict.fromkeys(lemmas) for person in agreeing]
+                return _readings(tokens, start, main, perfects)
+    finite = [
+        (lemma, tense, person)
+        for lemma, tense, person in _analyses(head, trusted=has_pronoun)
+        if person in persons and not (has_pronoun and tense in ("infinitive", "participle"))
     ]
-    return _readings(tokens, at, at, found)
+    return _readings(tokens, start, start, finite)
 
 
-def _subject(tokens: list[_Token], at: int) -> str:
-    """Return the word before the verb, adverbs passed over; empty at the start."""
-    before = at - 1
-    while before >= 0 and tokens[before].text in _ADVERBS:
-        before -= 1
-    return tokens[before].text if before >= 0 else ""
+def _subject(tokens: list[_Token], verb: int) -> str:
+    """Return the last word before the verb that is not an adverb, or an empty string."""
+    index = verb - 1
+    while index >= 0 and tokens[index].text in _ADVERBS:
+        index -= 1
+    return tokens[index].text if index >= 0 else ""
 
 
-def _skip_adverbs(tokens: list[_Token], at: int) -> int:
-    while at < len(tokens) and tokens[at].text in _ADVERBS:
-        at += 1
-    return at
+def _skip_adverbs(tokens: list[_Token], index: int) -> int:
+    while index < len(tokens) and tokens[index].text in _ADVERBS:
+        index += 1
+    return index
 
 
 Analysis = tuple[str, Tense, Person]
@@ -130,7 +129,7 @@ def _readings(
 
 @lru_cache(maxsize=1)
 def _known_forms() -> dict[str, list[Analysis]]:
-    """Return every one-word form of the universe with all its cells."""
+    """Return every one-word form of the grid with all its cells."""
     forms: dict[str, list[Analysis]] = {}
     for lemma, tense, person in CELLS:
         if tense != "future":
@@ -140,7 +139,7 @@ def _known_forms() -> dict[str, list[Analysis]]:
 
 @lru_cache(maxsize=4096)
 def _analyses(word: str, trusted: bool) -> list[Analysis]:
-    """Return the cells of one word; ``trusted`` when its place says that it is a verb."""
+    """Return the analyses of one word. ``trusted`` means that its context marks it as a verb."""
     if word in _known_forms():
         return _known_forms()[word]
     if word in _PRONOUNS or word in _ADVERBS or word in ("to", "will"):
@@ -149,14 +148,14 @@ def _analyses(word: str, trusted: bool) -> list[Analysis]:
 
 
 def _analyze_unknown_verb(word: str, trusted: bool) -> list[Analysis]:
-    # Imported here because it loads its tables on import, which a text inside the universe never needs.
+    # Imported here because lemminflect loads its tables on import, and the verbs of the grid do not need them.
     from lemminflect import getAllLemmas, getInflection
 
-    known = getAllLemmas(word)
-    if "VERB" not in known or (not trusted and len(known) > 1):
+    lemmas_by_pos = getAllLemmas(word)
+    if "VERB" not in lemmas_by_pos or (not trusted and len(lemmas_by_pos) > 1):
         return []
-    found: list[Analysis] = []
-    for lemma in known["VERB"]:
+    analyses: list[Analysis] = []
+    for lemma in lemmas_by_pos["VERB"]:
         tags: list[tuple[str, Tense, tuple[Person, ...]]] = [
             ("VB", "infinitive", PERSONS),
             ("VBP", "present", ("1sg", "2sg")),
@@ -166,5 +165,5 @@ def _analyze_unknown_verb(word: str, trusted: bool) -> list[Analysis]:
         ]
         for tag, tense, persons in tags:
             if word in getInflection(lemma, tag):
-                found += [(lemma, tense, person) for person in persons]
-    return found
+                analyses += [(lemma, tense, person) for person in persons]
+    return analyses

@@ -1,6 +1,6 @@
-"""Questions about a verb that is seen, as an icon or in a sentence, each with the one answer that is checked.
+"""Questions about the verb of an icon or a sentence, each with one reference answer.
 
-An answer is a word or two in lower case, or a whole sentence.
+An answer is one or two words in lower case, or a full sentence.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 QuestionKind = Literal["judge", "tense", "person", "lemma", "transcribe", "correct", "conjugate", "caption"]
 Picture = Literal["icon", "page"]
 
-# In an order in which no answer gives a later one away: at most one of `WHOLE` is asked of a sentence, and last.
+# Ordered so that no answer reveals a later one: a sentence gets at most one of `FULL_SENTENCE_KINDS`, as the last.
 QUESTION_KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
 FULL_SENTENCE_KINDS: tuple[QuestionKind, ...] = ("transcribe", "correct", "conjugate")
 
@@ -106,9 +106,9 @@ _WORDINGS: dict[tuple[Picture, QuestionKind], tuple[str, ...]] = {
 
 
 class Stimulus(NamedTuple):
-    """What a picture shows: the icon of a cell, or a page with a sentence of that cell, as ``printed``.
+    """The content of an image: the icon of a cell, or a page with a sentence of the cell.
 
-    ``sentence`` is the right one; a page that prints another text has a mistake.
+    ``sentence`` is the correct sentence. A page whose ``printed`` text differs from it contains a mistake.
     """
 
     cell: VerbCell
@@ -117,40 +117,40 @@ class Stimulus(NamedTuple):
 
 
 class QuestionAnswer(NamedTuple):
-    """A question, its kind, and its answer."""
+    """A question with its kind and its reference answer."""
 
     kind: QuestionKind
     question: str
     answer: str
 
 
-def make_question(shown: Stimulus, kind: QuestionKind, rng: np.random.Generator) -> QuestionAnswer:
-    """Return a question of a kind about what is shown, in one of its wordings, with its answer.
+def make_question(stimulus: Stimulus, kind: QuestionKind, rng: np.random.Generator) -> QuestionAnswer:
+    """Return a question about a stimulus in one of the wordings of its kind, with its answer.
 
-    Raises KeyError where no such question can be asked: an icon holds no sentence to transcribe, judge or correct.
+    Raises KeyError if the stimulus does not support the kind: an icon has no sentence to transcribe, judge or correct.
     """
-    wordings = _WORDINGS["page" if shown.sentence else "icon", kind]
+    wordings = _WORDINGS["page" if stimulus.sentence else "icon", kind]
     question = wordings[int(rng.integers(len(wordings)))]
     if kind == "conjugate":
-        others = [one for one in TENSES if one not in ("infinitive", shown.cell.tense)]
-        tense = others[int(rng.integers(len(others)))]
-        name = "present perfect" if tense == "participle" else TENSE_NAMES[tense]
-        return QuestionAnswer(kind, question.format(tense=name), _in_tense(shown, tense))
-    return QuestionAnswer(kind, question, _answer(shown, kind))
+        tenses = [tense for tense in TENSES if tense not in ("infinitive", stimulus.cell.tense)]
+        tense = tenses[int(rng.integers(len(tenses)))]
+        tense_name = "present perfect" if tense == "participle" else TENSE_NAMES[tense]
+        return QuestionAnswer(kind, question.format(tense=tense_name), _in_tense(stimulus, tense))
+    return QuestionAnswer(kind, question, _answer(stimulus, kind))
 
 
 def has_unique_answer(sentence: Sentence, kind: QuestionKind) -> bool:
-    """Tell whether a question of a kind about the verb of a right sentence has one answer.
+    """Check that a question of a kind about a correct sentence has exactly one answer.
 
-    *Want* is a verb of its own, a word for the time goes with one tense, and *can* has no future.
+    *Want* is a second verb, a time expression fits one tense only, and *can* has no future.
     """
     if kind == "conjugate" and (sentence.cell.tense == "infinitive" or not sentence.template.startswith("SUBJ")):
         return False
     return "want" not in sentence.template
 
 
-def _answer(shown: Stimulus, kind: QuestionKind) -> str:
-    cell, sentence, printed = shown
+def _answer(stimulus: Stimulus, kind: QuestionKind) -> str:
+    cell, sentence, printed = stimulus
     answers: dict[QuestionKind, str] = {
         "tense": TENSE_NAMES[cell.tense],
         "person": PERSON_NAMES[cell.person],
@@ -166,9 +166,9 @@ def _answer(shown: Stimulus, kind: QuestionKind) -> str:
     return answers[kind]
 
 
-def _in_tense(shown: Stimulus, tense: Tense) -> str:
-    """Return the sentence, or of an icon the form, in another tense; a participle gets its person from the perfect."""
-    lemma, _, person = shown.cell
+def _in_tense(stimulus: Stimulus, tense: Tense) -> str:
+    """Return the sentence of a page or the form of an icon in another tense. A participle becomes a present perfect."""
+    lemma, _, person = stimulus.cell
     form = surface_form(lemma, tense, person)
     group = f"{surface_form('have', 'present', person)} {form}" if tense == "participle" else form
-    return with_verb_group(shown.sentence, group) if shown.sentence else group
+    return with_verb_group(stimulus.sentence, group) if stimulus.sentence else group

@@ -1,4 +1,4 @@
-"""Sentences over the verb universe, each an instance of a grammar template such as ``SUBJ has PARTICIPLE``."""
+"""Sentences for the cells of the verb grid, generated from templates such as ``SUBJ has PARTICIPLE``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Template(NamedTuple):
-    """A pattern, and the cells that it can say; SUBJ stands for the subject, the other capitals for the form."""
+    """A pattern with its tense and persons. SUBJ is the slot of the subject, the other capitals are the verb form."""
 
     text: str
     tense: Tense
@@ -19,7 +19,7 @@ class Template(NamedTuple):
 
 
 class Sentence(NamedTuple):
-    """A sentence, the text of its template, and the cell of its verb."""
+    """A sentence with the text of its template and the cell of its verb."""
 
     text: str
     template: str
@@ -55,7 +55,7 @@ _SUBJECTS: dict[Person, tuple[str, ...]] = {
     "3sg": ("he", "she", "it", "my sister", "the teacher", "our neighbour"),
 }
 
-# A cat may come or eat; with these verbs *it* would have to be able to speak, read or own a key.
+# *It* can come or eat, like a cat. These verbs need a subject that can speak, read or own a key.
 _HUMAN_SUBJECT_VERBS = {"have", "do", "say", "take", "give", "write", "speak", "read", "put", "play", "study"}
 
 _COMPLEMENTS: dict[str, tuple[str, ...]] = {
@@ -83,59 +83,62 @@ _COMPLEMENTS: dict[str, tuple[str, ...]] = {
 
 
 def templates(cell: VerbCell) -> tuple[Template, ...]:
-    """Return the templates that say a cell and no other cell of its verb.
+    """Return the templates that express a cell unambiguously.
 
-    ``You put the key on the table`` may be present or past, so there the word for the time must be said.
+    ``You put the key on the table`` can be present or past, so an ambiguous form needs a time expression.
     """
     lemma, tense, person = cell
     syncretic = tense in ("present", "past") and (
         surface_form(lemma, "present", person) == surface_form(lemma, "past", person)
     )
     return tuple(
-        one
-        for one in TEMPLATES
-        if one.tense == tense and person in one.persons and not (syncretic and one.text.startswith("SUBJ"))
+        template
+        for template in TEMPLATES
+        if template.tense == tense
+        and person in template.persons
+        and not (syncretic and template.text.startswith("SUBJ"))
     )
 
 
 def sentences(cell: VerbCell, complements: bool = True) -> tuple[Sentence, ...]:
-    """Return every sentence that says a cell: each template with each subject and each complement.
+    """Return every sentence of a cell: each template with each subject and each complement.
 
-    Without ``complements`` they end with the verb: ``My sister has written.``
+    Without ``complements`` the sentences end with the verb: ``My sister has written.``
     """
     form, slot = surface_form(*cell), _SLOTS[cell.tense]
+    endings = [f" {complement}." for complement in _COMPLEMENTS[cell.lemma]] if complements else ["."]
     return tuple(
-        Sentence(_capitalised(f"{one.text.replace('SUBJ', subject).replace(slot, form)}{complement}."), one.text, cell)
-        for one in templates(cell)
+        Sentence(_capitalize(f"{pattern.replace('SUBJ', subject).replace(slot, form)}{ending}"), pattern, cell)
+        for pattern, *_ in templates(cell)
         for subject in _SUBJECTS[cell.person]
         if not (subject == "it" and cell.lemma in _HUMAN_SUBJECT_VERBS)
-        for complement in ((f" {one}" for one in _COMPLEMENTS[cell.lemma]) if complements else ("",))
+        for ending in endings
     )
 
 
 def sentence(cell: VerbCell, rng: np.random.Generator) -> Sentence:
-    """Return one of the sentences that say a cell, drawn evenly."""
+    """Return one sentence of a cell, drawn uniformly."""
     choices = sentences(cell)
     return choices[int(rng.integers(len(choices)))]
 
 
-def matching_templates(one: Sentence) -> tuple[str, ...]:
-    """Return the templates that a sentence fits: its own, then the one that it has without the word for the time."""
-    others = [other.text for other in TEMPLATES if other.text != one.template]
-    return (one.template, *(other for other in others if one.template.endswith(other)))
+def matching_templates(sentence: Sentence) -> tuple[str, ...]:
+    """Return the templates that a sentence matches: its own, then the same one without the time expression."""
+    others = [template.text for template in TEMPLATES if template.text != sentence.template]
+    return (sentence.template, *(pattern for pattern in others if sentence.template.endswith(pattern)))
 
 
-def verb_group(one: Sentence) -> str:
-    """Return the words of a sentence that stand for its verb: ``writes``, ``has written``, ``wants to write``."""
-    pattern = one.template.partition("SUBJ ")[2]
-    return pattern.replace(_SLOTS[one.cell.tense], surface_form(*one.cell))
+def verb_group(sentence: Sentence) -> str:
+    """Return the words of a sentence that form its verb: ``writes``, ``has written``, ``wants to write``."""
+    pattern = sentence.template.partition("SUBJ ")[2]
+    return pattern.replace(_SLOTS[sentence.cell.tense], surface_form(*sentence.cell))
 
 
-def with_verb_group(one: Sentence, group: str) -> str:
-    """Return the text of a sentence with other words for its verb."""
-    # No subject and no word for the time holds a verb form, so the first match is the verb.
-    return one.text.replace(f" {verb_group(one)}", f" {group}", 1)
+def with_verb_group(sentence: Sentence, group: str) -> str:
+    """Return the text of a sentence with its verb group replaced."""
+    # Subjects and time expressions contain no verb form, so the first match is the verb.
+    return sentence.text.replace(f" {verb_group(sentence)}", f" {group}", 1)
 
 
-def _capitalised(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[0].upper() + text[1:]

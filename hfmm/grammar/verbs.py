@@ -1,4 +1,4 @@
-"""The verb universe: 20 common English verbs, five tenses, three persons, and every surface form."""
+"""The verb grid: 20 common English verbs, five tenses and three persons, with every surface form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PERSONS: tuple[Person, ...] = get_args(Person)
 
 
 class PrincipalParts(NamedTuple):
-    """The forms from which all others follow; only *be* tells its persons apart beyond the third."""
+    """The forms from which all others are derived. Only *be* has further forms for other persons."""
 
     present_3sg: str
     past: str
@@ -52,7 +52,7 @@ _FORMS_OF_BE: dict[tuple[Tense, Person], str] = {
 
 
 class VerbCell(NamedTuple):
-    """One cell of the grid: a verb in a tense and a person."""
+    """A cell of the grid: a verb in a tense and a person."""
 
     lemma: str
     tense: Tense
@@ -65,10 +65,9 @@ CELLS: tuple[VerbCell, ...] = tuple(
 
 
 def surface_form(lemma: str, tense: Tense, person: Person) -> str:
-    """Return the form of a verb of the universe, such as ``does``, ``went``, ``written`` or ``will have``.
+    """Return the surface form of a cell, such as ``does``, ``went``, ``written`` or ``will have``.
 
-    The infinitive and the participle do not change with the person. Raises KeyError for a verb
-    outside the universe.
+    The infinitive and the participle do not depend on the person. Raises KeyError for a verb outside the grid.
     """
     parts = VERBS[lemma]
     if lemma == "be" and (tense, person) in _FORMS_OF_BE:

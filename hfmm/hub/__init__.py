@@ -1,1 +1,1 @@
-"""Everything that talks to the Hub: publish, push, pull and the repositories beside a model."""
+"""Communication with the Hub: publish, push and download repositories."""

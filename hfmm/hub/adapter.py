@@ -1,4 +1,4 @@
-"""The adapter of a run as a repository of its own: it names its base by a Hub id and says how to load both."""
+"""The adapter of a run as its own repository: it names its base model by Hub id and shows how to load both."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from hfmm.run_directory import RunDirectory
 from hfmm.verify.process import ADAPTER_SCRIPT
 
 CONFIG, CARD = "adapter_config.json", "README.md"
-TOLERANCE = 1e-4  # merged weights may differ so much from those that were merged in the training process
+TOLERANCE = 1e-4  # allowed difference from the weights that were merged in the training process
 
 TEXT = """---
 {metadata}
 ---
 
-# {title}: the adapter alone
+# {title} (adapter)
 
-What training added to [`{base}`](https://huggingface.co/{base}), without it. Merged into it, ready for
-`transformers.pipeline` and with its scores, it is [`{model}`](https://huggingface.co/{model}).
+This repository contains only the adapter trained on top of [`{base}`](https://huggingface.co/{base}). The merged
+model, with its scores and ready for `transformers.pipeline`, is [`{model}`](https://huggingface.co/{model}).
 
 ```python
 from peft import PeftModel
 from transformers import AutoConfig, {auto_class}
 
-config = AutoConfig.from_pretrained({model_loaded})  # labels and sizes are those of the tuned model
+config = AutoConfig.from_pretrained({model_loaded})  # labels and sizes of the fine-tuned model
 base = {auto_class}.from_pretrained({base_loaded}, config=config, ignore_mismatched_sizes=True)
 model = PeftModel.from_pretrained(base, {adapter_loaded})
 ```
@@ -45,24 +45,25 @@ def adapter_files(
     auto_class: str,
     card: ModelCardData,
     title: str,
-    places: tuple[RepoTarget, RepoTarget],
+    targets: tuple[RepoTarget, RepoTarget],
     base: HubRevision,
 ) -> RepoFiles:
-    """Return the adapter's files; ``places`` are the model's repository and its own, ``card`` is the model's.
+    """Return the files of the adapter repository.
 
-    Raises UserError where the run has no adapter.
+    ``targets`` are the repositories of the model and of the adapter, ``card`` is the metadata of the model. Raises
+    UserError if the run has no adapter.
     """
     if not run.adapter.is_dir():
         raise UserError(
-            f"{run.root} has no adapter: none was trained, or a stage before it changed more than an adapter can "
-            "carry, or the model was put together from two checkpoints, so that none is its base. Publish without "
-            "--adapter-repo, or tune the published model with LoRA in a run of its own."
+            f"{run.root} has no adapter: no stage trained one, an earlier stage changed weights that an adapter cannot "
+            "hold, or the model was assembled from two checkpoints and has no single base model. Publish without "
+            "--adapter-repo, or fine-tune the published model with LoRA in a new run."
         )
-    model, adapter = places
+    model, adapter = targets
     files = files_in_folder(run.adapter)
-    settings = json.loads((run.adapter / CONFIG).read_text(encoding="utf-8"))
-    settings |= {"base_model_name_or_path": base.id, "revision": base.revision}
-    files[CONFIG] = repo_file(CONFIG, (json.dumps(settings, indent=2) + "\n").encode())
+    config = json.loads((run.adapter / CONFIG).read_text(encoding="utf-8"))
+    config |= {"base_model_name_or_path": base.id, "revision": base.revision}
+    files[CONFIG] = repo_file(CONFIG, (json.dumps(config, indent=2) + "\n").encode())
     text = TEXT.format(
         metadata=derived_metadata(card, "peft", base.id, "adapter").to_yaml(line_break="\n"),
         title=title,
@@ -78,18 +79,18 @@ def adapter_files(
 
 
 def verify_adapter(job: dict[str, Any], environment: dict[str, str]) -> None:
-    """Prove in a fresh process that base and adapter, each by its Hub id, make the model that was published.
+    """Check in a new process that base model and adapter, both loaded by Hub id, give the published model.
 
-    Raises UserError with the tensor that differs most.
+    Raises UserError naming the tensor with the largest difference.
     """
     command = [sys.executable, "-P", str(ADAPTER_SCRIPT), json.dumps(job)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"The adapter was pushed, and does not load with its base: {reason}")
-    worst = json.loads(done.stdout)
-    if worst["difference"] > TOLERANCE:
+    completed = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if completed.returncode:
+        reason = (completed.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"The adapter was pushed, but it does not load on its base model: {reason}")
+    largest = json.loads(completed.stdout)
+    if largest["difference"] > TOLERANCE:
         raise UserError(
-            f"The adapter was pushed, and with its base it is not the model: {worst['tensor']} differs by "
-            f"{worst['difference']:.1e}."
+            f"The adapter was pushed, but on its base model it does not give the published model: {largest['tensor']} "
+            f"differs by {largest['difference']:.1e}."
         )

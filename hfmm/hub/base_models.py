@@ -1,4 +1,4 @@
-"""The checkpoints that a run began from, as the Hub has them; an embedded one is published beside the model first."""
+"""The base models of a run on the Hub. A built-in checkpoint is published before the model that was trained from it."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ from hfmm.recipe.pinning import CHECKPOINT_KEYS, is_local_path
 from hfmm.recipe.schema import Recipe
 from hfmm.run_directory import RunDirectory
 
-LICENCE_KEYS = ("license", "license_name", "license_link")
+LICENSE_KEYS = ("license", "license_name", "license_link")
 
 
 def published_base_models(recipe: Recipe, run: RunDirectory) -> dict[str, HubRevision]:
-    """Return those bases that are on the Hub already, by the name that the recipe has for them.
+    """Return the base models that are already on the Hub, by their name in the recipe.
 
-    They are Hub ids, at the commit that training began from, and folders of runs that were published.
+    These are Hub ids, at the commit that training started from, and folders of published runs.
     """
-    commits, found = run.read_results().get("bases", {}), {}
+    commits = run.read_results().get("bases", {})
+    published: dict[str, HubRevision] = {}
     for checkpoint in _checkpoint_names(recipe):
         parent = find_run(checkpoint)
         if parent is not None and parent.published.is_file():
-            place = json.loads(parent.published.read_text(encoding="utf-8"))
-            found[checkpoint] = HubRevision(place["repo"], place["commit"])
+            record = json.loads(parent.published.read_text(encoding="utf-8"))
+            published[checkpoint] = HubRevision(record["repo"], record["commit"])
         elif checkpoint in commits:
-            found[checkpoint] = HubRevision(checkpoint, commits[checkpoint])
-    return found
+            published[checkpoint] = HubRevision(checkpoint, commits[checkpoint])
+    return published
 
 
 def builtin_base_models(recipe: Recipe, model: RepoTarget) -> dict[str, RepoUpload]:
-    """Return what is to be published before the model: each embedded checkpoint that its weights come from."""
+    """Return the uploads that must precede the model: every built-in checkpoint that its weights come from."""
     if recipe.model.init == "random":
         return {}
-    names = [one for one in _checkpoint_names(recipe) if one.startswith(BUILTIN)]
+    names = [name for name in _checkpoint_names(recipe) if name.startswith(BUILTIN)]
     owner = model.id.partition("/")[0]
     return {
         name: builtin_checkpoint_upload(name, model._replace(id=f"{owner}/{name.removeprefix(BUILTIN)}", branch="main"))
@@ -54,73 +55,75 @@ def builtin_base_models(recipe: Recipe, model: RepoTarget) -> dict[str, RepoUplo
 
 
 def builtin_checkpoint_upload(name: str, target: RepoTarget) -> RepoUpload:
-    """Return an embedded checkpoint as a repository; raises UserError for one that there is not."""
-    short = name.removeprefix(BUILTIN)
-    folder = CHECKPOINTS / short
+    """Return the upload of a built-in checkpoint; raises UserError if it does not exist."""
+    short_name = name.removeprefix(BUILTIN)
+    folder = CHECKPOINTS / short_name
     if not (folder / "config.json").is_file():
-        raise UserError(f"There is no {name}. `hfmm list` shows the embedded checkpoints.")
+        raise UserError(f"{name} does not exist. `hfmm list` shows the built-in checkpoints.")
     files = files_in_folder(folder)
     card = hub_text.snippet_from_hub((folder / "README.md").read_text(encoding="utf-8"), target.id, target.branch)
     files["README.md"] = repo_file("README.md", card.encode())
-    if recipe := code_block(card, "yaml"):  # of which the card says that it lies beside it
+    if recipe := code_block(card, "yaml"):  # the card says that recipe.yaml is in the repository
         files["recipe.yaml"] = repo_file("recipe.yaml", recipe.encode())
-    return RepoUpload(target, with_manifest(files, {"checkpoint": short}), f"{short}, which comes with hfmm")
+    return RepoUpload(target, with_manifest(files, {"checkpoint": short_name}), f"{short_name}, which comes with hfmm")
 
 
-def check_repo_is_ours(parcel: RepoUpload) -> None:
-    """Raise UserError where the name that an embedded checkpoint would take is taken by something else."""
+def check_repo_is_ours(upload: RepoUpload) -> None:
+    """Raise UserError if the repository name of a built-in checkpoint is already used for something else."""
     try:
-        there = with_retries(lambda: compare(parcel.target, parcel.contents))
+        diff = with_retries(lambda: compare(upload.target, upload.files))
     except Exception as error:
-        raise UserError(f"{explain(error, parcel.target.id)} Nothing was sent.") from error
-    found = f"{there.foreign[0]}, which hfmm did not put there" if there.foreign else ""
-    if there.earlier is not None and "checkpoint" not in there.earlier:
-        found = f"what hfmm published of {there.earlier.get('recipe', 'other data')}"
-    if found:
+        raise UserError(f"{explain(error, upload.target.id)} Nothing was sent.") from error
+    conflict = f"{diff.foreign[0]}, which hfmm did not upload" if diff.foreign else ""
+    if diff.manifest is not None and "checkpoint" not in diff.manifest:
+        conflict = f"an hfmm upload of {diff.manifest.get('recipe', 'other data')}"
+    if conflict:
         raise UserError(
-            f"The model comes from an embedded checkpoint, which goes into {parcel.target.id} first, and that "
-            f"repository holds {found}. Rename it, or publish under another owner."
+            f"The model was trained from a built-in checkpoint, which is published to {upload.target.id} first. That "
+            f"repository contains {conflict}. Rename it, or publish under another owner."
         )
 
 
-def resolve_license(recipe: Recipe, bases: dict[str, HubRevision], stated: str | None) -> dict[str, str]:
-    """Return the card's licence: the one that is stated here, else that of the bases, else the recipe's.
+def resolve_license(recipe: Recipe, bases: dict[str, HubRevision], license: str | None) -> dict[str, str]:
+    """Return the license keys of the card.
 
-    The recipe's stands where training began from random weights. Raises UserError where the bases have different ones,
-    and where one is a folder that does not say under which it stands.
+    ``license`` takes precedence, then the license of the base models. The license of the recipe is used if training
+    started from random weights or no base model has a license. Raises UserError if the base models have different
+    licenses, or if one is a folder without a license.
     """
-    if stated is not None:
-        return {"license": stated}
+    if license is not None:
+        return {"license": license}
     if recipe.model.init == "random":
         return {"license": recipe.publish.license}
-    found = {checkpoint: _licence_of(checkpoint, bases.get(checkpoint)) for checkpoint in _checkpoint_names(recipe)}
-    if unknown := [name for name, one in found.items() if not one and is_local_path(name)]:
+    license_by_name = {name: _license_of(name, bases.get(name)) for name in _checkpoint_names(recipe)}
+    if unlicensed := [name for name, keys in license_by_name.items() if not keys and is_local_path(name)]:
         raise UserError(
-            f"{unknown[0]} has no README.md that names its licence, so that of the model is unknown. "
-            "Say with --license under which yours may stand."
+            f"{unlicensed[0]} has no README.md that names its license. Pass --license to set the license of your model."
         )
-    licences = {json.dumps(one): one for one in found.values() if one}
-    if len(licences) > 1:
-        told = ", ".join(f"{name} {one['license']}" for name, one in found.items() if one)
-        raise UserError(f"The bases have different licences ({told}). Say with --license under which yours may stand.")
-    return next(iter(licences.values()), {"license": recipe.publish.license})
+    licenses = {json.dumps(keys): keys for keys in license_by_name.values() if keys}
+    if len(licenses) > 1:
+        listing = ", ".join(f"{name} {keys['license']}" for name, keys in license_by_name.items() if keys)
+        raise UserError(
+            f"The base models have different licenses ({listing}). Pass --license to set the license of your model."
+        )
+    return next(iter(licenses.values()), {"license": recipe.publish.license})
 
 
-def _licence_of(checkpoint: str, base: HubRevision | None) -> dict[str, str]:
+def _license_of(checkpoint: str, base: HubRevision | None) -> dict[str, str]:
     if checkpoint.startswith(BUILTIN):
-        data = ModelCard.load(CHECKPOINTS / checkpoint.removeprefix(BUILTIN) / "README.md").data.to_dict()
+        metadata = ModelCard.load(CHECKPOINTS / checkpoint.removeprefix(BUILTIN) / "README.md").data.to_dict()
     elif base is not None:
         try:
             info = with_retries(lambda: HfApi().model_info(base.id, revision=base.revision))
         except Exception as error:
             raise UserError(
-                f"{explain(error, base.id)} So the licence of the base is unknown; nothing was sent."
+                f"{explain(error, base.id)} The license of the base model could not be read. Nothing was sent."
             ) from error
-        data = info.card_data.to_dict() if info.card_data else {}
+        metadata = info.card_data.to_dict() if info.card_data else {}
     else:
         card = Path(checkpoint).expanduser() / "README.md"
-        data = ModelCard.load(card).data.to_dict() if card.is_file() else {}
-    return {key: data[key] for key in LICENCE_KEYS if data.get(key)} if data.get("license") else {}
+        metadata = ModelCard.load(card).data.to_dict() if card.is_file() else {}
+    return {key: metadata[key] for key in LICENSE_KEYS if metadata.get(key)} if metadata.get("license") else {}
 
 
 def _checkpoint_names(recipe: Recipe) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a repository is to hold: its files with their hashes, and the refusal of what may not be sent."""
+"""The files of a repository with their hashes. Files that may run code on loading are rejected."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from hfmm.errors import UserError
 
-CHUNK_SIZE = 1 << 20  # bytes read at a time, so that a large file never lies in memory
+CHUNK_SIZE = 1 << 20  # bytes read at a time, so that a large file is never held in memory
 WEIGHTS = ".safetensors"
 ALLOWED_SUFFIXES = {WEIGHTS, ".json", ".md", ".txt", ".yaml", ".jinja", ".png", ".wav", ".parquet", ".py"}
 ALLOWED_SUFFIXES |= {".model", ".tiktoken"}  # vocabularies of tokenizers
-PICKLE_MAGIC = b"\x80"  # how every pickle of the last 15 years begins; no text and no safetensors file does
+PICKLE_MAGIC = b"\x80"  # first byte of every pickle of the last 15 years; no text or safetensors file starts with it
 
 
 class File(NamedTuple):
-    """A file to send: where its bytes are, how many, and the hashes by which the Hub knows them."""
+    """A file to upload: its bytes or their path, its size, and the hashes by which the Hub identifies it."""
 
     source: Path | bytes
     size: int
@@ -30,64 +30,64 @@ RepoFiles = dict[str, File]  # by path in the repository
 
 
 def files_in_folder(folder: Path) -> RepoFiles:
-    """Return the files of a folder; raises UserError for a link or a file that may hold code that runs on loading."""
-    found = {}
+    """Return the files of a folder; raises UserError for a symbolic link or a file that may run code on loading."""
+    files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             raise UserError(
-                f"{path} is a symbolic link, and what it points at need not be yours to publish. "
-                "Put the file itself in its place."
+                f"{path} is a symbolic link. Its target may not be yours to publish. Replace it with the file itself."
             )
         if path.is_file():
             name = path.relative_to(folder).as_posix()
-            found[name] = repo_file(name, path)
-    return found
+            files[name] = repo_file(name, path)
+    return files
 
 
 def repo_file(name: str, source: Path | bytes) -> File:
-    """Return one file; raises UserError like `of_folder`, and for a name that leaves the repository."""
+    """Return one file; raises UserError as `files_in_folder` does, and for a name that leads out of the repository."""
     if name.startswith("/") or "\\" in name or ".." in name.split("/"):
-        raise UserError(f"{name} leads out of the repository. A published file's name is a plain path below it.")
+        raise UserError(f"{name} is not a path inside the repository. Use a relative path without '..' or backslashes.")
     if Path(name).suffix not in ALLOWED_SUFFIXES:
         raise UserError(
-            f"{name} is no kind of file that hfmm publishes ({', '.join(sorted(ALLOWED_SUFFIXES))}): a format that can hold a "
-            "pickle runs its author's code when somebody loads it. Save weights as safetensors, and take it out."
+            f"{name}: hfmm does not publish files of this type, only {', '.join(sorted(ALLOWED_SUFFIXES))}, because a "
+            "file that can contain a pickle may run code when it is loaded. Save weights as safetensors and remove "
+            "this file."
         )
     if isinstance(source, Path) and not source.resolve().is_file():
         raise UserError(f"{source} does not exist.")
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     sha256, sha1 = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    for number, piece in enumerate(chunks(source)):
-        if number == 0 and (piece.startswith(PICKLE_MAGIC) or piece.startswith(b"PK\x03\x04") or _is_zip(source)):
-            raise UserError(f"{name} is a pickle or an archive under another name. hfmm publishes neither.")
-        sha256.update(piece)
-        sha1.update(piece)
+    for index, chunk in enumerate(chunks(source)):
+        if index == 0 and (chunk.startswith(PICKLE_MAGIC) or chunk.startswith(b"PK\x03\x04") or _is_zip(source)):
+            raise UserError(f"{name} is a pickle or a zip archive with another suffix. hfmm publishes neither.")
+        sha256.update(chunk)
+        sha1.update(chunk)
     return File(source, size, sha256.hexdigest(), sha1.hexdigest())
 
 
 def chunks(source: Path | bytes) -> Iterator[bytes]:
-    """Yield the bytes of a file piece by piece."""
+    """Yield the bytes of a file in chunks."""
     if isinstance(source, bytes):
         yield source
         return
     with source.open("rb") as file:
-        while piece := file.read(CHUNK_SIZE):
-            yield piece
+        while chunk := file.read(CHUNK_SIZE):
+            yield chunk
 
 
-def size(contents: RepoFiles) -> int:
-    """Return how many bytes all files have together."""
-    return sum(file.size for file in contents.values())
+def size(files: RepoFiles) -> int:
+    """Return the total size of the files in bytes."""
+    return sum(file.size for file in files.values())
 
 
 def weights_size(folder: Path) -> int:
-    """Return how many bytes the weights in a model's folder have."""
+    """Return the size in bytes of the weights in a model folder."""
     return sum(path.stat().st_size for path in folder.glob(f"*{WEIGHTS}"))
 
 
-def format_size(count: int) -> str:
-    """Return a number of bytes as people write it."""
-    amount = float(count)
+def format_size(n_bytes: int) -> str:
+    """Return a number of bytes with its unit."""
+    amount = float(n_bytes)
     for unit in ("B", "kB", "MB"):
         if amount < 1000:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

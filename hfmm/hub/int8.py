@@ -1,4 +1,4 @@
-"""A run's model with int8 weights as a repository of its own: smaller, and its card says what that costs."""
+"""The model of a run with int8 weights as its own repository: smaller, and its card reports the loss in quality."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hfmm.card import hub_text
 from hfmm.card.metadata import derived_metadata
 from hfmm.card.scores import format_score, score_rows
 from hfmm.errors import UserError
-from hfmm.evaluation.predict import load_model_and_task
+from hfmm.evaluation.predict import SavedModel
 from hfmm.hub.files import RepoFiles, files_in_folder, format_size, repo_file, weights_size
 from hfmm.models.common import int8
-from hfmm.recipe.schema import Recipe
-from hfmm.run_directory import RunDirectory
-from hfmm.tasks import BaseTask, resolve
+from hfmm.plan import Plan
+from hfmm.run_directory import RunDirectory, read_predictions
+from hfmm.tasks import BaseTask
 from hfmm.utils.files import atomic_directory
 from hfmm.verify import process
 from hfmm.verify.verify import compare_printed, predictions_match
@@ -28,18 +28,18 @@ TEXT = """---
 {metadata}
 ---
 
-# {title}, int8 weights
+# {title} (int8 weights)
 
-[`{model}`](https://huggingface.co/{model}) with the weights of its linear layers rounded to int8, a scale for each
-output channel, and all else in bf16. It is smaller, not faster than in bf16: a processor widens the weights again for
-each product.
+This is [`{model}`](https://huggingface.co/{model}) with the weights of its linear layers quantized to int8, with one
+scale per output channel. All other weights are in bf16. The model is smaller but not faster than in bf16, because the
+int8 weights are converted back for every matrix multiplication.
 
 | | int8 weights | [the full model](https://huggingface.co/{model}) |
 |---|---|---|
 {rows}
 
-Scores of the same test rows, in brackets 95 % bootstrap intervals. How they were made stands in the card of the full
-model.
+Both columns are scores on the same test rows, with 95 % bootstrap intervals in brackets. The card of the full model
+describes the evaluation.
 
 ```bash
 pip install transformers torchao
@@ -56,72 +56,75 @@ pip install transformers torchao
 
 
 class QuantizedModel(NamedTuple):
-    """A model with int8 weights in the run's folder, the repository it is for, and what a clean process says of it."""
+    """A model with int8 weights in the run directory, its repository, and its output in a new Python process."""
 
     repo: str
     task: BaseTask
     snippet: str
-    said: process.ProcessOutput
+    output: process.ProcessOutput
 
 
-def quantize_run(recipe: Recipe, run: RunDirectory, repo: str) -> QuantizedModel:
-    """Write the run's model with int8 weights and an example beside the full one, and ask it in a clean process.
+def quantize_run(plan: Plan, run: RunDirectory, saved: SavedModel, repo: str) -> QuantizedModel:
+    """Write the model with int8 weights and an example into the run directory, and run it in a new Python process.
 
-    Raises UserError where torchao is missing or the model does not survive it.
+    Raises UserError if torchao is missing or the quantized model does not load.
     """
-    task, recorded = load_model_and_task(run.model, *resolve(recipe))[1], process.rows_with_inputs(run)
+    task, rows = saved.task, process.rows_with_inputs(saved.predictions)
     with atomic_directory(run.int8) as temporary:
         int8.save(str(run.model), temporary)
-        example = task.write_example(task.input_from_bytes(recorded[0]["input"]), temporary)
-    snippet = task.usage_snippet(recipe.name, example, recorded)
+        example = task.input.write_example(task.input.from_bytes(rows[0]["input"]), temporary)
+    snippet = task.usage_snippet(plan.recipe.name, example, rows)
     job = {"model": str(run.int8.resolve())}
-    local = {recipe.name: run.int8}
-    with process.fresh_python(process.offline_env()) as room:
-        return QuantizedModel(repo, task, snippet, process.run_pipeline(task, recorded, snippet, job, local, room))
+    local_folders = {plan.recipe.name: run.int8}
+    with process.fresh_python(process.offline_env()) as python:
+        output = process.run_pipeline(task, rows, snippet, job, local_folders, python)
+    return QuantizedModel(repo, task, snippet, output)
 
 
-def int8_contents(
-    run: RunDirectory, made: QuantizedModel, card: ModelCardData, title: str, model: str, branch: str
+def int8_files(
+    run: RunDirectory, quantized: QuantizedModel, card: ModelCardData, title: str, model: str, branch: str
 ) -> RepoFiles:
-    """Return the files; ``model`` is the id of the full model's repository, and ``card`` that repository's."""
+    """Return the files of the int8 repository.
+
+    ``model`` is the id of the full model's repository and ``card`` is the metadata of its card.
+    """
     sizes = (format_size(weights_size(folder)) for folder in (run.int8, run.model))
     rows = [("file size of the weights", *sizes), *_scores(run.read_results()["records"])]
+    metadata = derived_metadata(card, "transformers", model, "quantized", pipeline_tag=card.pipeline_tag)
     text = TEXT.format(
-        metadata=derived_metadata(card, "transformers", model, "quantized", pipeline_tag=card.pipeline_tag).to_yaml(
-            "\n"
-        ),
+        metadata=metadata.to_yaml("\n"),
         title=title,
         model=model,
         rows="\n".join(f"| {' | '.join(row)} |" for row in rows),
-        snippet=hub_text.snippet_from_hub(made.snippet, made.repo, branch),
-        printed=made.said.printed.strip(),
+        snippet=hub_text.snippet_from_hub(quantized.snippet, quantized.repo, branch),
+        printed=quantized.output.printed.strip(),
     )
     return files_in_folder(run.int8) | {CARD: repo_file(CARD, text.encode())}
 
 
-def verify_int8(run: RunDirectory, made: QuantizedModel, branch: str, home: Path) -> int:
-    """Return how many predictions the repository, named by its id alone, repeats of those made before it was sent.
+def verify_int8(run: RunDirectory, quantized: QuantizedModel, branch: str, home: Path) -> int:
+    """Return how many predictions the published repository, loaded by its id, reproduces.
 
-    Its snippet runs in the same process. Raises UserError naming the first difference.
+    The snippet of its card is run in the same process. Raises UserError naming the first difference.
     """
-    repo, recorded = made.repo, process.rows_with_inputs(run)
-    job, snippet = process.job_for_repo(repo, branch), hub_text.snippet_from_hub(made.snippet, repo, branch)
-    with process.fresh_python(process.online_env(home)) as room:
-        said = process.run_pipeline(made.task, recorded, snippet, job, {}, room)
-    for row, wanted, output in zip(recorded, made.said.outputs, said.outputs, strict=True):
-        if not predictions_match(wanted, output):
+    repo, rows = quantized.repo, process.rows_with_inputs(read_predictions(run))
+    job, snippet = process.job_for_repo(repo, branch), hub_text.snippet_from_hub(quantized.snippet, repo, branch)
+    with process.fresh_python(process.online_env(home)) as python:
+        published = process.run_pipeline(quantized.task, rows, snippet, job, {}, python)
+    for row, expected, prediction in zip(rows, quantized.output.outputs, published.outputs, strict=True):
+        if not predictions_match(expected, prediction):
             raise UserError(
-                f"The int8 weights were pushed, and {repo} is not the model that was made here: of row {row['id']} it "
-                f"says {output}, where that said {wanted}."
+                f"The int8 weights were pushed, but {repo} does not reproduce the local model: for row {row['id']} it "
+                f"predicts {prediction}, the local model predicted {expected}."
             )
-    compare_printed(repo, said.printed, made.said.printed)
-    return len(recorded)
+    compare_printed(repo, published.printed, quantized.output.printed)
+    return len(rows)
 
 
 def _scores(records: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """Return, for each measure of the card, its name, its score with int8 weights and that of the full model."""
+    """Return for each score of the card its name, its value with int8 weights and its value with the full model."""
     rows = []
-    for one in score_rows(records):
-        rounded = one.get(int8_weights.NAME)
-        rows.append((one["name"], format_score(rounded) if rounded else "not measured", format_score(one[""])))
+    for row in score_rows(records):
+        record = row.get(int8_weights.NAME)
+        rows.append((row["name"], format_score(record) if record else "not measured", format_score(row[""])))
     return rows

@@ -1,4 +1,4 @@
-"""A metric as the Space that `evaluate.load("owner/name")` takes it from: its module, what lies beside it, a page."""
+"""A metric as a Space for `evaluate.load("owner/name")`: its module, the modules it imports, and a web page."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ launch_gradio_widget(evaluate.load("{repo}"))
 
 
 def metric_upload(name: str, target: RepoTarget) -> RepoUpload:
-    """Return a metric's Space; raises UserError for a metric that there is not."""
+    """Return the upload of a metric as a Space; raises UserError if the metric does not exist."""
     module = registry.get("metrics", name)
     path = Path(str(module.__file__))
-    beside = _sibling_imports(path)
-    texts = {f"{target.id.partition('/')[2]}.py": path.read_text(encoding="utf-8")}  # the name that evaluate asks for
-    texts |= {one.name: one.read_text(encoding="utf-8") for one in beside}
-    packages = sorted({"evaluate", "datasets", *(package for one in (path, *beside) for package in _packages(one))})
-    texts["requirements.txt"] = "\n".join(packages) + "\n"
+    siblings = _sibling_imports(path)
+    texts = {f"{target.id.partition('/')[2]}.py": path.read_text(encoding="utf-8")}  # the name that evaluate loads
+    texts |= {sibling.name: sibling.read_text(encoding="utf-8") for sibling in siblings}
+    imported = {package for module_path in (path, *siblings) for package in _packages(module_path)}
+    texts["requirements.txt"] = "\n".join(sorted({"evaluate", "datasets", *imported})) + "\n"
     texts["app.py"] = APP.format(repo=target.id)
     title = name.replace("_", " ")
     texts["README.md"] = CARD.format(
@@ -60,21 +60,21 @@ def metric_upload(name: str, target: RepoTarget) -> RepoUpload:
 
 
 def _sibling_imports(path: Path) -> list[Path]:
-    """Return the modules beside one that it imports, and those that they import."""
-    found: dict[Path, None] = {}
-    waiting = [path]
-    while waiting:
-        for node in ast.walk(ast.parse(waiting.pop().read_text(encoding="utf-8"))):
+    """Return the modules of the same folder that a module imports, directly or through each other."""
+    siblings: dict[Path, None] = {}
+    queue = [path]
+    while queue:
+        for node in ast.walk(ast.parse(queue.pop().read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
-                other = path.with_name(f"{node.module}.py")
-                if other not in found:
-                    found[other] = None
-                    waiting.append(other)
-    return list(found)
+                sibling = path.with_name(f"{node.module}.py")
+                if sibling not in siblings:
+                    siblings[sibling] = None
+                    queue.append(sibling)
+    return list(siblings)
 
 
 def _packages(path: Path) -> set[str]:
-    """Return the packages that a module needs installed."""
+    """Return the packages that a module imports, without the standard library."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

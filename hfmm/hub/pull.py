@@ -1,4 +1,4 @@
-"""A repository out of the Hub: into an empty cache and compared byte by byte, or where a model is named by its id."""
+"""Downloads from the Hub: a pushed repository that is compared byte by byte, or a model named by its id."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ from hfmm.recipe.schema import Model
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def download_and_check(target: RepoTarget, commit: str, cache: Path, contents: RepoFiles) -> Path:
-    """Return the folder that a commit was downloaded to; raises UserError where a file is not what was sent."""
-    there = f"The push itself arrived: {target.id} is whole at {commit[:8]}."
-    again = "Publish again: it sends nothing, and repeats this check."
+def download_and_check(target: RepoTarget, commit: str, cache: Path, files: RepoFiles) -> Path:
+    """Download a commit into an empty cache and return its folder.
+
+    Raises UserError if the download fails or a file differs from the one that was sent.
+    """
+    push_state = f"The push is complete: {target.id} has every file at {commit[:8]}."
+    remedy = "Publish again: nothing is sent twice, and this check is repeated."
     damaged: list[str] = []
-    for _ in range(2):  # a wrong ETag on the way fools the client's cache, and passes
+    for _ in range(2):  # a wrong ETag corrupts the client's cache; it is usually transient
         shutil.rmtree(cache, ignore_errors=True)
         try:
             folder = with_retries(
@@ -33,14 +36,14 @@ def download_and_check(target: RepoTarget, commit: str, cache: Path, contents: R
             )
         except Exception as error:
             raise UserError(
-                f"{explain(error, target.id)} {there} It could not be downloaded to check it. {again}"
+                f"{explain(error, target.id)} {push_state} The check could not download it. {remedy}"
             ) from error
-        damaged = [name for name, file in contents.items() if not _matches(Path(folder) / name, file)]
+        damaged = [name for name, file in files.items() if not _matches(Path(folder) / name, file)]
         if not damaged:
             return Path(folder)
     raise UserError(
-        f"{target.id} gives other bytes for {damaged[0]} at {commit[:8]} than were sent. Whoever downloads it now gets "
-        f"a damaged file. {again} If it stays so, delete that file on the Hub and publish again."
+        f"{damaged[0]} in {target.id} at {commit[:8]} differs from the file that was sent: its downloads are damaged. "
+        f"{remedy} If the problem persists, delete that file on the Hub and publish again."
     )
 
 
@@ -49,9 +52,9 @@ def _matches(path: Path, file: File) -> bool:
 
 
 def resolve_model_folder(name: str) -> Path:
-    """Return the folder of a model: the one of that name, an embedded one, or a cached copy of a Hub repository.
+    """Return the folder of a model: a local folder, a built-in checkpoint, or a cached copy of a Hub repository.
 
-    Raises UserError where there is no such embedded one, and where the Hub does not give it.
+    Raises UserError if the built-in checkpoint does not exist or the Hub repository could not be downloaded.
     """
     if name.startswith(BUILTIN):
         return Path(resolve_checkpoint(Model(checkpoint=name), "MODEL"))
@@ -60,4 +63,4 @@ def resolve_model_folder(name: str) -> Path:
     try:
         return Path(with_retries(lambda: snapshot_download(name)))
     except Exception as error:
-        raise UserError(f"There is no folder {name}. {explain(error, name)}") from error
+        raise UserError(f"The folder {name} does not exist. {explain(error, name)}") from error

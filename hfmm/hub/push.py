@@ -1,4 +1,4 @@
-"""Contents into a repository on the Hub: one commit, one tag, and a clear word on what is there if something fails."""
+"""Push files to a Hub repository: one commit, one tag, and an exact report of the remote state after a failure."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from hfmm.hub.errors import explain
 from hfmm.hub.files import File, RepoFiles, repo_file
 from hfmm.hub.retry import with_retries
 
-MANIFEST = "hfmm.json"  # in every repository that hfmm pushed: where it comes from, and which files are hfmm's
-GIT_ATTRIBUTES = ".gitattributes"  # the Hub's own
+MANIFEST = "hfmm.json"  # in every repository that hfmm pushed: its provenance, and the files that belong to hfmm
+GIT_ATTRIBUTES = ".gitattributes"  # created by the Hub
 TAG = re.compile(r"v(\d+)")
 
-Hashes = dict[str, str]  # by path, as the Hub tells them
+Hashes = dict[str, str]  # by path, as reported by the Hub
 
 
 class RepoTarget(NamedTuple):
-    """A repository, whether it is there or not yet."""
+    """A repository, which may not exist yet."""
 
     id: str
     kind: Literal["model", "dataset", "space"] = "model"
@@ -33,170 +33,173 @@ class RepoTarget(NamedTuple):
 
 
 class RepoDiff(NamedTuple):
-    """What a push would change."""
+    """The changes that a push would make."""
 
-    head: str | None  # the commit that the branch points at; none where there is no branch, or no repository
+    head: str | None  # the commit of the branch; None if there is no branch or no repository
     sent: list[str]
     deleted: list[str]
-    foreign: list[str]  # files that are there and that no push of hfmm left
-    earlier: dict[str, Any] | None = None  # what the last push of hfmm said of the repository
+    foreign: list[str]  # remote files that hfmm did not push
+    manifest: dict[str, Any] | None = None  # the manifest of the last hfmm push
 
 
 class PushResult(NamedTuple):
-    """Where the contents are now."""
+    """The commit and the tag of a push, and whether it changed anything."""
 
     commit: str
     tag: str
     changed: bool
 
 
-def with_manifest(contents: RepoFiles, provenance: dict[str, Any]) -> RepoFiles:
-    """Return the contents with the file that says where they come from and what they are."""
-    files = {name: file.sha256 for name, file in sorted(contents.items()) if name != MANIFEST}
-    text = json.dumps({**provenance, "files": files}, indent=2, ensure_ascii=False) + "\n"
-    return contents | {MANIFEST: repo_file(MANIFEST, text.encode())}
+def with_manifest(files: RepoFiles, provenance: dict[str, Any]) -> RepoFiles:
+    """Return the files with a manifest that records their provenance and hashes."""
+    hashes = {name: file.sha256 for name, file in sorted(files.items()) if name != MANIFEST}
+    text = json.dumps({**provenance, "files": hashes}, indent=2, ensure_ascii=False) + "\n"
+    return files | {MANIFEST: repo_file(MANIFEST, text.encode())}
 
 
-def compare(target: RepoTarget, contents: RepoFiles) -> RepoDiff:
-    """Ask the Hub what of the contents it lacks, and which files of an earlier push are no longer among them.
+def compare(target: RepoTarget, files: RepoFiles) -> RepoDiff:
+    """Return which files the Hub is missing, and which files of an earlier push have to be deleted.
 
-    Files that somebody else put there stay. Raises what the client raises.
+    Files that somebody else uploaded are kept. Exceptions of the client are not caught.
     """
     api = HfApi()
-    head = _head(api, target)
+    head = _branch_head(api, target)
     if head is None:
-        return RepoDiff(None, sorted(contents), [], [])
-    there = _hashes(api, target, head)
-    sent = sorted(name for name, file in contents.items() if not _same(file, there.get(name)))
-    earlier = _manifest(target, head) if MANIFEST in there else None
-    ours = {*earlier["files"]} if earlier else set()
-    foreign = sorted(there.keys() - ours - {MANIFEST, GIT_ATTRIBUTES})
-    return RepoDiff(head, sent, sorted(ours & there.keys() - contents.keys()), foreign, earlier)
+        return RepoDiff(None, sorted(files), [], [])
+    remote_hashes = _remote_hashes(api, target, head)
+    sent = sorted(name for name, file in files.items() if not _has_hash(file, remote_hashes.get(name)))
+    manifest = _read_manifest(target, head) if MANIFEST in remote_hashes else None
+    ours = {*manifest["files"]} if manifest else set()
+    foreign = sorted(remote_hashes.keys() - ours - {MANIFEST, GIT_ATTRIBUTES})
+    return RepoDiff(head, sent, sorted(ours & remote_hashes.keys() - files.keys()), foreign, manifest)
 
 
-def push(target: RepoTarget, contents: RepoFiles, message: str) -> PushResult:
-    """Bring the repository to the contents in one commit and tag it ``v1``, ``v2``, ...; the same again does nothing.
+def push(target: RepoTarget, files: RepoFiles, message: str) -> PushResult:
+    """Push the files in one commit and tag it ``v1``, ``v2``, ...; pushing the same files again does nothing.
 
-    Raises UserError, which says what state the Hub is in, for whatever does not pass.
+    Raises UserError, which reports the remote state, if the push fails.
     """
     api = HfApi()
     try:
-        begun = with_retries(lambda: _head(api, target))
+        old_head = with_retries(lambda: _branch_head(api, target))
     except Exception as error:
         raise UserError(f"{explain(error, target.id)} Nothing was sent to {target.id}.") from error
-    commit = begun
+    commit = old_head
     try:
-        _prepare(api, target)
-        difference = with_retries(lambda: compare(target, contents))
-        commit = difference.head
-        if difference.sent or difference.deleted:
-            commit = _commit(api, target, contents, difference, message)
-        tag = _tag(api, target, str(commit))
+        _create_repo(api, target)
+        diff = with_retries(lambda: compare(target, files))
+        commit = diff.head
+        if diff.sent or diff.deleted:
+            commit = _commit(api, target, files, diff, message)
+        tag = _create_tag(api, target, str(commit))
     except Exception as error:
-        raise UserError(f"{explain(error, target.id)} {_describe_hub_state(api, target, contents, begun)}") from error
-    return PushResult(str(commit), tag, bool(difference.sent or difference.deleted))
+        raise UserError(f"{explain(error, target.id)} {_describe_hub_state(api, target, files, old_head)}") from error
+    return PushResult(str(commit), tag, bool(diff.sent or diff.deleted))
 
 
-def _prepare(api: HfApi, target: RepoTarget) -> None:
-    """Make the repository and the branch, where they are missing; a public one does not become private unnoticed."""
+def _create_repo(api: HfApi, target: RepoTarget) -> None:
+    """Create the repository and the branch if they are missing; raises UserError if a private one exists as public."""
     sdk = {"space_sdk": "gradio"} if target.kind == "space" else {}
     visibility = {"private": True} if target.private else {}
     with_retries(lambda: api.create_repo(target.id, repo_type=target.kind, exist_ok=True, **visibility, **sdk))
     info = with_retries(lambda: api.repo_info(target.id, repo_type=target.kind))
     if target.private and not info.private:
         raise UserError(
-            f"{target.id} exists and is public, though it was to be private. Make it private in its settings, or "
+            f"--private was passed, but {target.id} already exists and is public. Make it private in its settings, or "
             "publish without --private."
         )
     if target.branch != constants.DEFAULT_REVISION:
         with_retries(lambda: api.create_branch(target.id, branch=target.branch, repo_type=target.kind, exist_ok=True))
 
 
-def _commit(api: HfApi, target: RepoTarget, contents: RepoFiles, difference: RepoDiff, message: str) -> str:
-    """Upload what is missing, then move the branch in one step; a lost answer is looked up, and nothing sent twice."""
-    where: dict[str, Any] = {"repo_id": target.id, "repo_type": target.kind, "revision": target.branch}
-    additions = [CommitOperationAdd(name, contents[name].source) for name in difference.sent]
-    with_retries(lambda: api.preupload_lfs_files(additions=additions, **where))
-    deletions = [CommitOperationDelete(name) for name in difference.deleted]
+def _commit(api: HfApi, target: RepoTarget, files: RepoFiles, diff: RepoDiff, message: str) -> str:
+    """Upload the missing files, then move the branch in one commit.
+
+    If the response is lost, the commit is looked up, so that nothing is sent twice.
+    """
+    repo_args: dict[str, Any] = {"repo_id": target.id, "repo_type": target.kind, "revision": target.branch}
+    additions = [CommitOperationAdd(name, files[name].source) for name in diff.sent]
+    with_retries(lambda: api.preupload_lfs_files(additions=additions, **repo_args))
+    deletions = [CommitOperationDelete(name) for name in diff.deleted]
 
     def send() -> str:
-        head = _head(api, target)
-        if head != difference.head:
-            return _commit_if_complete(api, target, contents, head)
-        done = api.create_commit(
-            operations=[*additions, *deletions], commit_message=message, parent_commit=difference.head, **where
+        head = _branch_head(api, target)
+        if head != diff.head:
+            return _commit_if_complete(api, target, files, head)
+        commit = api.create_commit(
+            operations=[*additions, *deletions], commit_message=message, parent_commit=diff.head, **repo_args
         )
-        return str(done.oid)
+        return str(commit.oid)
 
     return with_retries(send)
 
 
-def _commit_if_complete(api: HfApi, target: RepoTarget, contents: RepoFiles, head: str | None) -> str:
-    """Return the commit that the branch has moved to, if it holds the contents; raises UserError if it does not."""
+def _commit_if_complete(api: HfApi, target: RepoTarget, files: RepoFiles, head: str | None) -> str:
+    """Return the commit that the branch was moved to; raises UserError if it does not have all files."""
     if head is None:
-        raise UserError(f"The Hub no longer shows {target.id} to you: it was removed, or your token was.")
-    if _missing(contents, _hashes(api, target, head)):
-        raise UserError(f"Somebody else pushed to {target.id} meanwhile. Look at what they did, then publish again.")
+        raise UserError(f"{target.id} is no longer visible on the Hub. The repository or your token was removed.")
+    if _missing_files(files, _remote_hashes(api, target, head)):
+        raise UserError(f"Somebody else pushed to {target.id} in the meantime. Check their commit, then publish again.")
     return head
 
 
-def _tag(api: HfApi, target: RepoTarget, commit: str) -> str:
-    """Return the version tag of a commit, made where it has none."""
+def _create_tag(api: HfApi, target: RepoTarget, commit: str) -> str:
+    """Return the version tag of a commit. The tag is created if the commit has none."""
 
-    def make() -> str:
+    def create() -> str:
         refs = api.list_repo_refs(target.id, repo_type=target.kind)
-        versions = {one.name: one.target_commit for one in refs.tags if TAG.fullmatch(one.name)}
-        if known := [name for name, at in versions.items() if at == commit]:
-            return str(known[0])
-        name = f"v{1 + max((int(one[1:]) for one in versions), default=0)}"
+        commit_by_tag = {tag.name: tag.target_commit for tag in refs.tags if TAG.fullmatch(tag.name)}
+        if existing := [name for name, tagged_commit in commit_by_tag.items() if tagged_commit == commit]:
+            return str(existing[0])
+        name = f"v{1 + max((int(tag[1:]) for tag in commit_by_tag), default=0)}"
         api.create_tag(target.id, tag=name, revision=commit, repo_type=target.kind)
         return name
 
-    return with_retries(make)
+    return with_retries(create)
 
 
-def _describe_hub_state(api: HfApi, target: RepoTarget, contents: RepoFiles, begun: str | None) -> str:
-    """Say what the Hub holds after a failure, as far as it can be asked, and how to go on."""
-    again = "The run on this machine is as it was. Publish again: what has arrived is not sent twice."
+def _describe_hub_state(api: HfApi, target: RepoTarget, files: RepoFiles, old_head: str | None) -> str:
+    """Return what the Hub holds after a failure, if that can be read, and how to continue."""
+    remedy = "The local run is unchanged. Publish again: files that have arrived are not sent twice."
     try:
-        head = with_retries(lambda: _head(api, target))
-        there = with_retries(lambda: _hashes(api, target, head)) if head else {}
+        head = with_retries(lambda: _branch_head(api, target))
+        remote_hashes = with_retries(lambda: _remote_hashes(api, target, head)) if head else {}
     except Exception:
-        before = f"{target.branch} pointed at {begun[:8]} before" if begun else "there was no such repository before"
-        return f"The Hub cannot be asked what {target.id} holds now; {before}. {again}"
+        before = f"{target.branch} pointed at {old_head[:8]} before" if old_head else "it did not exist before"
+        return f"The state of {target.id} on the Hub could not be read; {before}. {remedy}"
     if head is None:
-        return f"There is no {target.id} on the Hub. {again}"
-    if not _missing(contents, there):
-        return f"{target.id} holds every file at {head[:8]}, and lacks only its version tag. {again}"
-    if head == begun:
-        return f"{target.id} is as it was: {target.branch} still points at {head[:8]}. {again}"
-    if begun is None:
-        return f"{target.id} exists and holds no file of this push. {again}"
-    return f"{target.id} was moved to {head[:8]} by somebody else. {again}"
+        return f"{target.id} does not exist on the Hub. {remedy}"
+    if not _missing_files(files, remote_hashes):
+        return f"{target.id} has every file at {head[:8]}, only the version tag is missing. {remedy}"
+    if head == old_head:
+        return f"{target.id} is unchanged: {target.branch} still points at {head[:8]}. {remedy}"
+    if old_head is None:
+        return f"{target.id} exists, but contains no file of this push. {remedy}"
+    return f"{target.id} was moved to {head[:8]} by somebody else. {remedy}"
 
 
-def _head(api: HfApi, target: RepoTarget) -> str | None:
+def _branch_head(api: HfApi, target: RepoTarget) -> str | None:
     try:
         return str(api.repo_info(target.id, repo_type=target.kind, revision=target.branch).sha)
     except (RepositoryNotFoundError, RevisionNotFoundError):
         return None
 
 
-def _hashes(api: HfApi, target: RepoTarget, commit: str) -> Hashes:
+def _remote_hashes(api: HfApi, target: RepoTarget, commit: str) -> Hashes:
     tree = api.list_repo_tree(target.id, repo_type=target.kind, revision=commit, recursive=True)
-    files = [one for one in tree if isinstance(one, RepoFile)]
-    return {one.path: one.lfs.sha256 if one.lfs else one.blob_id for one in files}
+    files = [entry for entry in tree if isinstance(entry, RepoFile)]
+    return {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in files}
 
 
-def _manifest(target: RepoTarget, commit: str) -> dict[str, Any]:
+def _read_manifest(target: RepoTarget, commit: str) -> dict[str, Any]:
     path = hf_hub_download(target.id, MANIFEST, repo_type=target.kind, revision=commit)
-    found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    return found
+    manifest: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return manifest
 
 
-def _same(file: File, known: str | None) -> bool:
-    return known in (file.sha256, file.sha1)
+def _has_hash(file: File, remote_hash: str | None) -> bool:
+    return remote_hash in (file.sha256, file.sha1)
 
 
-def _missing(contents: RepoFiles, there: Hashes) -> list[str]:
-    return [name for name, file in contents.items() if not _same(file, there.get(name))]
+def _missing_files(files: RepoFiles, remote_hashes: Hashes) -> list[str]:
+    return [name for name, file in files.items() if not _has_hash(file, remote_hashes.get(name))]

@@ -117,7 +117,7 @@ def _whisper(name: str) -> tuple[Any, Any]:
     spec = Model(checkpoint=name)
     source = checkpoint.resolve_checkpoint(spec)
     config = checkpoint.config(source, spec)
-    if config.model_type not in whisper.supported_model_types(whisper.AUTO_CLASS):
+    if config.model_type not in whisper.FAMILY.supported_model_types(whisper.AUTO_CLASS):
         raise UserError(
             f"{name} is a {config.model_type!r} model, which has no decoder that looks at sound: give a Whisper."
         )

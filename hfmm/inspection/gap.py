@@ -13,9 +13,9 @@ from hfmm import data, metrics, models
 from hfmm.card.embedding_plots import projection
 from hfmm.data.common.screening import drop_invalid_rows, require_columns
 from hfmm.errors import UserError
-from hfmm.models.common import checkpoint
+from hfmm.evaluation.predict import predict_rows
 from hfmm.recipe.schema import Data, Model
-from hfmm.tasks import BATCH_SIZE
+from hfmm.tasks import collect_references
 from hfmm.tasks.contrastive import ContrastiveTask
 from hfmm.utils.progress import progress_bar
 
@@ -34,24 +34,18 @@ class PairedEmbeddings(NamedTuple):
     references: list[dict[str, Any]]
 
 
-def embed_test_split(name: str, spec: Data, cache: Path) -> PairedEmbeddings:
-    """Return the clouds of a dataset's test split; raises UserError for a model or data that cannot be used."""
-    wanted = Model(checkpoint=name)
-    source = checkpoint.resolve_checkpoint(wanted)
-    config = checkpoint.config(source, wanted)
-    family = models.find_family(config.model_type, ContrastiveTask.auto_class, name)
-    _, processor = family.load_processor(source, wanted, config, family.OPTIONS())
-    model = load_saved(source)[0].float().eval()
-    task = ContrastiveTask(config, processor, ContrastiveTask.Options())
-    built = data.build(spec, {}, cache)
-    require_columns(ContrastiveTask.required_columns, built)
-    check = ContrastiveTask.make_row_validator(config, processor, built["test"].features)
-    rows = drop_invalid_rows(check, DatasetDict(test=built["test"]), spec.on_invalid_row)[0]["test"]
-    predictions = list(progress_bar(task.predict(model, rows, BATCH_SIZE), "embed", len(rows)))
-    return PairedEmbeddings(
-        task.metric_inputs(predictions),
-        [task.reference(row) for row in rows.select_columns(ContrastiveTask.target_columns)],
-    )
+def embed_test_split(name: str, data_options: Data, cache: Path) -> PairedEmbeddings:
+    """Return the embeddings of a dataset's test split; raises UserError for a model or data that cannot be used."""
+    resolved = models.resolve(Model(checkpoint=name), {}, ContrastiveTask.auto_classes)
+    config, processor = resolved.load_processor()
+    model = load_saved(resolved.source)[0].float().eval()
+    task = ContrastiveTask(config, processor, ContrastiveTask.Options(), resolved.family)
+    test = data.build(data_options, {}, cache)["test"]
+    require_columns(task.required_columns, DatasetDict(test=test))
+    validate_row = task.make_row_validator(resolved.family, config, processor, test.features)
+    splits, _ = drop_invalid_rows(validate_row, DatasetDict(test=test), data_options.on_invalid_row)
+    predictions = predict_rows(task, model, splits["test"], "embed")
+    return PairedEmbeddings(task.metric_inputs(predictions), collect_references(task, splits["test"]))
 
 
 def load_embeddings(images: Path, texts: Path) -> PairedEmbeddings:

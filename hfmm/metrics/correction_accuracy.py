@@ -18,6 +18,7 @@ from ._edit_rates import align, normalize_words
 from ._scores import ratio_scores
 
 GREATER_IS_BETTER = True
+REFERENCE_COLUMNS = ("text", "verb", "error")
 SUMMARY = (
     "sentences whose verb is right once corrected, or was right and left alone"  # what the slice "" is, for people
 )

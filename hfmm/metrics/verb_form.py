@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from ._edit_rates import align, normalize_words
 from ._scores import ratio_scores
 
 GREATER_IS_BETTER = True
+REFERENCE_COLUMNS = ("group", "text")
 SUMMARY = "verb forms heard exactly, auxiliaries included"  # what the slice "" is, for people
 
 AUXILIARIES = ("to", "will", "have", "has", "had")  # in front of the same word they make another form of it
@@ -49,6 +51,18 @@ class Confusion(NamedTuple):
     times: int
     form: str
     heard: str
+
+
+def derive_reference(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the readings of the verb forms in the text of a dataset row. This needs hfmm, the scores do not."""
+    # Imported by name: `evaluate` demands every package that it finds in an import statement of this file.
+    grammar = import_module("hfmm.grammar")
+    forms = list(grammar.parse(row["text"]))
+    # The group of a row of the verb grid is its cell, which says what an ambiguous form is.
+    cell = next((cell for cell in grammar.CELLS if "/".join(cell) == row.get("group")), None)
+    cell_spans = {(form.start, form.end) for form in forms if form[:3] == cell}
+    readings = [form._asdict() for form in forms if (form.start, form.end) not in cell_spans or form[:3] == cell]
+    return {"readings": readings}
 
 
 def row_statistics(predictions: list[str], references: list[dict[str, Any]]) -> Statistics:

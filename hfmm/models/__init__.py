@@ -1,8 +1,9 @@
-"""One family a file; `load` finds the family that knows a checkpoint and gives its model and processor."""
+"""The model families, one a file: how a kind of checkpoint is loaded, and which of its modules train."""
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from datasets import Features
@@ -10,80 +11,130 @@ from datasets import Features
 from hfmm import registry
 from hfmm.errors import UserError
 from hfmm.models.common import checkpoint
+from hfmm.models.common.family import ModelFamily
 from hfmm.models.common.malloc import configure_malloc
-from hfmm.recipe.schema import Model, Recipe
+from hfmm.recipe.schema import Model
 from hfmm.recipe.validation import validate
 
-
-def load(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]:
-    """Return (model, processor) for the recipe's checkpoint, its head shaped for the data's labels.
-
-    ``auto_class`` is the Auto class that the task trains. Raises UserError for a checkpoint that
-    cannot be had or that does not fit the task.
-    """
-    configure_malloc()
-    family, *found = _resolve(recipe, auto_class)
-    model, processor = family.load(*found, features, auto_class)
-    for part in vars(model.config).values():
-        if hasattr(part, "_name_or_path"):
-            part._name_or_path = ""  # the config of a tower remembers its folder, which is nobody else's business
-    return model, processor
+MAX_MODEL_TYPES = 30  # names in a message
 
 
-def load_original(recipe: Recipe, features: Features, auto_class: str) -> tuple[Any, Any]:
-    """Return (model, processor) as the checkpoint comes, without what the recipe alters before it trains.
+@dataclass(frozen=True)
+class ResolvedModel:
+    """The model of a recipe: its family, its checkpoint, the Auto class that loads it, and its checked options."""
 
-    What is new in it, such as a head, is drawn as for the first stage. Raises UserError like `load`.
-    """
-    from transformers import set_seed
+    family: ModelFamily
+    source: str
+    auto_class: str
+    model_options: Model
+    options: Any
 
-    family, source, spec, config, options = _resolve(recipe, auto_class)
-    if hasattr(family, "original_options"):
-        options = family.original_options(options)
-    came = spec.model_copy(update={"init": "pretrained"})
-    set_seed(recipe.seed)
-    loaded: tuple[Any, Any] = family.load(source, came, config, options, features, auto_class)
-    return loaded
+    def load_processor(self) -> tuple[Any, Any]:
+        """Return the config and the processor that the model will have; raises UserError if they do not load."""
+        return self.family.load_processor(self.source, self.model_options, self._config(), self.options)
 
+    def load(self, features: Features, **changes: Any) -> tuple[Any, Any]:
+        """Return the model in fp32 and its processor.
 
-def load_processor(recipe: Recipe, auto_class: str) -> tuple[Any, Any]:
-    """Return (config, processor) of the recipe's checkpoint, which is what its rows can be checked against.
+        Args:
+            features: The features of the training data, for the labels of the head.
+            changes: Fields of the recipe's ``model`` section to change, such as ``init="random"``.
 
-    Raises UserError like `load`.
-    """
-    family, *found = _resolve(recipe, auto_class)
-    both: tuple[Any, Any] = family.load_processor(*found)
-    return both
+        Raises:
+            UserError: The checkpoint could not be loaded, or it does not fit the task.
+        """
+        return self._load(features, self.model_options.model_copy(update=changes), self.options)
 
+    def load_original(self, features: Features, seed: int) -> tuple[Any, Any]:
+        """Return the checkpoint as published and its processor: pretrained weights, on its own input size.
 
-def is_unmodified_checkpoint(recipe: Recipe, auto_class: str) -> bool:
-    """Tell whether the model that a recipe loads is one checkpoint as it comes, to which an adapter can be added."""
-    if recipe.model.init == "random":
-        return False
-    family, *_, options = _resolve(recipe, auto_class)
-    return not hasattr(family, "is_unmodified_checkpoint") or bool(family.is_unmodified_checkpoint(options))
+        Modules that the checkpoint lacks, such as a head, are drawn from ``seed`` as in the first stage.
+        """
+        from transformers import set_seed
 
+        set_seed(seed)
+        pretrained = self.model_options.model_copy(update={"init": "pretrained"})
+        return self._load(features, pretrained, self.family.original_options(self.options))
 
-def _resolve(recipe: Recipe, auto_class: str) -> tuple[ModuleType, str, Model, Any, Any]:
-    """Return the family of the recipe's checkpoint, and what its functions take: source, spec, config, options."""
-    source = checkpoint.resolve_checkpoint(recipe.model)
-    config = checkpoint.config(source, recipe.model)
-    family = find_family(config.model_type, auto_class, recipe.model.checkpoint)
-    options = validate(family.OPTIONS, recipe.model.options, recipe.key_locations, prefix="model")
-    return family, source, recipe.model, config, options
+    def is_unmodified_checkpoint(self) -> bool:
+        """Tell whether the model is one pretrained checkpoint as it is, which an adapter can name as its base model."""
+        return self.model_options.init != "random" and self.family.is_unmodified_checkpoint(self.options)
 
+    def _config(self) -> Any:
+        # Read for each load, because families change the config that they are given.
+        return checkpoint.config(self.source, self.model_options)
 
-def find_family(model_type: str, auto_class: str, name: str) -> ModuleType:
-    """Return the one family that supports a model type under an Auto class; raises UserError for none."""
-    families = registry.load_all("models")
-    fitting = [family for family in families.values() if model_type in family.supported_model_types(auto_class)]
-    if len(fitting) > 1:
-        raise RuntimeError(f"{model_type!r} is claimed by {', '.join(family.__name__ for family in fitting)}")
-    if not fitting:
-        known = sorted({one for family in families.values() for one in family.supported_model_types(auto_class)})
-        shown = ", ".join(known[:30]) + (", ..." if len(known) > 30 else "")
-        raise UserError(
-            f"model.checkpoint: {name} is a {model_type!r} model, which does not fit this task: it needs one that "
-            f"{auto_class} loads ({shown}). Choose another checkpoint, or another task for this one."
+    def _load(self, features: Features, model_options: Model, options: Any) -> tuple[Any, Any]:
+        configure_malloc()
+        model, processor = self.family.load(
+            self.source, model_options, self._config(), options, features, self.auto_class
         )
-    return fitting[0]
+        for part in vars(model.config).values():
+            if hasattr(part, "_name_or_path"):
+                part._name_or_path = ""  # the config of a tower remembers its folder, which must not be published
+        return model, processor
+
+
+def resolve(model_options: Model, key_locations: Mapping[str, str], auto_classes: Sequence[str]) -> ResolvedModel:
+    """Return the model of a recipe, found by the config of its checkpoint.
+
+    Args:
+        model_options: The ``model`` section of the recipe.
+        key_locations: Where each recipe key was written, for messages.
+        auto_classes: The Auto classes that the task can train, in order of preference.
+
+    Raises:
+        UserError: The checkpoint could not be found, does not fit the task, or does not take an option.
+    """
+    source = checkpoint.resolve_checkpoint(model_options)
+    model_type = checkpoint.config(source, model_options).model_type
+    if model_options.family is not None:
+        where = f"{key_locations.get('model.family', 'recipe')}: model.family"
+        families = [registry.get("models", model_options.family, where).FAMILY]
+    else:
+        families = built_in_families()
+    family, auto_class = find_family(model_type, auto_classes, model_options.checkpoint, families)
+    options = validate(family.Options, model_options.options, key_locations, prefix="model")
+    return ResolvedModel(family, source, auto_class, model_options, options)
+
+
+def built_in_families() -> list[ModelFamily]:
+    """Return the families of hfmm."""
+    return [module.FAMILY for module in registry.load_all("models").values()]
+
+
+def find_family(
+    model_type: str, auto_classes: Sequence[str], name: str, families: Sequence[ModelFamily] | None = None
+) -> tuple[ModelFamily, str]:
+    """Return the family that supports a model type, and the first Auto class under which it does.
+
+    Args:
+        model_type: ``config.model_type`` of the checkpoint.
+        auto_classes: The Auto classes of the task, in order of preference.
+        name: The name of the checkpoint, for the message.
+        families: The families to search; by default those of hfmm.
+
+    Raises:
+        UserError: No family supports the model type under one of the Auto classes.
+    """
+    families = built_in_families() if families is None else families
+    for auto_class in auto_classes:
+        matches = [family for family in families if model_type in family.supported_model_types(auto_class)]
+        if len(matches) > 1:
+            names = ", ".join(type(family).__name__ for family in matches)
+            raise RuntimeError(f"{model_type!r} is supported by several families: {names}")
+        if matches:
+            return matches[0], auto_class
+    supported = sorted(
+        {
+            name
+            for family in families
+            for auto_class in auto_classes
+            for name in family.supported_model_types(auto_class)
+        }
+    )
+    choices = ", ".join(supported[:MAX_MODEL_TYPES]) + (", ..." if len(supported) > MAX_MODEL_TYPES else "")
+    raise UserError(
+        f"model.checkpoint: {name} is a {model_type!r} model, which does not fit this task. The task needs a model that "
+        f"{' or '.join(auto_classes)} loads ({choices}). Choose another checkpoint, or another task for this one."
+    )

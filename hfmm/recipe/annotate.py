@@ -36,8 +36,8 @@ def _option_classes(recipe: Recipe) -> dict[str, type[BaseModel]]:
     builder = registry.get("data", recipe.data.builder, "data.builder")
     takers = {"task": task.Options, "data": builder.OPTIONS}
     # The checkpoint, which tells the family for sure, may be far away.
-    families = [one for one in registry.load_all("models").values() if one.supported_model_types(task.auto_class)]
-    return {**takers, "model": families[0].OPTIONS} if len(families) == 1 else takers
+    families = [module.FAMILY for module in registry.load_all("models").values() if any(map(module.FAMILY.supported_model_types, task.auto_classes))]
+    return {**takers, "model": families[0].Options} if len(families) == 1 else takers
 
 
 def _descriptions(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:

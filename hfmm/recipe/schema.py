@@ -113,6 +113,7 @@ class Model(_OpenSettings):
     init: Literal["pretrained", "random"] = Field(
         "pretrained", description="random: the same architecture from scratch, for comparison"
     )
+    family: str | None = Field(None, description="a dotted path to a model family of your own")
 
 
 class Publish(StrictModel):

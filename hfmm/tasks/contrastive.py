@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
-from pathlib import Path
 from string import Formatter
 from typing import Any, Literal
 
@@ -14,15 +12,15 @@ import numpy as np
 from datasets import Features
 from pydantic import Field, field_validator
 
-from hfmm.data.common.images import decode
-from hfmm.data.common.media import read_bytes
-from hfmm.data.common.rows import Row
+from hfmm.data.common.rows import Row, iter_batches
 from hfmm.errors import UserError
-from hfmm.models import dual_encoder
 from hfmm.models.common.batch import image_inputs, text_inputs
+from hfmm.models.common.family import ModelFamily
 from hfmm.recipe.validation import StrictModel
+from hfmm.tasks.base import BaseTask
 from hfmm.tasks.common import caption_check
 from hfmm.tasks.common.embedder import Embedder
+from hfmm.tasks.common.inputs import ImageInput
 from hfmm.tasks.common.losses import (
     cosine_similarity,
     grad_cache_forward,
@@ -35,24 +33,22 @@ from hfmm.tasks.common.row_rng import row_seed
 CANDIDATES = 8  # texts that the pipeline is asked to choose from when a saved model is checked
 
 
-class ContrastiveTask:
+class ContrastiveTask(BaseTask):
     """Symmetric InfoNCE (CLIP, arXiv:2103.00020) or the sigmoid loss (SigLIP, arXiv:2303.15343).
 
     Both take every caption of a row that occurs in the batch for a positive: InfoNCE as evenly soft targets (Yang et
     al. 2022, arXiv:2204.03610). In each epoch one caption of a row is drawn; for scoring always the same one.
     """
 
-    auto_class = dual_encoder.AUTO_CLASS
+    auto_classes = ("AutoModelForZeroShotImageClassification",)
     pipeline_tag = "zero-shot-image-classification"
-    modality = "image"
     required_columns = ("id", "image", "captions", "group")
     target_columns = ("id", "captions", "group")
+    input = ImageInput
     random_per_epoch = True
     uses_in_batch_negatives = True
     outputs_scores = True
-    accepts_cached_features = False
-    example_prompts = ("he works", "he worked")
-    num_grad_cache_chunks = 1
+    example_prompts = ("a photo of a cat", "a photo of a dog")
 
     class Options(StrictModel):
         """What `task: {name: contrastive}` takes."""
@@ -72,34 +68,31 @@ class ContrastiveTask:
                 raise ValueError("each needs one {}, where the caption goes")
             return templates
 
-    def __init__(self, config: Any, processor: Any, options: Options) -> None:
-        self.config, self.options, self.embedder = config, options, Embedder(config, processor)
-        # Only this architecture's saved parameters can carry a sigmoid loss.
-        has_bias = dual_encoder.has_logit_bias(config)
+    def __init__(self, config: Any, processor: Any, options: Options, family: ModelFamily | None = None) -> None:
+        super().__init__(config, processor, options, family)
+        self.embedder = Embedder(self.family, config, processor)
+        # Only an architecture that saves a logit_bias can keep what a sigmoid loss learns.
+        has_bias = self.family.has_logit_bias(config)
         if options.loss == "sigmoid" and not has_bias:
             raise UserError(
-                f"task.loss: the sigmoid loss needs a logit_bias, for which a {config.model_type!r} model has no "
-                "place, so what it learns would be lost on saving. Use loss: softmax, or a SigLIP checkpoint."
+                f"task.loss: the sigmoid loss needs a logit_bias, and a {config.model_type!r} model cannot save one. Use "
+                "loss: softmax, or a SigLIP checkpoint."
             )
         self.sigmoid = has_bias if options.loss == "auto" else options.loss == "sigmoid"
 
-    @staticmethod
-    def make_row_validator(config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
-        """Return what raises UserError for a picture and for texts that cannot be used."""
-        return caption_check.make_caption_validator(config, processor)
-
-    @staticmethod
-    def rows_from_file(path: str, texts: Sequence[str]) -> list[Row]:
-        """Return the row of one image file."""
-        return [{"id": path, "image": {"path": path, "bytes": None}, "captions": [""], "group": path}]
+    @classmethod
+    def make_row_validator(cls, family: Any, config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
+        """Return a function that raises UserError for an image or captions that cannot be used."""
+        return caption_check.make_caption_validator(family, config, processor)
 
     def reference(self, row: Row) -> dict[str, Any]:
         """Return the text drawn for the row, all texts that are right for it, its group, and its class."""
+        captions = list(row.get("captions") or [""])  # `hfmm predict` has images alone
         return {
             "text": self._sample_caption(row),
-            "captions": list(row["captions"]),
+            "captions": captions,
             "group": row["group"],
-            "class": row["captions"][0],
+            "class": captions[0],
         }
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
@@ -129,12 +122,12 @@ class ContrastiveTask:
         inner = _require_single_process(model)
         pixels, tokens = image_inputs(batch), text_inputs(batch)
         images = grad_cache_forward(
-            lambda part: dual_encoder.embed_images(inner, part), pixels, self.num_grad_cache_chunks
+            lambda part: self.family.embed_images(inner, part), pixels, self.num_grad_cache_chunks
         )
-        whole = partial(dual_encoder.embed_texts, inner)
-        read = whole if dual_encoder.needs_fixed_padding(self.config) else partial(length_bucketed_forward, whole)
+        whole = partial(self.family.embed_texts, inner)
+        read = whole if self.family.needs_fixed_padding(self.config) else partial(length_bucketed_forward, whole)
         texts = grad_cache_forward(read, tokens, self.num_grad_cache_chunks)
-        logits = cosine_similarity(images, texts) * dual_encoder.logit_scale(inner) + dual_encoder.logit_bias(inner)
+        logits = cosine_similarity(images, texts) * self.family.logit_scale(inner) + self.family.logit_bias(inner)
         total = (
             siglip_loss(logits, batch["labels"]) if self.sigmoid else multi_positive_info_nce(logits, batch["labels"])
         )
@@ -143,20 +136,19 @@ class ContrastiveTask:
     def on_step_end(self, model: Any) -> dict[str, float]:
         """Clamp the factor from cosine to logit, and log it."""
         inner = _require_single_process(model)
-        dual_encoder.clamp_logit_scale(inner)
-        return {"logit_scale": round(dual_encoder.logit_scale(inner).item(), 4)}
+        self.family.clamp_logit_scale(inner)
+        return {"logit_scale": round(self.family.logit_scale(inner).item(), 4)}
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
         """Yield a row's unit embeddings of image, drawn text and class prompts; raises UserError for too long ones."""
-        iterator = iter(rows)
         known: dict[str, np.ndarray] = {}
-        while chunk := list(islice(iterator, batch_size)):
-            references = [self.reference(row) for row in chunk]
+        for batch in iter_batches(rows, batch_size):
+            references = [self.reference(row) for row in batch]
             wanted = [text for one in references for text in (one["text"], *self._prompts(one["class"]))]
             if new := [text for text in dict.fromkeys(wanted) if text not in known]:
                 self._check_prompt_length(new)
                 known.update(zip(new, self.embedder.embed_texts(model, new), strict=True))
-            images = self.embedder.embed_images(model, chunk)
+            images = self.embedder.embed_images(model, batch)
             for image, one in zip(images, references, strict=True):
                 mean = np.mean([known[text] for text in self._prompts(one["class"])], axis=0)
                 yield {"image": image, "text": known[one["text"]], "class": mean / np.linalg.norm(mean)}
@@ -170,38 +162,19 @@ class ContrastiveTask:
         both = self.metric_inputs(predictions)
         return {"gap": round(float(np.linalg.norm(both["image"].mean(0) - both["text"].mean(0))), 4)}
 
-    def is_wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
+    def mark_wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
         """Tell of each row whether the text nearest to its image is none of its captions."""
         texts = {one["text"]: row["text"] for row, one in zip(predictions, references, strict=True)}
         names, vectors = list(texts), np.array(list(texts.values()))
         nearest = [names[int((vectors @ row["image"]).argmax())] for row in predictions]
         return [text not in one["captions"] for text, one in zip(nearest, references, strict=True)]
 
-    @staticmethod
-    def input_to_bytes(row: Row) -> bytes:
-        """Return the bytes of the image file."""
-        return read_bytes(row["image"])
-
-    @staticmethod
-    def input_from_bytes(stored: bytes) -> Row:
-        """Return the row of a stored image file."""
-        return {"id": "stored", "image": {"bytes": stored, "path": None}, "captions": [""], "group": ""}
-
-    @staticmethod
-    def write_example(row: Row, folder: Path) -> str:
-        """Write the picture as PNG."""
-        decode(row["image"]).save(folder / "example.png")
-        return "example.png"
-
-    def usage_snippet(self, model: str, example: str, recorded: Sequence[Row]) -> str:
-        """Return the pipeline call that scores a few texts against the example."""
+    def pipeline_call(self, example: str, recorded: Sequence[Row]) -> str:
+        """Return the call that scores some texts against the example."""
         labels = "\n".join(f"    {json.dumps(text, ensure_ascii=False)}," for text in _candidate_texts(recorded))
         return (
-            "from transformers import pipeline\n\n"
-            f'model = "{model}"  # the folder that holds this card\n'
-            f'matcher = pipeline("{self.pipeline_tag}", model=model)\n'
             f"texts = [\n{labels}\n]\n"
-            f'for guess in matcher(f"{{model}}/{example}", candidate_labels=texts, hypothesis_template="{{}}")[:3]:\n'
+            f'for guess in pipe(f"{{model}}/{example}", candidate_labels=texts, hypothesis_template="{{}}")[:3]:\n'
             "    print(f\"{guess['score']:.2f} {guess['label']}\")"
         )
 
@@ -217,7 +190,7 @@ class ContrastiveTask:
 
     def parse_pipeline_output(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the score of each text in the pipeline's list of ``{"label", "score"}``."""
-        return {"scores": {one["label"]: one["score"] for one in output}}
+        return {"scores": {guess["label"]: guess["score"] for guess in output}}
 
     def expected_pipeline_output(
         self, model: Any, recorded: Sequence[Row], rows: int | None = None
@@ -237,13 +210,13 @@ class ContrastiveTask:
         images = torch.tensor(np.array([row["image"] for row in predictions]))
         logits = images @ torch.tensor(np.array(list(texts.values()))).T
         with torch.inference_mode():
-            logits = logits * dual_encoder.logit_scale(model).float() + dual_encoder.logit_bias(model)
-        scores = (logits.sigmoid() if dual_encoder.has_logit_bias(self.config) else logits.softmax(-1)).tolist()
+            logits = logits * self.family.logit_scale(model).float() + self.family.logit_bias(model)
+        scores = (logits.sigmoid() if self.family.has_logit_bias(self.config) else logits.softmax(-1)).tolist()
         return [{"scores": dict(zip(texts, row, strict=True))} for row in scores]
 
     def _sample_caption(self, row: Row) -> str:
         """Return one caption, drawn by row and epoch; outside training there is one draw."""
-        captions: Sequence[str] = row["captions"]
+        captions: Sequence[str] = row.get("captions") or [""]
         return captions[row_seed(row, "text") % len(captions)]
 
     def _prompts(self, name: str) -> list[str]:
@@ -251,7 +224,7 @@ class ContrastiveTask:
 
     def _check_prompt_length(self, prompts: Sequence[str]) -> None:
         caption_check.check_text_length(
-            self.config, self.embedder.processor.tokenizer, "prompt of task.templates", prompts
+            self.family, self.config, self.embedder.processor.tokenizer, "prompt of task.templates", prompts
         )
 
     def _negatives(self, row: Row) -> list[str]:

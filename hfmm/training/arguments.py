@@ -1,4 +1,4 @@
-"""What transformers' Trainer is told about a stage."""
+"""The `TrainingArguments` of a stage."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ if TYPE_CHECKING:
 
 
 def training_arguments(
-    recipe: Recipe, index: int, folder: Path, rows: int, greater_is_better: bool, bf16: bool, passes: int
+    recipe: Recipe, index: int, folder: Path, num_rows: int, greater_is_better: bool, bf16: bool, num_chunks: int
 ) -> TrainingArguments:
-    """Return the arguments of one stage: what the recipe says, and what we set for all.
+    """Return the `TrainingArguments` of one stage: the values of the recipe and our fixed settings.
 
-    ``rows`` is how many rows train; ``passes`` how many batches of the stage the task takes at once.
+    ``num_rows`` is the number of training rows. ``num_chunks`` is the number of GradCache chunks: the task receives
+    that many of the stage's batches at once.
     """
     from accelerate import PartialState
     from transformers import TrainingArguments
 
     stage = recipe.stages[index]
-    steps_an_epoch = max(1, rows // (stage.per_device_train_batch_size * stage.gradient_accumulation))
-    made = TrainingArguments(
+    steps_per_epoch = max(1, num_rows // (stage.per_device_train_batch_size * stage.gradient_accumulation))
+    arguments = TrainingArguments(
         output_dir=str(folder.resolve()),
-        per_device_train_batch_size=stage.per_device_train_batch_size * passes,
+        per_device_train_batch_size=stage.per_device_train_batch_size * num_chunks,
         per_device_eval_batch_size=stage.per_device_train_batch_size,
-        gradient_accumulation_steps=stage.gradient_accumulation // passes,
+        gradient_accumulation_steps=stage.gradient_accumulation // num_chunks,
         num_train_epochs=stage.num_train_epochs,
         learning_rate=stage.learning_rate,
         weight_decay=stage.weight_decay,
         warmup_steps=stage.warmup_steps,
         lr_scheduler_type=stage.lr_scheduler_type,
         optim="adamw_torch_fused",
-        use_cpu=PartialState().device.type == "cpu",  # else bf16 is refused there
+        use_cpu=PartialState().device.type == "cpu",  # otherwise bf16 is rejected on the CPU
         bf16=bf16,
         torch_compile=recipe.torch_compile,
         seed=recipe.seed + index,
@@ -44,8 +45,8 @@ def training_arguments(
         metric_for_best_model=recipe.metrics[0],
         greater_is_better=greater_is_better,
         load_best_model_at_end=stage.early_stopping_patience is not None,
-        logging_steps=max(1, steps_an_epoch // 5),
-        logging_nan_inf_filter=False,  # else a loss that is no number looks like the one before it
+        logging_steps=max(1, steps_per_epoch // 5),
+        logging_nan_inf_filter=False,  # otherwise a NaN loss is logged as the previous loss
         report_to=recipe.report_to or "none",
         disable_tqdm=not is_interactive(),
         dataloader_num_workers=recipe.dataloader_num_workers,
@@ -54,7 +55,7 @@ def training_arguments(
         remove_unused_columns=False,
         label_names=["labels"],
     )
-    # One process trains on one GPU, and `accelerate launch` starts one for each. Left to itself the Trainer would split
-    # a batch over all that there are by nn.DataParallel, and take a larger one than the recipe says.
-    made._n_gpu = min(1, made.n_gpu)
-    return made
+    # Each process trains on one GPU, and `accelerate launch` starts one process per GPU. With more GPUs in one process,
+    # the Trainer would use nn.DataParallel and a larger batch than the recipe sets.
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments

@@ -1,4 +1,4 @@
-"""What a frozen vision tower sees in each picture: computed once, kept on disk, read from there in every epoch."""
+"""Image features of a frozen vision tower: computed once, cached on disk and read in every epoch."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from hfmm.utils.files import atomic_directory, write_json
 from hfmm.utils.progress import StepReporter, progress_bar
 
 FEATURES, INDEX = "features.f32", "index.json"
-ROWS_PER_BATCH = 8  # whose pictures go through the tower at a time
+ROWS_PER_BATCH = 8  # rows whose images are encoded together
 
 
 class CachedFeatureDataset(Dataset[dict[str, Any]]):
-    """Rows with their pictures' ``features`` (pictures, tokens, width), float32, which are mapped, never loaded."""
+    """Rows with the cached ``features`` of their images, float32, `(num_images, num_tokens, hidden_size)`.
+
+    The features are memory-mapped, so they are never loaded as a whole.
+    """
 
     def __init__(self, rows: Any, folder: Path) -> None:
         self.rows, self.path = rows, folder / FEATURES
@@ -34,56 +37,58 @@ class CachedFeatureDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        return self.__getitems__([number])[0]
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])[0]
 
-    def __getitems__(self, numbers: list[int]) -> list[dict[str, Any]]:
-        """Return the rows of a batch, read in one go; the data loader calls this."""
-        # Mapped anew for each batch: a map that is handed to a worker process would be copied whole.
-        features = np.memmap(self.path, np.float32, "r", shape=self.shape)
-        found = [torch.from_numpy(np.array(features[self.ends[one] : self.ends[one + 1]])) for one in numbers]
-        return [row | {"features": one} for row, one in zip(self.rows.__getitems__(numbers), found, strict=True)]
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        """Return the rows of a batch with a single read. Called by the data loader."""
+        # Mapped again for each batch: a map that is passed to a worker process would be copied completely.
+        mapped = np.memmap(self.path, np.float32, "r", shape=self.shape)
+        features = [torch.from_numpy(np.array(mapped[self.ends[index] : self.ends[index + 1]])) for index in indices]
+        rows = self.rows.__getitems__(indices)
+        return [row | {"features": row_features} for row, row_features in zip(rows, features, strict=True)]
 
 
 def with_cached_features(model: Any, task: BaseTask, rows: Any, folder: Path, bf16: bool, report: StepReporter) -> Any:
-    """Return the rows with what the tower sees in their pictures, or as they are where it trains and so sees anew.
+    """Return the rows with the cached features of their images.
 
-    The model takes features in the place of pictures from here on. They are those of evaluation, without dropout, in
-    the arithmetic of the stage, and lie below ``folder`` under the digest of the tower's weights. Raises UserError for
-    a model whose tower is read in another way than LLaVA's.
+    If any parameter of the vision tower is trainable, return the rows unchanged, because the features change at every
+    step. Otherwise the model takes features instead of images from now on. They are computed in evaluation mode,
+    without dropout, in the precision of the stage, and are stored below ``folder`` under the digest of the tower's
+    weights. Raises UserError for a model whose features are not extracted as in LLaVA.
     """
     tower = vision_tower.vision_tower(model)
     if any(parameter.requires_grad for parameter in tower.parameters()):
-        report("features", "of pictures are computed in each step, because the vision tower trains")
+        report("features", "of images are recomputed at every step, because the vision tower is trainable")
         return rows
-    place = folder / _digest(tower)
+    cache_folder = folder / _digest(tower)
     with main_process_first():
-        if not place.is_dir():
-            with atomic_directory(place) as temporary:
+        if not cache_folder.is_dir():
+            with atomic_directory(cache_folder) as temporary:
                 _write(model, task, rows, temporary, bf16)
     vision_tower.accept_precomputed_features(model)
-    found = CachedFeatureDataset(rows, place)
-    size = found.path.stat().st_size / 1e6
-    report("features", f"of {found.shape[0]:,} pictures are read from disk, {size:,.1f} MB")
-    return found
+    dataset = CachedFeatureDataset(rows, cache_folder)
+    size_mb = dataset.path.stat().st_size / 1e6
+    report("features", f"of {dataset.shape[0]:,} images are read from disk, {size_mb:,.1f} MB")
+    return dataset
 
 
 def _write(model: Any, task: BaseTask, rows: Any, folder: Path, bf16: bool) -> None:
     device = PartialState().device
     model.to(device).eval()
-    pictures: list[int] = []
+    image_counts: list[int] = []
     with (
         (folder / FEATURES).open("wb") as file,
         torch.no_grad(),
         torch.autocast(device.type, torch.bfloat16, enabled=bf16),
     ):
-        remaining = progress_bar(rows, "see pictures", len(rows))
-        while some := list(islice(remaining, ROWS_PER_BATCH)):
-            pixels = [task.collate([row])["pixel_values"] for row in some]
-            pictures += map(len, pixels)
+        remaining = progress_bar(rows, "encode images", len(rows))
+        while batch := list(islice(remaining, ROWS_PER_BATCH)):
+            pixels = [task.collate([row])["pixel_values"] for row in batch]
+            image_counts += map(len, pixels)
             features = vision_tower.features(model, torch.cat(pixels).to(device)).float()
             file.write(features.cpu().numpy().tobytes())
-    write_json(folder / INDEX, {"pictures": pictures, "shape": list(features.shape[1:])})
+    write_json(folder / INDEX, {"pictures": image_counts, "shape": list(features.shape[1:])})
 
 
 def _digest(module: torch.nn.Module) -> str:

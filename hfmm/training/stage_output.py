@@ -1,4 +1,4 @@
-"""What a trained stage leaves behind: its model whole, its adapter, and the record that says it is done."""
+"""The output of a stage: the merged model, the adapter, and the record that marks the stage as complete."""
 
 from __future__ import annotations
 
@@ -25,29 +25,33 @@ def save_stage(
     data: DatasetDict,
     modules: list[trainable.ModuleParameters],
     seconds: float,
-    begin: Callable[[], tuple[Any, Any]],
+    load_initial_model: Callable[[], tuple[Any, Any]],
 ) -> None:
-    """Write the stage's merged model and adapter, then the record that says it is done; drop what resuming needed.
+    """Write the stage's merged model, its adapter and its record, then delete the checkpoints for resuming.
 
-    What was frozen is written as ``begin`` reads it again, where training held it in less than fp32.
+    If training kept frozen weights in bf16, they are reloaded in fp32 with ``load_initial_model``. The record is
+    written last and marks the stage as complete.
     """
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
     record: dict[str, Any] = {"name": stage.name, "seconds": round(seconds, 2)}
-    lora = stage.trainable == "lora"
-    if lora:
+    is_lora = stage.trainable == "lora"
+    if is_lora:
         with atomic_directory(folder / "adapter") as temporary:
             model.save_pretrained(temporary)
     if frozen.has_bf16_weights(model):
-        source, _ = begin()
+        source, _ = load_initial_model()
         model = (
-            trainable.load_adapter(source, folder / "adapter") if lora else frozen.restore_frozen_weights(model, source)
+            trainable.load_adapter(source, folder / "adapter")
+            if is_lora
+            else frozen.restore_frozen_weights(model, source)
         )
-    if lora:
-        batch = task.collate([data["train"][0]])  # one row: its logits over a large vocabulary outweigh the model
+    if is_lora:
+        # One row only: with a large vocabulary, the logits of a batch can be larger than the model.
+        batch = task.collate([data["train"][0]])
         batch = to_model_device({key: value for key, value in batch.items() if key != "labels"}, model)
         model, record["merge_difference"] = trainable.merge_adapter(model, batch)
     if stage.wise_ft_alpha is not None:
-        model = wise_ft.interpolate_weights(begin()[0], model, stage.wise_ft_alpha)
+        model = wise_ft.interpolate_weights(load_initial_model()[0], model, stage.wise_ft_alpha)
     with atomic_directory(folder / "model") as temporary:
         model.save_pretrained(temporary)
         trainer.processing_class.save_pretrained(temporary)

@@ -1,7 +1,7 @@
-"""Run in a process of its own, without hfmm: loads a model with plain transformers and writes what it says.
+"""A script without hfmm: load a model with plain transformers, predict some inputs and run the snippet of its card.
 
-Once it has imported what it needs it reads its standard input, which names the folder with job.json (task, model,
-revision, medium, inputs, arguments, batch size) and the card's snippet.py; outputs.json and printed.txt go there.
+After its imports it reads from standard input the folder that holds job.json (task, model, revision, modality, inputs,
+arguments, batch size) and snippet.py. It writes outputs.json and printed.txt there.
 """
 
 import json
@@ -18,13 +18,13 @@ from transformers import pipeline
 
 
 def main(folder: Path) -> None:
-    """Predict the inputs, then run the snippet where it stands."""
+    """Predict the inputs, then run the snippet in its folder."""
     os.chdir(folder)
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    loaded = pipeline(job["task"], model=job["model"], revision=job["revision"])
-    readers: dict[str, Callable[[Path], Any]] = {"audio": _sound, "image": Image.open, "chat": _chat, "text": _chat}
-    inputs = [readers[job["medium"]](folder / name) for name in job["inputs"]]
-    outputs = loaded(inputs, batch_size=job["batch_size"], **job["arguments"])
+    pipe = pipeline(job["task"], model=job["model"], revision=job["revision"])
+    readers: dict[str, Callable[[Path], Any]] = {"audio": _audio, "image": Image.open, "chat": _chat, "text": _chat}
+    inputs = [readers[job["modality"]](folder / name) for name in job["inputs"]]
+    outputs = pipe(inputs, batch_size=job["batch_size"], **job["arguments"])
     (folder / "outputs.json").write_text(json.dumps(outputs), encoding="utf-8")
     with (folder / "printed.txt").open("w", encoding="utf-8") as printed, redirect_stdout(printed):
         runpy.run_path(str(folder / "snippet.py"), run_name="__main__")
@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
         raise SystemExit("the published model imported hfmm")
 
 
-def _sound(path: Path) -> dict[str, Any]:
+def _audio(path: Path) -> dict[str, Any]:
     import soundfile
 
     samples, rate = soundfile.read(path, dtype="float32")

@@ -12,8 +12,8 @@ from hfmm.baselines import int8_weights
 from hfmm.errors import UserError
 from hfmm.evaluation.predict import load_model_and_task
 from hfmm.models.common import int8
+from hfmm.plan import resolve_plan
 from hfmm.recipe.load import load_recipe
-from hfmm.run import validate_recipe
 
 
 class Scales:
@@ -28,10 +28,10 @@ class Scales:
 def test_the_test_rows_are_predicted_by_the_saved_model_in_int8_and_the_tuned_one_stays_whole(
     finished_run: Path,
 ) -> None:
-    recipe = load_recipe(str(finished_run / "recipe.yaml"))
+    plan = resolve_plan(load_recipe(str(finished_run / "recipe.yaml")))
     tuned, _ = load_model_and_task(finished_run / "model")
     data = DatasetDict(test=Dataset.from_dict({"id": ["a", "b"]}))
-    said = int8_weights.predict(recipe, Scales(), tuned, data)  # type: ignore[arg-type]
+    said = int8_weights.predict(plan, Scales(), tuned, data)  # type: ignore[arg-type]
     assert said == [{"id": "a", "int8": True}, {"id": "b", "int8": True}]
     assert not isinstance(tuned.classifier.weight.data, Int8Tensor)
 
@@ -40,7 +40,7 @@ def test_a_recipe_that_asks_for_it_is_refused_before_training_where_torchao_is_m
     finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = load_recipe(str(finished_run / "recipe.yaml")).model_copy(update={"baselines": ["int8_weights"]})
-    validate_recipe(recipe)
+    resolve_plan(recipe)
     monkeypatch.setattr(int8, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'baselines: int8_weights needs torchao.*pip install "hfmm\[int8\]"'):
-        validate_recipe(recipe)
+        resolve_plan(recipe)

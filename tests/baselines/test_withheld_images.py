@@ -11,6 +11,7 @@ from datasets import DatasetDict
 from hfmm.baselines import blank_image, colour_histogram, shuffled_image
 from hfmm.data import disable_media_decoding, visual_questions
 from hfmm.data.common.images import decode
+from hfmm.plan import Plan
 from hfmm.recipe.schema import Recipe
 from hfmm.tasks import BaseTask
 from hfmm.tasks.image_text_to_text import ImageTextToTextTask
@@ -25,6 +26,7 @@ RECIPE = Recipe.model_validate(
         "metrics": ["x"],
     }
 )
+PLAN = Plan(RECIPE, ImageTextToTextTask, ImageTextToTextTask.Options(), {}, {})
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ class Eyes:
 
 
 def test_blanked_pictures_are_grey_and_as_large_and_the_questions_stay(data: DatasetDict) -> None:
-    shown = blank_image.predict(RECIPE, Eyes(), "tuned", data)  # type: ignore[arg-type]
+    shown = blank_image.predict(PLAN, Eyes(), "tuned", data)  # type: ignore[arg-type]
     assert [one["id"] for one in shown] == data["test"]["id"][:]
     for one, row in zip(shown, data["test"], strict=True):
         assert one["seen"].shape == (32, 32, 3) and np.unique(one["seen"]).size == 1
@@ -53,7 +55,7 @@ def test_blanked_pictures_are_grey_and_as_large_and_the_questions_stay(data: Dat
 
 
 def test_each_row_is_shown_the_picture_of_another_and_each_picture_once(data: DatasetDict) -> None:
-    shown = shuffled_image.predict(RECIPE, Eyes(), "tuned", data)  # type: ignore[arg-type]
+    shown = shuffled_image.predict(PLAN, Eyes(), "tuned", data)  # type: ignore[arg-type]
     own = [decode(row["images"][0]).tobytes() for row in data["test"]]
     seen = [one["seen"].tobytes() for one in shown]
     assert sorted(seen) == sorted(own) and all(one != other for one, other in zip(seen, own, strict=True))
@@ -70,7 +72,7 @@ def test_rows_lend_pictures_to_those_that_have_as_many() -> None:
 
 def test_colour_answers_which_tense_and_not_which_verb(data: DatasetDict, tmp_path: Path) -> None:
     task = cast(BaseTask, ImageTextToTextTask.__new__(ImageTextToTextTask))
-    predictions = colour_histogram.predict(RECIPE, task, None, data)
+    predictions = colour_histogram.predict(PLAN, task, None, data)
     right: dict[str, list[bool]] = {}
     for one, row in zip(predictions, data["test"], strict=True):
         true = task.reference(row)

@@ -21,6 +21,7 @@ from hfmm.grammar import CELLS, Tense, VerbCell, surface_form
 from hfmm.grammar.captions import TENSE_NAMES, description
 from hfmm.grammar.questions import PERSON_NAMES
 from hfmm.metrics._answers import normalize_answer
+from hfmm.models import dual_encoder
 from hfmm.models.common.checkpoint import load_saved
 from hfmm.run import open_run, prepare_data
 from hfmm.run_directory import read_predictions
@@ -52,7 +53,7 @@ def main() -> None:
     icons = [row for row in rows if row["picture"] == "icon"]
     model, processor = load_saved(str(arguments.contrastive))
     model.eval()
-    embedder = Embedder(model.config, processor)
+    embedder = Embedder(dual_encoder.FAMILY, model.config, processor)
     texts = embedder.embed_texts(model, [description(cell) for cell in CELLS])
     right: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     for start in range(0, len(icons), BATCH_SIZE):

@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 from hfmm import metrics, tasks
-from hfmm.evaluation.predict import load_model_and_task
+from hfmm.evaluation.predict import load_saved_model
 from hfmm.hub.files import format_size, weights_size
 from hfmm.models.common import int8
 from hfmm.models.common.checkpoint import load_saved
 from hfmm.run import open_run, prepare_data
-from hfmm.tasks import BATCH_SIZE, resolve
+from hfmm.tasks import BATCH_SIZE
 
 
 def main() -> None:
@@ -28,11 +28,11 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a finished run")
     parser.add_argument("--rows", type=int, help="only the first of the test rows")
     arguments = parser.parse_args()
-    recipe, run = open_run(arguments.run)
-    rows = prepare_data(recipe, run, lambda step, text: None)["test"]
+    plan, run = open_run(arguments.run)
+    rows = prepare_data(plan, run, lambda step, text: None)["test"]
     rows = rows.take(arguments.rows or len(rows))
-    saved, task = load_model_and_task(run.model, *resolve(recipe))
-    references = tasks.references(task, rows)
+    saved, task, _ = load_saved_model(plan, run)
+    references = tasks.collect_references(task, rows, plan.metrics.values())
     with tempfile.TemporaryDirectory() as name:
         bf16, rounded = Path(name) / "bf16", Path(name) / "int8"
         half, _ = load_saved(str(run.model), "bfloat16")
@@ -48,9 +48,9 @@ def main() -> None:
             wall, processor = time.perf_counter(), time.process_time()
             said = list(task.predict(model, rows, BATCH_SIZE))
             spent = time.process_time() - processor, time.perf_counter() - wall
-            tops, bottoms = metrics.compute(recipe.metrics[0], task.metric_inputs(said), references)[0][""]
+            tops, bottoms = metrics.compute(plan.primary_metric, task.metric_inputs(said), references)[0][""]
             print(
-                f"{way}: {recipe.metrics[0]} {tops.sum() / bottoms.sum():.4f} of {len(rows)} rows, "
+                f"{way}: {plan.primary_metric} {tops.sum() / bottoms.sum():.4f} of {len(rows)} rows, "
                 f"{format_size(weights_size(folder))}, "
                 f"{spent[0]:.1f} s of processor, {spent[1]:.1f} s of wall",
                 flush=True,

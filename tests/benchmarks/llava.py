@@ -14,6 +14,7 @@ from typing import Any
 from hfmm.run_directory import read_log
 from tests.benchmarks import rows, training
 from tests.benchmarks.case import Job, Measured
+from tests.loading import load_model
 
 BATCH = 2
 PROJECTOR = "model.multi_modal_projector"
@@ -74,13 +75,12 @@ def fuse(vision: Path, language: Path, out: Path) -> None:
     from datasets import Features
     from transformers import set_seed
 
-    from hfmm import models
     from hfmm.recipe.schema import Recipe
 
     set_seed(0)
     untrained = {"trainable": PROJECTOR, "learning_rate": 1}
     spec = recipe(str(vision), {"builder": "visual_questions"}, untrained, language=str(language))
-    model, processor = models.load(Recipe.model_validate(spec), Features(), AUTO_CLASS)
+    model, processor = load_model(Recipe.model_validate(spec), Features(), AUTO_CLASS)
     model.save_pretrained(out)
     processor.save_pretrained(out)
 

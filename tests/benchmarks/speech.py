@@ -12,6 +12,7 @@ import numpy as np
 
 from hfmm.models.common.checkpoint import load_saved
 from tests.benchmarks.case import Job, Measured, Side
+from tests.loading import load_model
 
 WINDOW = 5  # seconds
 TOKENS = 10  # that random weights write for a clip, since they never come to an end by themselves
@@ -110,11 +111,10 @@ def prepare(job: Job) -> None:
         _, run, _ = training.run_recipe(job, tuned(str(checkpoint), {"builder": "clips"}, TUNED_ON / 2000))
         shutil.copytree(run.model, job.prepared / "ours")
     else:
-        from hfmm import models
         from hfmm.recipe.schema import Recipe
 
         made = Recipe.model_validate(tuned(str(checkpoint), {"builder": "clips"}, 1))
-        model, processor = models.load(made, None, "AutoModelForSpeechSeq2Seq")  # type: ignore[arg-type]
+        model, processor = load_model(made, None, "AutoModelForSpeechSeq2Seq")  # type: ignore[arg-type]
         model.save_pretrained(job.prepared / "ours")
         processor.save_pretrained(job.prepared / "ours")
     if importlib.util.find_spec("faster_whisper"):

@@ -34,6 +34,7 @@ def run_recipe(job: Job, recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Prepare the data of a recipe and train it; returns the recipe as loaded, the run's folder and the data."""
     import yaml
 
+    from hfmm.plan import resolve_plan
     from hfmm.recipe.load import load_recipe
     from hfmm.run import prepare_data
     from hfmm.run_directory import RunDirectory
@@ -44,20 +45,20 @@ def run_recipe(job: Job, recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
     path = job.scratch / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
     loaded, run = load_recipe(str(path)), RunDirectory(job.scratch / "run")
-    data = prepare_data(loaded, run, lambda step, text: None)
-    train(loaded, run, data, lambda step, text: None)
+    plan = resolve_plan(loaded)
+    data = prepare_data(plan, run, lambda step, text: None)
+    train(plan, run, data, lambda step, text: None)
     return loaded, run, data
 
 
 def _first_batch(recipe: Any, rows: Any, batch_size: int) -> tuple[float, float]:
     """Return the loss of the first rows before training, and the operations that training on one row takes."""
-    from hfmm import models
-    from hfmm.tasks import resolve
+    from hfmm.plan import resolve_plan
     from hfmm.utils.hardware import choose_precision
 
-    task_class, options = resolve(recipe)
-    model, processor = models.load(recipe, rows.features, task_class.auto_class)
-    task = task_class(model.config, processor, options)
+    plan = resolve_plan(recipe)
+    model, processor = plan.model.load(rows.features)
+    task = plan.make_task(model, processor)
     batch = task.collate([rows[index] for index in range(batch_size)])
     in_bf16 = choose_precision(recipe.precision).name == "bf16"
     loss, flops = counted(lambda: task.loss(model, batch, task.num_items(batch)), in_bf16)

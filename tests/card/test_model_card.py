@@ -17,6 +17,7 @@ from hfmm.errors import UserError
 from hfmm.recipe.load import load_recipe
 from hfmm.run_directory import RunDirectory
 from tests.conftest import Call
+from tests.loading import open_evaluated_run
 
 LETTERS = """
 import numpy as np
@@ -50,7 +51,7 @@ def recorded(finished_run: Path, tmp_path: Path) -> Callable[..., str]:
         shutil.copytree(finished_run, run.root, ignore=shutil.ignore_patterns("checkpoints"))
         results = run.read_results()
         run.update_results(**{name: results[name] | block for name, block in blocks.items()})
-        return model_card.render(run)
+        return model_card.render(*open_evaluated_run(run.root))
 
     return render
 
@@ -153,11 +154,11 @@ def test_its_record_and_it_agree_or_it_is_named(finished_run: Path, tmp_path: Pa
     run = RunDirectory(tmp_path / "run")
     shutil.copytree(finished_run, run.root, ignore=shutil.ignore_patterns("checkpoints"))
     model_card.copy_card(run, "tiny", tmp_path)
-    assert model_card.check_card_is_current(run, "tiny", tmp_path) == [run.model / "README.md", tmp_path / "tiny.md"]
+    assert model_card.check_card_is_current(*open_evaluated_run(run.root), tmp_path) == [run.model / "README.md", tmp_path / "tiny.md"]
     copy = tmp_path / "tiny.md"
     copy.write_text(copy.read_text().replace("# tiny\n", "# much better\n"))
     with pytest.raises(UserError, match=r"tiny\.md disagrees.*\n- ?# much better\n\+ ?# tiny"):
-        model_card.check_card_is_current(run, "tiny", tmp_path)
+        model_card.check_card_is_current(*open_evaluated_run(run.root), tmp_path)
 
 
 def test_it_shows_the_data_and_names_the_papers(text: str) -> None:
@@ -167,13 +168,13 @@ def test_it_shows_the_data_and_names_the_papers(text: str) -> None:
 
 def test_one_that_failed_its_verification_says_so(finished_run: Path) -> None:
     place = HubLocation("me/tiny", unverified="The snippet prints\n\n0.5 a\nbut the card says\n0.9 a")
-    said = model_card.render(RunDirectory(finished_run), place)
+    said = model_card.render(*open_evaluated_run(finished_run), place)
     quoted = said[said.index("> **Not verified.**") :].split("\n\n")[0]
     assert quoted.endswith("same:\n> The snippet prints\n> \n> 0.5 a\n> but the card says\n> 0.9 a")
 
 
 def test_on_a_branch_its_snippet_and_its_widget_name_the_branch(finished_run: Path) -> None:
-    said = model_card.render(RunDirectory(finished_run), HubLocation("me/tiny", "next"))
+    said = model_card.render(*open_evaluated_run(finished_run), HubLocation("me/tiny", "next"))
     assert 'model = snapshot_download("me/tiny", revision="next")' in said
     assert "https://huggingface.co/me/tiny/resolve/next/example.png" in said
 
@@ -184,12 +185,11 @@ def test_it_says_what_each_metric_measures_and_which_way_is_better(text: str) ->
 
 def test_where_a_folder_is_missing_to_others_it_does_not_promise_that_they_can_repeat_it(finished_run: Path) -> None:
     run = RunDirectory(finished_run)
-    published = model_card.render(run, HubLocation("me/tiny"))
+    published = model_card.render(*open_evaluated_run(finished_run), HubLocation("me/tiny"))
     assert "hfmm reproduce" not in published
     assert "names a folder that lay on the machine of the training" in published
     recipe = load_recipe(str(run.recipe))
-    whole = model_card.render(
-        run, HubLocation("me/tiny", bases={recipe.model.checkpoint: HubRevision("me/base", "c0ffee")})
+    whole = model_card.render(*open_evaluated_run(finished_run), HubLocation("me/tiny", bases={recipe.model.checkpoint: HubRevision("me/base", "c0ffee")})
     )
     assert "hfmm reproduce me/tiny " in whole and "lay on the machine" not in whole
 

@@ -9,7 +9,7 @@ import pytest
 
 from hfmm.card import model_card, transcripts
 from hfmm.grammar import parse
-from hfmm.run_directory import RunDirectory
+from tests.loading import open_evaluated_run
 
 
 def row(index: int, text: str, prediction: str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_the_card_shows_both_and_its_first_text_is_still_what_the_snippet_prints
     for name in ("worst_clips", "confusions"):
         shown = getattr(transcripts, name)(ROWS)
         monkeypatch.setattr(transcripts, name, lambda _, shown=shown: shown)
-    text = model_card.write_card(RunDirectory(tmp_path / "run")).read_text()
+    text = model_card.write_card(*open_evaluated_run(tmp_path / "run")).read_text()
     assert "\n\n```\nclip-2\nREF: i have gone home" in text
     assert "| present 3sg | past 3sg | 2 | works → worked |\n" in text
     printed = re.compile(r"```text\n(.*?)```", re.DOTALL)

@@ -22,11 +22,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DatasetDict:
     return build(tmp_path_factory.mktemp("icons"))
 
 
-def names_of(features: Features, row: dict) -> list[str]:  # type: ignore[type-arg]
+def label_texts(features: Features, row: dict) -> list[str]:  # type: ignore[type-arg]
     return [label_names(features)[index] for index in row["label"]]
 
 
-def test_the_same_seed_gives_the_same_pictures_in_any_number_of_processes(
+def test_the_number_of_processes_does_not_change_the_images(
     tmp_path: Path, data: DatasetDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generate, "MIN_ROWS_FOR_MULTIPROCESSING", 10)
@@ -34,62 +34,64 @@ def test_the_same_seed_gives_the_same_pictures_in_any_number_of_processes(
     assert fingerprint(disable_media_decoding(again)) == fingerprint(disable_media_decoding(data))
 
 
-def test_another_seed_gives_other_pictures(tmp_path: Path, data: DatasetDict) -> None:
+def test_another_seed_changes_the_images(tmp_path: Path, data: DatasetDict) -> None:
     assert fingerprint(disable_media_decoding(build(tmp_path, seed=1))) != fingerprint(disable_media_decoding(data))
 
 
-def test_more_rows_keep_the_earlier_pictures(tmp_path: Path, data: DatasetDict) -> None:
-    more = build(tmp_path, train=70)["train"]
-    assert np.array_equal(np.asarray(more[59]["image"]), np.asarray(data["train"][59]["image"]))
+def test_adding_rows_does_not_change_earlier_images(tmp_path: Path, data: DatasetDict) -> None:
+    longer = build(tmp_path, train=70)["train"]
+    assert np.array_equal(np.asarray(longer[59]["image"]), np.asarray(data["train"][59]["image"]))
 
 
-def test_a_row_says_the_same_thing_in_all_its_columns(data: DatasetDict) -> None:
+def test_the_columns_of_a_row_agree(data: DatasetDict) -> None:
     for row in data["test"]:
         lemma, tense, person = row["group"].split("/")
-        assert names_of(data["test"].features, row) == [f"lemma: {lemma}", f"tense: {tense}", f"person: {person}"]
+        assert label_texts(data["test"].features, row) == [f"lemma: {lemma}", f"tense: {tense}", f"person: {person}"]
         assert row["text"].endswith(surface_form(lemma, tense, person))
         assert row["captions"] == list(captions(VerbCell(lemma, tense, person)))
         assert row["image"].size == (32, 32)
 
 
-def test_colour_says_the_tense() -> None:
+def test_the_color_encodes_the_tense() -> None:
     rng = np.random.default_rng(0)
     for cell in CELLS[::7]:
         hue = icons.HUES[cell.tense]
-        picture = icons.draw(cell, "DejaVuSans", "plain", 64, rng).convert("HSV")
-        pixels = np.asarray(picture, dtype=float).reshape(-1, 3)
+        image = icons.draw(cell, "DejaVuSans", "plain", 64, rng).convert("HSV")
+        pixels = np.asarray(image, dtype=float).reshape(-1, 3)
         vivid = pixels[pixels[:, 1] > 120]
         if hue is None:
             assert len(vivid) < 0.05 * len(pixels)
         else:
-            away = np.abs((vivid[:, 0] * 360 / 255 - hue + 180) % 360 - 180)
-            assert np.median(away) < 20
+            difference = np.abs((vivid[:, 0] * 360 / 255 - hue + 180) % 360 - 180)
+            assert np.median(difference) < 20
 
 
 @pytest.mark.parametrize("column", ["font", "background"])
 def test_held_out_fonts_and_backgrounds_do_not_leak(data: DatasetDict, column: str) -> None:
-    seen = {split: set(rows[column][:]) for split, rows in data.items()}
-    assert not seen["train"] & seen["test"]
-    assert not seen["train"] & seen["validation"]
-    assert not seen["validation"] & seen["test"]
+    values = {split: set(rows[column][:]) for split, rows in data.items()}
+    assert not values["train"] & values["test"]
+    assert not values["train"] & values["validation"]
+    assert not values["validation"] & values["test"]
 
 
-def test_held_out_cells_do_not_leak_but_their_parts_are_known(tmp_path: Path) -> None:
+def test_held_out_cells_do_not_leak_but_their_attributes_are_in_train(tmp_path: Path) -> None:
     data = build(tmp_path, hold_out="cell", train=300)
-    seen = {split: set(rows["group"][:]) for split, rows in data.items()}
-    assert not seen["train"] & seen["test"]
-    assert not seen["validation"] & seen["test"]
-    for part in range(3):
-        assert {group.split("/")[part] for group in seen["test"]} <= {group.split("/")[part] for group in seen["train"]}
+    groups = {split: set(rows["group"][:]) for split, rows in data.items()}
+    assert not groups["train"] & groups["test"]
+    assert not groups["validation"] & groups["test"]
+    for position in range(3):
+        assert {group.split("/")[position] for group in groups["test"]} <= {
+            group.split("/")[position] for group in groups["train"]
+        }
 
 
 @pytest.mark.parametrize(("label", "count"), [("tense", 5), ("person", 3), ("lemma", 20), ("all", 28)])
-def test_the_label_may_be_one_attribute_or_the_whole_cell(tmp_path: Path, label: str, count: int) -> None:
+def test_the_label_can_be_one_attribute_or_the_whole_cell(tmp_path: Path, label: str, count: int) -> None:
     data = build(tmp_path, label=label, train=4, validation=1, test=1)
     assert len(label_names(data["train"].features)) == count
 
 
-def test_every_font_draws_every_letter_of_the_stems() -> None:
+def test_every_font_has_a_glyph_for_each_letter_of_the_lemmas() -> None:
     from hfmm.data.common.drawing import font
 
     for name in {name for names in icons.FONTS.values() for name in names}:
@@ -98,5 +100,5 @@ def test_every_font_draws_every_letter_of_the_stems() -> None:
         assert len(set(shapes.values())) == len(shapes), (name, blank)
 
 
-def test_pictures_are_rgb(data: DatasetDict) -> None:
+def test_images_are_rgb(data: DatasetDict) -> None:
     assert all(isinstance(row["image"], Image.Image) and row["image"].mode == "RGB" for row in data["validation"])

@@ -20,7 +20,7 @@ def build(folder: Path, num_proc: int = 1, **options: object) -> DatasetDict:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> DatasetDict:
-    return disable_media_decoding(build(tmp_path_factory.mktemp("reading")))
+    return disable_media_decoding(build(tmp_path_factory.mktemp("page_ocr")))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def rows(data: DatasetDict) -> list[dict[str, Any]]:
     return [row for split in data.values() for row in split]
 
 
-def test_the_same_seed_gives_the_same_rows_in_any_number_of_processes(
+def test_the_seed_changes_the_rows_and_the_number_of_processes_does_not(
     tmp_path: Path, data: DatasetDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generate, "MIN_ROWS_FOR_MULTIPROCESSING", 50)
@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_rows_in_any_number_of_processes(
     assert other["text"][:] != data["train"]["text"][:5]
 
 
-def test_each_picture_is_asked_about_once_and_the_answer_is_what_it_says(rows: list[dict[str, Any]]) -> None:
+def test_each_image_has_one_question_and_its_text_as_the_answer(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         question, answer = normalize_messages(row)
         assert question["content"][0]["type"] == "image"
@@ -46,7 +46,7 @@ def test_each_picture_is_asked_about_once_and_the_answer_is_what_it_says(rows: l
         assert decode(row["images"][0]).size == (64, 64)
 
 
-def test_pages_hold_few_words_and_shapes_hold_one(rows: list[dict[str, Any]]) -> None:
+def test_pages_have_few_words_and_shapes_have_one(rows: list[dict[str, Any]]) -> None:
     pages = [row["text"].split() for row in rows if row["kinds"] == ["transcribe"]]
     shapes = [row["text"] for row in rows if row["kinds"] == ["caption"]]
     assert {1, page_ocr.LONGEST} <= {len(page) for page in pages}
@@ -55,13 +55,13 @@ def test_pages_hold_few_words_and_shapes_hold_one(rows: list[dict[str, Any]]) ->
     assert 0.15 < len(shapes) / len(rows) < 0.35
 
 
-def test_no_text_holds_a_form_of_the_verbs(rows: list[dict[str, Any]]) -> None:
+def test_no_text_contains_a_form_of_the_verbs(rows: list[dict[str, Any]]) -> None:
     forms = {surface_form(*cell).removeprefix("will ") for cell in CELLS}
     for row in rows:
         assert not forms & set(row["text"].lower().rstrip(".").split()), row["text"]
 
 
 def test_a_made_up_word_is_never_a_form_of_the_verbs(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = iter(["goes", "bluk"])
-    monkeypatch.setattr(pseudowords, "_random_letters", lambda rng: next(drawn))
+    words = iter(["goes", "bluk"])
+    monkeypatch.setattr(pseudowords, "_random_letters", lambda rng: next(words))
     assert pseudowords.random_pseudoword(np.random.default_rng(0)) == "bluk"

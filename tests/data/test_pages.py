@@ -32,74 +32,74 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> DatasetDict:
     return build(tmp_path_factory.mktemp("sentences"), content="sentence")
 
 
-def cell_of(data: DatasetDict, row: dict) -> VerbCell:  # type: ignore[type-arg]
+def row_cell(data: DatasetDict, row: dict) -> VerbCell:  # type: ignore[type-arg]
     features = data["test"].features
     return VerbCell(*(features[name].int2str(row[name]) for name in ("lemma", "tense", "person")))
 
 
-def test_the_same_seed_gives_the_same_pages_in_any_number_of_processes(
+def test_the_number_of_processes_does_not_change_the_pages(
     tmp_path: Path, data: DatasetDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generate, "MIN_ROWS_FOR_MULTIPROCESSING", 10)
     assert fingerprint(disable_media_decoding(build(tmp_path, num_proc=2))) == fingerprint(disable_media_decoding(data))
 
 
-def test_another_seed_gives_other_pages(tmp_path: Path, data: DatasetDict) -> None:
+def test_another_seed_changes_the_pages(tmp_path: Path, data: DatasetDict) -> None:
     assert fingerprint(disable_media_decoding(build(tmp_path, seed=1))) != fingerprint(disable_media_decoding(data))
 
 
-def test_more_rows_keep_the_earlier_pages(tmp_path: Path, data: DatasetDict) -> None:
-    more = build(tmp_path, train=70)["train"]
-    assert np.array_equal(np.asarray(more[59]["image"]), np.asarray(data["train"][59]["image"]))
+def test_adding_rows_does_not_change_earlier_pages(tmp_path: Path, data: DatasetDict) -> None:
+    longer = build(tmp_path, train=70)["train"]
+    assert np.array_equal(np.asarray(longer[59]["image"]), np.asarray(data["train"][59]["image"]))
 
 
-def test_no_two_pictures_are_alike(data: DatasetDict) -> None:
-    seen = {np.asarray(row["image"]).tobytes() for rows in data.values() for row in rows}
-    assert len(seen) == sum(SMALL[split] for split in data)
+def test_all_images_are_different(data: DatasetDict) -> None:
+    images = {np.asarray(row["image"]).tobytes() for rows in data.values() for row in rows}
+    assert len(images) == sum(SMALL[split] for split in data)
     assert all(row["image"].size == (48, 48) and row["image"].mode == "RGB" for row in data["validation"])
 
 
 @pytest.mark.parametrize("content", ["data", "sentences"])
-def test_the_labels_are_among_the_readings_of_the_printed_text(content: str, request: pytest.FixtureRequest) -> None:
+def test_the_cell_is_one_of_the_readings_of_the_printed_text(content: str, request: pytest.FixtureRequest) -> None:
     data = request.getfixturevalue(content)
     for row in data["test"]:
-        cell = cell_of(data, row)
+        cell = row_cell(data, row)
         assert cell in {reading[:3] for reading in parse(row["text"])}, row["text"]
         assert row["group"] == "/".join(cell)
 
 
 @pytest.mark.parametrize("content", ["data", "sentences"])
-def test_every_caption_is_the_text_itself_or_true_of_a_cell_that_the_text_says(
+def test_every_caption_is_the_text_or_describes_a_cell_of_the_text(
     content: str, request: pytest.FixtureRequest
 ) -> None:
     data = request.getfixturevalue(content)
     for row in data["train"]:
-        readings = {VerbCell(*reading[:3]) for reading in parse(row["text"])}  # `wants` is no verb of the grid
-        true = {caption for cell in readings & set(CELLS) for caption in captions(cell)}
+        readings = {VerbCell(*reading[:3]) for reading in parse(row["text"])}  # `want` is not in the grid
+        correct = {caption for cell in readings & set(CELLS) for caption in captions(cell)}
         assert row["text"] in row["captions"]
-        assert set(row["captions"]) <= true | {row["text"]}
-        assert row["captions"][0] == captions(cell_of(data, row))[0]
+        assert set(row["captions"]) <= correct | {row["text"]}
+        assert row["captions"][0] == captions(row_cell(data, row))[0]
         assert len(set(row["captions"])) == len(row["captions"])
 
 
-def test_a_page_that_says_two_cells_has_the_captions_of_both(tmp_path: Path) -> None:
+def test_a_page_of_two_cells_has_the_captions_of_both(tmp_path: Path) -> None:
     rows = build(tmp_path, train=300, size=32)["train"]
-    both = [row["captions"] for row in rows if row["text"] == "I put"]
-    assert len(both) == 2
-    for texts in both:
+    pages_of_put = [row["captions"] for row in rows if row["text"] == "I put"]
+    assert len(pages_of_put) == 2
+    for texts in pages_of_put:
         assert {f"1st person singular {tense} simple of put" for tense in ("present", "past")} <= set(texts)
-    assert both[0][0] != both[1][0]
+    assert pages_of_put[0][0] != pages_of_put[1][0]
 
 
-def test_templates_as_captions_are_those_the_sentence_fits(tmp_path: Path) -> None:
+def test_template_captions_match_the_sentence(tmp_path: Path) -> None:
     data = build(tmp_path, content="sentence", captions="templates")
-    known = {one.text: one.tense for one in TEMPLATES}
+    tenses = {template.text: template.tense for template in TEMPLATES}
     for row in data["test"]:
         assert row["group"] == row["captions"][0]
-        assert {known[caption] for caption in row["captions"]} == {cell_of(data, row).tense}
+        assert {tenses[caption] for caption in row["captions"]} == {row_cell(data, row).tense}
 
 
-def test_a_form_has_no_template_and_the_message_says_what_to_set() -> None:
+def test_templates_without_sentences_raise_an_error() -> None:
     with pytest.raises(UserError, match=r"captions.*set content: sentence"):
         validate(pages.PagesOptions, {"captions": "templates"}, {})
 
@@ -109,22 +109,24 @@ def test_held_out_fonts_do_not_leak(data: DatasetDict) -> None:
         assert set(rows["font"][:]) <= set(FONTS[split])
 
 
-def test_held_out_cells_do_not_leak_but_their_parts_are_known(tmp_path: Path) -> None:
+def test_held_out_cells_do_not_leak_but_their_attributes_are_in_train(tmp_path: Path) -> None:
     data = build(tmp_path, hold_out="cell", train=300, size=32)
-    seen = {split: set(rows["group"][:]) for split, rows in data.items()}
-    assert not seen["train"] & seen["test"]
-    assert not seen["train"] & seen["validation"]
-    assert not seen["validation"] & seen["test"]
-    for part in range(3):
-        assert {group.split("/")[part] for group in seen["test"]} <= {group.split("/")[part] for group in seen["train"]}
+    groups = {split: set(rows["group"][:]) for split, rows in data.items()}
+    assert not groups["train"] & groups["test"]
+    assert not groups["train"] & groups["validation"]
+    assert not groups["validation"] & groups["test"]
+    for position in range(3):
+        assert {group.split("/")[position] for group in groups["test"]} <= {
+            group.split("/")[position] for group in groups["train"]
+        }
 
 
-def test_every_cell_comes_equally_often(tmp_path: Path) -> None:
+def test_all_cells_are_equally_frequent(tmp_path: Path) -> None:
     groups = build(tmp_path, train=600, validation=1, test=1, size=32)["train"]["group"][:]
     assert all(groups.count("/".join(cell)) == 2 for cell in CELLS)
 
 
-def test_the_words_are_set_in_the_font_and_stay_on_the_page() -> None:
+def test_the_text_is_large_and_stays_inside_the_margins() -> None:
     for seed, text in enumerate(["I am", "for him to speak", "Next week our neighbour will write to a friend."]):
         page = Image.new("RGB", (256, 256), "white")
         pages.draw_text(page, text, "cmss10", (0, 0, 0), np.random.default_rng(seed))
@@ -135,9 +137,9 @@ def test_the_words_are_set_in_the_font_and_stay_on_the_page() -> None:
         assert right - left > 80
 
 
-def test_ink_stands_out_from_its_paper() -> None:
+def test_the_ink_contrasts_with_the_paper() -> None:
     for seed in range(30):
-        # The same generator gives both texts the same paper, light and noise, so what differs is ink.
+        # Both texts get the same paper, light and noise from the same seed, so only the ink differs.
         long, short = (
             np.asarray(pages.draw(text, "cmss10", 64, np.random.default_rng(seed)).convert("L"), dtype=float)
             for text in ("she writes", "I am")
@@ -145,19 +147,19 @@ def test_ink_stands_out_from_its_paper() -> None:
         assert np.quantile(np.abs(long - short), 0.98) > 50
 
 
-def test_an_export_reads_back_and_its_card_fits_a_dataset_without_labels(tmp_path: Path, data: DatasetDict) -> None:
+def test_an_export_can_be_loaded_and_its_card_describes_unlabeled_data(tmp_path: Path, data: DatasetDict) -> None:
     save_dataset(data, tmp_path / "pages", name="pages", command="hfmm data pages", description=pages.DESCRIPTION)
-    again = load_dataset(str(tmp_path / "pages"), cache_dir=str(tmp_path / "cache"))
+    loaded = load_dataset(str(tmp_path / "pages"), cache_dir=str(tmp_path / "cache"))
     for split, rows in data.items():
-        assert again[split]["captions"][:] == rows["captions"][:]
-        assert again[split].features == rows.features
-    assert np.array_equal(np.asarray(again["test"][7]["image"]), np.asarray(data["test"][7]["image"]))
+        assert loaded[split]["captions"][:] == rows["captions"][:]
+        assert loaded[split].features == rows.features
+    assert np.array_equal(np.asarray(loaded["test"][7]["image"]), np.asarray(data["test"][7]["image"]))
     card = (tmp_path / "pages" / "README.md").read_text()
     assert "zero-shot-image-classification" in card
     assert "`font`: 3 values in test, 0 of them also in train." in card
 
 
-def test_every_font_can_set_every_sentence() -> None:
+def test_every_font_has_a_glyph_for_each_letter_of_the_captions() -> None:
     letters = sorted(
         {letter for cell in CELLS for text in captions(cell) for letter in text if letter.isalpha()} | {"."}
     )

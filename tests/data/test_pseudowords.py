@@ -7,7 +7,7 @@ from hfmm.data.icons import FONTS
 from hfmm.grammar import CELLS, surface_form
 
 
-def test_no_word_is_a_form_of_the_verbs_and_no_font_is_held_out(tmp_path: Path) -> None:
+def test_words_are_not_verb_forms_and_fonts_are_not_held_out(tmp_path: Path) -> None:
     data = pseudowords.build(pseudowords.PseudowordsOptions(train=200, validation=1, test=1), tmp_path)
     forms = {surface_form(*cell).removeprefix("will ") for cell in CELLS}
     assert not forms & set(data["train"]["text"][:])
@@ -22,14 +22,14 @@ def test_labels_spell_the_word(tmp_path: Path) -> None:
         assert "".join(letters).rstrip(pseudowords.BLANK) == row["text"]
 
 
-def test_token_labels_lie_where_the_letters_are() -> None:
+def test_token_labels_are_at_the_positions_of_the_letters() -> None:
     options = pseudowords.PseudowordsOptions(train=1, validation=1, test=1)
     rng = np.random.default_rng(3)
-    picture = pseudowords.draw("mmmm", 64, 1.0, rng)
-    while picture.shape != "nothing":
-        picture = pseudowords.draw("mmmm", 64, 1.0, rng)
-    labels = np.array(pseudowords._token_labels("mmmm", picture.placement, options)).reshape(8, 8)
-    contrast = np.asarray(picture.image.convert("L"), dtype=float).reshape(8, 8, 8, 8).std(axis=(1, 3))
+    drawn_word = pseudowords.draw("mmmm", 64, 1.0, rng)
+    while drawn_word.shape != "nothing":
+        drawn_word = pseudowords.draw("mmmm", 64, 1.0, rng)
+    labels = np.array(pseudowords._token_labels("mmmm", drawn_word.placement, options)).reshape(8, 8)
+    contrast = np.asarray(drawn_word.image.convert("L"), dtype=float).reshape(8, 8, 8, 8).std(axis=(1, 3))
     assert contrast[labels >= 0].mean() > 2 * contrast[labels < 0].mean()
-    order = [label // 27 for label in labels.max(axis=0) if label >= 0]
-    assert order == sorted(order)
+    positions = [label // 27 for label in labels.max(axis=0) if label >= 0]
+    assert positions == sorted(positions)

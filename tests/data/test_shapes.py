@@ -5,7 +5,7 @@ import numpy as np
 from hfmm.data import shapes
 
 
-def test_every_class_comes_equally_often_under_a_caption_of_its_own(tmp_path: Path) -> None:
+def test_all_classes_are_equally_frequent_with_different_captions(tmp_path: Path) -> None:
     data = shapes.build(shapes.ShapesOptions(train=1, validation=1, test=2 * len(shapes.CLASSES), size=16), tmp_path)[
         "test"
     ]
@@ -15,7 +15,7 @@ def test_every_class_comes_equally_often_under_a_caption_of_its_own(tmp_path: Pa
     assert "an orange star" in counts
 
 
-def test_the_middle_of_a_shape_has_its_colour() -> None:
+def test_the_center_of_a_shape_has_its_color() -> None:
     rng = np.random.default_rng(0)
     for color, low, high in (("red", 340, 20), ("green", 100, 140), ("blue", 220, 260)):
         pixels = np.asarray(shapes.draw(color, "ellipse", 64, rng).convert("HSV"))[28:36, 28:36, 0]

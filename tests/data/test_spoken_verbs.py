@@ -20,35 +20,35 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DatasetDict:
     return build(tmp_path_factory.mktemp("clips"))
 
 
-def test_every_speaker_says_every_cell_and_is_in_one_split_alone(data: DatasetDict) -> None:
+def test_every_speaker_says_every_cell_and_is_in_one_split_only(data: DatasetDict) -> None:
     cells = {"/".join(cell) for cell in CELLS}
-    seen = {split: set(rows["speaker"][:]) for split, rows in data.items()}
-    assert seen == {"train": {"heart", "slt", "joe", "kal16"}, "validation": {"awb"}, "test": {"rms"}}
+    speakers = {split: set(rows["speaker"][:]) for split, rows in data.items()}
+    assert speakers == {"train": {"heart", "slt", "joe", "kal16"}, "validation": {"awb"}, "test": {"rms"}}
     for rows in data.values():
-        said = set(zip(rows["speaker"][:], rows["group"][:], strict=True))
-        assert said == {(speaker, cell) for speaker in set(rows["speaker"][:]) for cell in cells}
+        pairs = set(zip(rows["speaker"][:], rows["group"][:], strict=True))
+        assert pairs == {(speaker, cell) for speaker in set(rows["speaker"][:]) for cell in cells}
 
 
-def test_the_clips_can_be_heard_and_are_short(data: DatasetDict) -> None:
+def test_the_clips_are_audible_and_short(data: DatasetDict) -> None:
     for rows in data.values():
         for row in rows.select(range(0, len(rows), 50)):
-            samples = decode(row["audio"])
-            assert 0.4 < len(samples) / 16_000 < 2.5
-            assert abs(samples).max() > 0.05
+            audio = decode(row["audio"])
+            assert 0.4 < len(audio) / 16_000 < 2.5
+            assert abs(audio).max() > 0.05
 
 
 def test_row_ids_are_unique(data: DatasetDict) -> None:
-    ids = [one for rows in data.values() for one in rows["id"][:]]
+    ids = [row_id for rows in data.values() for row_id in rows["id"][:]]
     assert len(set(ids)) == len(ids) == 3000
 
 
-def test_any_two_voices_may_be_held_out(tmp_path: Path) -> None:
+def test_any_two_voices_can_be_held_out(tmp_path: Path) -> None:
     data = build(tmp_path, validation="heart", test="joe")
     assert set(data["test"]["speaker"][:]) == {"joe"}
     assert set(data["train"]["speaker"][:]) == {"slt", "kal16", "awb", "rms"}
 
 
-def test_cells_may_be_held_out_as_well(tmp_path: Path) -> None:
+def test_cells_can_also_be_held_out(tmp_path: Path) -> None:
     data = build(tmp_path, hold_out="both")
     groups = {split: set(rows["group"][:]) for split, rows in data.items()}
     assert not groups["train"] & groups["test"]
@@ -56,8 +56,8 @@ def test_cells_may_be_held_out_as_well(tmp_path: Path) -> None:
     assert len(groups["test"]) == 60
 
 
-def test_one_voice_cannot_be_both() -> None:
-    with pytest.raises(UserError, match="need different voices among heart, slt"):
+def test_one_voice_cannot_be_in_validation_and_test() -> None:
+    with pytest.raises(UserError, match="must use different voices; choose from heart, slt"):
         validate(spoken_verbs.SpokenVerbsOptions, {"validation": "rms"}, {})
 
 

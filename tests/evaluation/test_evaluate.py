@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def test_predictions_are_computed_in_what_the_hardware_is_fast_at(
 def test_bf16_predicts_what_fp32_predicts_within_its_three_digits(finished_run: Path) -> None:
     model = finished_run / "model"
     exact, quick = (
-        json.loads(predict_files(model, [str(model / "example.png")], precision=one)[0]) for one in ("fp32", "bf16")
+        predict_files(model, [str(model / "example.png")], precision=precision)[0] for precision in ("fp32", "bf16")
     )
     assert quick["prediction"] == exact["prediction"]
     assert quick["score"] != exact["score"]

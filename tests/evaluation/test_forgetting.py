@@ -12,11 +12,12 @@ import yaml
 from datasets import ClassLabel, Dataset, Features, List, Value
 from PIL import Image
 
-from hfmm import data, models, tasks
+from hfmm import data, tasks
 from hfmm.data import icons
 from hfmm.errors import UserError
 from hfmm.evaluation import evaluate, forgetting
 from hfmm.evaluation.predict import load_model_and_task
+from hfmm.plan import resolve_plan
 from hfmm.recipe.schema import Data, Recipe
 from hfmm.tasks import BATCH_SIZE
 
@@ -26,16 +27,15 @@ ICONS = {"builder": "icons", "train": 4, "validation": 4, "test": 12, "size": 32
 @pytest.fixture(scope="module")
 def scored(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished run scored again, on two other draws of icons as well."""
-    from hfmm.run import open_run, prepare_data, validate_recipe
+    from hfmm.run import open_run, prepare_data
 
     root = tmp_path_factory.mktemp("forgetting") / "run"
     shutil.copytree(finished_run, root)
     recipe = yaml.safe_load((root / "recipe.yaml").read_text())
     recipe |= {"forgetting": [ICONS | {"seed": 1}, ICONS | {"seed": 2, "test": 20}], "baselines": []}
     (root / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    loaded, run = open_run(root)
-    validate_recipe(loaded)
-    evaluate.evaluate(loaded, run, prepare_data(loaded, run, lambda step, text: None))
+    plan, run = open_run(root)
+    evaluate.evaluate(plan, run, prepare_data(plan, run, lambda step, text: None))
     return root
 
 
@@ -62,7 +62,7 @@ def test_after_is_what_the_weights_on_disk_say_of_the_other_data(scored: Path, t
     rows = icons.build(icons.IconsOptions(**options, seed=1), tmp_path)["test"]
     model, task = load_model_and_task(scored / "model")
     said = task.metric_inputs(list(task.predict(model, rows, BATCH_SIZE)))
-    truth = tasks.references(task, rows)
+    truth = tasks.collect_references(task, rows)
     right = sum(one == true for one, true in zip(said, truth, strict=True)) / len(rows)
     assert records(scored, "icons 1 test", "tuned")["accuracy"]["value"] == pytest.approx(right)
 
@@ -117,10 +117,10 @@ def told(tiny_vit: Path, tmp_path: Path) -> Callable[..., list[forgetting.OtherD
         )
         features = data.build(recipe.data, {}, tmp_path / "cache")["train"].features
         set_seed(recipe.seed)
-        kind, options = tasks.resolve(recipe)
-        model, processor = models.load(recipe, features, kind.auto_class)
-        task = kind(model.config, processor, options)
-        return list(forgetting.predict_before_and_after(recipe, task, model.eval(), features, tmp_path / "cache"))
+        plan = resolve_plan(recipe)
+        model, processor = plan.model.load(features)
+        task = plan.make_task(model, processor)
+        return list(forgetting.predict_before_and_after(plan, task, model.eval(), features, tmp_path / "cache"))
 
     return predict
 

@@ -1,7 +1,7 @@
-"""A client of the test Hub in a process of its own, because huggingface_hub reads its endpoint when it is imported.
+"""A client of the fake Hub in its own process, because huggingface_hub reads its endpoint on import.
 
-The child answers one JSON line for each it reads: what was pushed or pulled, or the paragraph of a UserError. Its
-clock does not wait, and says how long it would have.
+The child answers each JSON line with one JSON line: the result of a push or pull, or the message of a UserError. Its
+`time.sleep` does not wait. The requested waits are part of the answer.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, SupportsIndex
 
 
 class Client:
-    """The parent's end."""
+    """The parent side of the connection."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
 
     def __call__(self, call: str, **arguments: Any) -> dict[str, Any]:
-        """Let the child do ``call`` and return what it says."""
+        """Make the child run ``call`` and return its answer."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps({"call": call, **arguments}, default=str) + "\n")
         self.process.stdin.flush()
@@ -34,7 +34,7 @@ class Client:
 
 @contextmanager
 def client(environment: Mapping[str, str], home: Path) -> Iterator[Client]:
-    """Run a child whose Hub is the one of ``environment``, with a cache of its own under ``home``."""
+    """Run a child that uses the Hub of ``environment`` and its own cache under ``home``."""
     variables = {**os.environ, **environment, "HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     command = [sys.executable, "-m", "tests.hub.client"]
     process = subprocess.Popen(
@@ -48,14 +48,14 @@ def client(environment: Mapping[str, str], home: Path) -> Iterator[Client]:
 
 
 def _peak_mb() -> float:
-    """Return the most resident memory of this process so far, in MiB; getrusage would count its parent's as well."""
+    """Return the peak resident memory of this process in MiB; getrusage would include the parent's."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.is_file() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def main() -> None:
-    """Answer until nobody asks any more."""
+    """Answer calls until stdin is closed."""
     from hfmm.errors import UserError
     from hfmm.hub import pull, push, retry
     from hfmm.hub.files import files_in_folder
@@ -63,20 +63,21 @@ def main() -> None:
     waits: list[float | SupportsIndex] = []
     time.sleep = waits.append
     retry.READ_TIMEOUT = 0.5
-    before = _peak_mb()
+    initial_mb = _peak_mb()
     for line in sys.stdin:
-        asked = json.loads(line)
+        request = json.loads(line)
         waits.clear()
         try:
-            target = push.RepoTarget(asked["repo"], asked.get("kind", "model"), asked.get("private", False))
-            files = push.with_manifest(files_in_folder(Path(asked["folder"])), {})
-            if asked["call"] == "push":
-                said = push.push(target, files, "a push")._asdict()
+            target = push.RepoTarget(request["repo"], request.get("kind", "model"), request.get("private", False))
+            files = push.with_manifest(files_in_folder(Path(request["folder"])), {})
+            if request["call"] == "push":
+                answer = push.push(target, files, "a push")._asdict()
             else:
-                said = {"folder": str(pull.download_and_check(target, asked["commit"], Path(asked["cache"]), files))}
+                folder = pull.download_and_check(target, request["commit"], Path(request["cache"]), files)
+                answer = {"folder": str(folder)}
         except UserError as error:
-            said = {"error": str(error)}
-        print(json.dumps({**said, "waits": waits, "grown_mb": _peak_mb() - before}), flush=True)
+            answer = {"error": str(error)}
+        print(json.dumps({**answer, "waits": waits, "grown_mb": _peak_mb() - initial_mb}), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ CARD = "---\nlicense: mit\npipeline_tag: image-classification\n---\n# A model\n"
 
 
 @pytest.fixture(scope="session", params=["lfs", "xet"])
-def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Client]]:
-    """A Hub and a client of it, once for each way that large files go."""
+def hub_and_client(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Hub, Client]]:
+    """A Hub and its client, once with git LFS and once with xet."""
     folder = tmp_path_factory.mktemp(f"hub-{request.param}")
     hub = Hub(folder / "hub", xet=request.param == "xet")
     with serve(hub), client(hub.environment(), folder / "home") as child:
@@ -22,9 +24,9 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def hub(both: tuple[Hub, Client]) -> Hub:
-    """That Hub, with no fault planted and nothing in its log."""
-    hub = both[0]
+def hub(hub_and_client: tuple[Hub, Client]) -> Hub:
+    """The Hub without faults, requests and repositories."""
+    hub = hub_and_client[0]
     hub.faults.clear()
     hub.requests.clear()
     hub.repositories.clear()
@@ -32,13 +34,13 @@ def hub(both: tuple[Hub, Client]) -> Hub:
 
 
 @pytest.fixture
-def child(both: tuple[Hub, Client], hub: Hub) -> Client:
-    return both[1]
+def child(hub_and_client: tuple[Hub, Client], hub: Hub) -> Client:
+    return hub_and_client[1]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder that could be a model's; its weights are new each time, so that no blob is known before."""
+    """A model folder. Its weights are random, so that the Hub has no blob of them yet."""
     path = tmp_path / "model"
     path.mkdir()
     (path / "README.md").write_text(CARD)

@@ -1,4 +1,4 @@
-"""What can go wrong on the way to the Hub and back, planted in front of it."""
+"""Network and server faults that are injected in front of the fake Hub."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 
 @dataclass
 class Fault:
-    """Happens to the next ``times`` requests whose method and path ``where`` is found in.
+    """A fault of the next ``times`` requests whose method and path match ``pattern``.
 
-    ``what`` is a status, or ``reset`` (the connection breaks while the request comes in), ``lost`` (the request is
-    carried out and its answer is not sent), ``slow`` (the answer comes late), ``truncated`` (it breaks off half way),
+    ``kind`` is a status, or ``reset`` (the connection breaks during the request), ``lost`` (the request is executed,
+    but its response is not sent), ``slow`` (the response is late), ``truncated`` (only half of the response is sent),
     or ``wrong etag``.
     """
 
-    where: str
-    what: int | str
+    pattern: str
+    kind: int | str
     times: int = 1
     headers: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 1.0
 
 
 class Faulty:
-    """An ASGI application that breaks another one as ``hub.faults`` says, and writes down what it was asked."""
+    """An ASGI wrapper that applies ``hub.faults`` to another application and records the requests."""
 
     def __init__(self, application: Any, hub: Any) -> None:
         self.application, self.hub = application, hub
@@ -36,25 +36,25 @@ class Faulty:
             await self.application(scope, receive, send)
             return
         scope["path"] = scope["raw_path"].decode()  # still quoted
-        asked = f"{scope['method']} {scope['path']}"
-        self.hub.requests.append(asked)
-        scope["told"] = {*self.hub.told}  # before a fault may delay it
-        fault = next((one for one in self.hub.faults if one.times and re.search(one.where, asked)), None)
+        request = f"{scope['method']} {scope['path']}"
+        self.hub.requests.append(request)
+        scope["announced"] = {*self.hub.announced}  # before a fault can delay the request
+        fault = next((fault for fault in self.hub.faults if fault.times and re.search(fault.pattern, request)), None)
         if fault is None:
             await self.application(scope, receive, send)
             return
         fault.times -= 1
-        transport = receive.__self__.transport  # uvicorn's own, the only way to break a connection
-        match fault.what:
+        transport = receive.__self__.transport  # of uvicorn: the only way to break a connection
+        match fault.kind:
             case int():
                 headers = [(name.encode(), value.encode()) for name, value in fault.headers.items()]
-                await send({"type": "http.response.start", "status": fault.what, "headers": headers})
-                await send({"type": "http.response.body", "body": b'{"error": "planted"}'})
+                await send({"type": "http.response.start", "status": fault.kind, "headers": headers})
+                await send({"type": "http.response.body", "body": b'{"error": "injected"}'})
             case "reset":
                 await receive()
                 transport.abort()
             case "lost":
-                await self.application(scope, receive, _nowhere)
+                await self.application(scope, receive, _discard)
                 transport.abort()
             case "slow":
                 await asyncio.sleep(fault.seconds)
@@ -64,15 +64,15 @@ class Faulty:
             case "wrong etag":
                 await self.application(scope, receive, _WrongEtag(send))
             case _:
-                raise ValueError(f"no fault is called {fault.what}")
+                raise ValueError(f"unknown fault: {fault.kind}")
 
 
-async def _nowhere(message: Any) -> None:
-    """Drop a message."""
+async def _discard(message: Any) -> None:
+    """Discard a message."""
 
 
 class _Half:
-    """Sends the first half of a body and breaks the connection."""
+    """Send the first half of a body, then break the connection."""
 
     def __init__(self, send: Any, transport: Any) -> None:
         self.send, self.transport = send, transport
@@ -86,15 +86,15 @@ class _Half:
 
 
 class _WrongEtag:
-    """Sends what another file's ETag would be."""
+    """Replace the ETag by that of another file."""
 
     def __init__(self, send: Any) -> None:
         self.send = send
 
     async def __call__(self, message: Any) -> None:
         if message["type"] == "http.response.start":
-            wrong = b'"' + b"0" * 64 + b'"'
+            wrong_etag = b'"' + b"0" * 64 + b'"'
             names = (b"etag", b"x-linked-etag")
-            headers = [(name, wrong if name in names else value) for name, value in message["headers"]]
+            headers = [(name, wrong_etag if name in names else value) for name, value in message["headers"]]
             message = {**message, "headers": headers}
         await self.send(message)

@@ -14,13 +14,13 @@ from hfmm.run_directory import RunDirectory
 from hfmm.verify.adapter_script import max_difference_beyond_eps
 
 
-def test_a_run_without_an_adapter_says_why_there_may_be_none_and_what_to_do(tmp_path: Path) -> None:
-    run, places = RunDirectory(tmp_path), (RepoTarget("me/x"), RepoTarget("me/y"))
-    with pytest.raises(UserError, match=r"put together from two checkpoints.*tune the published model with LoRA"):
-        adapter_files(run, "AutoModel", ModelCardData(), "x", places, HubRevision("me/z", None))
+def test_run_without_adapter_raises_with_causes_and_remedy(tmp_path: Path) -> None:
+    run, targets = RunDirectory(tmp_path), (RepoTarget("me/x"), RepoTarget("me/y"))
+    with pytest.raises(UserError, match=r"assembled from two checkpoints.*fine-tune the published model with LoRA"):
+        adapter_files(run, "AutoModel", ModelCardData(), "x", targets, HubRevision("me/z", None))
 
 
-def test_what_bf16_cannot_tell_apart_is_no_difference_between_adapter_and_model() -> None:
+def test_bf16_rounding_is_not_a_difference_between_adapter_and_model() -> None:
     merged = torch.randn(1000, generator=torch.Generator().manual_seed(0))
     assert (merged - merged.bfloat16().float()).abs().max() > TOLERANCE
     assert max_difference_beyond_eps(merged, merged.bfloat16()) <= 0

@@ -10,21 +10,21 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from hfmm.errors import UserError
 from hfmm.hub.files import format_size
-from hfmm.hub.int8 import QuantizedModel, int8_contents, verify_int8
+from hfmm.hub.int8 import QuantizedModel, int8_files, verify_int8
 from hfmm.hub.publish import PublishOptions, publish
 from hfmm.hub.push import RepoTarget
 from hfmm.models.common import int8
 from hfmm.run import open_run
-from hfmm.run_directory import RunDirectory
+from hfmm.run_directory import RunDirectory, read_predictions
 from hfmm.verify import process
 
-SAID = process.ProcessOutput([[{"label": "a", "score": 0.5}]], "0.50 a\n")
+OUTPUT = process.ProcessOutput([[{"label": "a", "score": 0.5}]], "0.50 a\n")
 SNIPPET = 'from transformers import pipeline\n\nmodel = "tiny"  # here\nprint(pipeline("image-classification", model))'
 
 
 @pytest.fixture
 def run(finished_run: Path, tmp_path: Path) -> RunDirectory:
-    """The finished run with a file in the place of its int8 weights."""
+    """The finished run with a placeholder for its int8 weights."""
     shutil.copytree(finished_run, tmp_path / "run")
     run = RunDirectory(tmp_path / "run")
     run.int8.mkdir()
@@ -32,18 +32,18 @@ def run(finished_run: Path, tmp_path: Path) -> RunDirectory:
     return run
 
 
-def made(printed: str = SAID.printed, outputs: list[Any] = SAID.outputs) -> QuantizedModel:
+def quantized_model(printed: str = OUTPUT.printed, outputs: list[Any] = OUTPUT.outputs) -> QuantizedModel:
     return QuantizedModel("me/tiny-int8", None, SNIPPET, process.ProcessOutput(outputs, printed))  # type: ignore[arg-type]
 
 
 def card(run: RunDirectory) -> str:
-    block = ModelCardData(license="mit", language="en", pipeline_tag="image-classification", tags=["hfmm"])
-    source = int8_contents(run, made(), block, "Tiny", "me/tiny", "main")["README.md"].source
+    metadata = ModelCardData(license="mit", language="en", pipeline_tag="image-classification", tags=["hfmm"])
+    source = int8_files(run, quantized_model(), metadata, "Tiny", "me/tiny", "main")["README.md"].source
     assert isinstance(source, bytes)
     return source.decode()
 
 
-def test_the_card_names_the_full_model_and_loads_by_its_own_id(run: RunDirectory) -> None:
+def test_card_names_the_full_model_and_loads_its_own_repository(run: RunDirectory) -> None:
     text = card(run)
     data = ModelCard(text).data.to_dict()
     assert (data["base_model"], data["base_model_relation"], data["library_name"]) == (
@@ -54,61 +54,69 @@ def test_the_card_names_the_full_model_and_loads_by_its_own_id(run: RunDirectory
     assert (data["pipeline_tag"], data["license"], data["tags"]) == ("image-classification", "mit", ["hfmm"])
     assert 'model = snapshot_download("me/tiny-int8")' in text
     assert "pip install transformers torchao" in text and "```text\n0.50 a\n```" in text
-    assert "smaller, not faster than in bf16" in text
+    assert "smaller but not faster than in bf16" in text
 
 
-def test_sizes_and_scores_stand_beside_those_of_the_full_model(run: RunDirectory) -> None:
-    full = format_size((run.model / "model.safetensors").stat().st_size)
+def test_card_shows_sizes_and_scores_of_both_models(run: RunDirectory) -> None:
+    full_size = format_size((run.model / "model.safetensors").stat().st_size)
     results = run.read_results()
-    first = next(one for one in results["records"] if one["metric"] == "accuracy" and not one["slice"])
-    rounded = first | {"baseline": "int8 weights", "value": 0.125, "ci95": [0.1, 0.25]}
-    run.update_results(records=[*results["records"], rounded])
+    full_record = next(
+        record for record in results["records"] if record["metric"] == "accuracy" and not record["slice"]
+    )
+    int8_record = full_record | {"baseline": "int8 weights", "value": 0.125, "ci95": [0.1, 0.25]}
+    run.update_results(records=[*results["records"], int8_record])
     text = card(run)
-    assert f"| file size of the weights | 2.0 kB | {full} |" in text
-    told = f"{100 * first['value']:.1f} % ({100 * first['ci95'][0]:.1f} to {100 * first['ci95'][1]:.1f})"
-    assert f"| accuracy | 12.5 % (10.0 to 25.0) | {told} |" in text
+    assert f"| file size of the weights | 2.0 kB | {full_size} |" in text
+    low, high = full_record["ci95"]
+    full_score = f"{100 * full_record['value']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+    assert f"| accuracy | 12.5 % (10.0 to 25.0) | {full_score} |" in text
 
 
-def test_what_no_probe_measured_is_not_claimed(run: RunDirectory) -> None:
+def test_score_without_int8_baseline_is_reported_as_not_measured(run: RunDirectory) -> None:
     assert "| accuracy | not measured |" in card(run)
 
 
 @pytest.mark.parametrize(
-    ("said", "complaint"),
+    ("output", "message"),
     [
         (
-            process.ProcessOutput([[{"label": "b", "score": 0.5}]], SAID.printed),
-            "me/tiny-int8 is not the model that was",
+            process.ProcessOutput([[{"label": "b", "score": 0.5}]], OUTPUT.printed),
+            "me/tiny-int8 does not reproduce the local model",
         ),
-        (process.ProcessOutput(SAID.outputs, "0.90 a"), "the snippet in the card of me/tiny-int8 prints"),
+        (process.ProcessOutput(OUTPUT.outputs, "0.90 a"), "the snippet in the card of me/tiny-int8 prints"),
     ],
 )
-def test_a_repository_that_says_something_else_is_told_of(
-    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: process.ProcessOutput, complaint: str
+def test_verify_int8_raises_on_a_different_prediction_or_output(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: process.ProcessOutput, message: str
 ) -> None:
-    recorded = process.rows_with_inputs(run)[:1]
+    recorded = process.rows_with_inputs(read_predictions(run))[:1]
     monkeypatch.setattr(process, "rows_with_inputs", lambda run: recorded)
-    monkeypatch.setattr(process, "run_pipeline", lambda *arguments: said)
-    with pytest.raises(UserError, match=complaint):
-        verify_int8(run, made(), "main", tmp_path)
-    monkeypatch.setattr(process, "run_pipeline", lambda *arguments: SAID)
-    assert verify_int8(run, made(), "main", tmp_path) == 1
+    monkeypatch.setattr(process, "run_pipeline", lambda *arguments: output)
+    with pytest.raises(UserError, match=message):
+        verify_int8(run, quantized_model(), "main", tmp_path)
+    monkeypatch.setattr(process, "run_pipeline", lambda *arguments: OUTPUT)
+    assert verify_int8(run, quantized_model(), "main", tmp_path) == 1
 
 
-def test_without_torchao_nothing_is_begun(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publish_raises_at_once_without_torchao(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8, "find_spec", lambda name: None)
     recipe, run = open_run(run.root)
     with pytest.raises(UserError, match=r'--int8-repo needs torchao, which is not installed: pip install "hfmm\[int8'):
         publish(
-            recipe, run, RepoTarget("me/tiny"), PublishOptions(int8="me/tiny-int8"), lambda: True, lambda *said: None
+            recipe,
+            run,
+            RepoTarget("me/tiny"),
+            PublishOptions(int8="me/tiny-int8"),
+            lambda: True,
+            lambda *arguments: None,
         )
 
 
-def test_a_run_that_fails_its_verification_has_no_int8_weights_to_publish(run: RunDirectory) -> None:
+def test_int8_repo_is_rejected_for_a_run_that_fails_verification(run: RunDirectory) -> None:
     recipe, run = open_run(run.root)
     path = run.model / "README.md"
     path.write_text(path.read_text().replace("```text\n", "```text\n0.99 nonsense\n"))
-    wishes = PublishOptions(int8="me/tiny-int8", allow_unverified=True)
-    with pytest.raises(UserError, match="--int8-repo is for a run that passes its verification"):
-        publish(recipe, run, RepoTarget("me/tiny"), wishes, lambda: True, lambda *said: None)
+    options = PublishOptions(int8="me/tiny-int8", allow_unverified=True)
+    with pytest.raises(UserError, match="--int8-repo requires a run that passes its verification"):
+        publish(recipe, run, RepoTarget("me/tiny"), options, lambda: True, lambda *arguments: None)
     assert json.loads(run.results.read_text())["verified"] is None

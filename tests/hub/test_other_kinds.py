@@ -1,4 +1,4 @@
-"""What is published besides runs: datasets, metrics, embedded checkpoints."""
+"""Publishing of datasets, metrics and built-in checkpoints."""
 
 from __future__ import annotations
 
@@ -34,39 +34,39 @@ def call(hub: Hub, tmp_path: Path) -> Call:
     return run
 
 
-def test_a_dataset_is_pushed_and_read_by_its_id(hub: Hub, call: Call) -> None:
-    small = [word for pair in ("train=20", "validation=5", "test=6", "size=32") for word in ("--set", pair)]
-    for _ in range(2):  # the second time it finds what the first left
-        done = call("-m", "hfmm.cli", "data", "icons", "--out", "icons", *small, "--push", "me/icons", "--yes")
-        assert done.returncode == 0, done.stderr
-    assert "was there already" in done.stdout
+def test_dataset_is_pushed_and_loads_by_its_hub_id(hub: Hub, call: Call) -> None:
+    options = ["--set", "train=20", "--set", "validation=5", "--set", "test=6", "--set", "size=32"]
+    for _ in range(2):  # the second time the repository is up to date
+        completed = call("-m", "hfmm.cli", "data", "icons", "--out", "icons", *options, "--push", "me/icons", "--yes")
+        assert completed.returncode == 0, completed.stderr
+    assert "already up to date, nothing was sent" in completed.stdout
     assert len(hub.repositories["datasets", "me/icons"].commits) == 2
     code = 'from datasets import load_dataset; print({k: len(v) for k, v in load_dataset("me/icons").items()})'
-    read = call("-c", code)
-    assert read.stdout.strip() == "{'train': 20, 'validation': 5, 'test': 6}", read.stderr
+    completed = call("-c", code)
+    assert completed.stdout.strip() == "{'train': 20, 'validation': 5, 'test': 6}", completed.stderr
 
 
-def test_a_metric_is_a_space_that_evaluate_loads(hub: Hub, call: Call) -> None:
-    done = call("-m", "hfmm.cli", "publish", "metric:wer", "--repo", "me/word_errors", "--yes")
-    assert done.returncode == 0, done.stderr
+def test_metric_is_pushed_as_a_space_that_evaluate_loads(hub: Hub, call: Call) -> None:
+    completed = call("-m", "hfmm.cli", "publish", "metric:wer", "--repo", "me/word_errors", "--yes")
+    assert completed.returncode == 0, completed.stderr
     files = hub.files("me/word_errors", kind="spaces")
     assert {"word_errors.py", "_scores.py", "_edit_rates.py", "app.py", "requirements.txt"} <= {*files}
     assert b"rapidfuzz" in files["requirements.txt"]
     code = 'import evaluate; metric = evaluate.load("me/word_errors")'
-    read = call("-c", f'{code}; print(metric.compute(predictions=["a b"], references=["a c"])["wer"])')
-    assert read.stdout.strip() == "0.5", read.stderr
+    completed = call("-c", f'{code}; print(metric.compute(predictions=["a b"], references=["a c"])["wer"])')
+    assert completed.stdout.strip() == "0.5", completed.stderr
 
 
-def test_where_nobody_can_be_asked_nothing_is_sent(hub: Hub, call: Call) -> None:
-    done = call("-m", "hfmm.cli", "publish", "metric:cer", "--repo", "me/unasked")
-    assert done.returncode == 2 and "me/unasked (public space" in done.stdout
-    assert done.stderr == "hfmm: Nothing was sent: there is no terminal to ask in. Give --yes.\n"
+def test_nothing_is_sent_without_a_terminal_to_confirm(hub: Hub, call: Call) -> None:
+    completed = call("-m", "hfmm.cli", "publish", "metric:cer", "--repo", "me/unasked")
+    assert completed.returncode == 2 and "me/unasked (public space" in completed.stdout
+    assert completed.stderr == "hfmm: Nothing was sent: there is no terminal to ask in. Give --yes.\n"
     assert ("spaces", "me/unasked") not in hub.repositories
 
 
-def test_an_embedded_checkpoint_is_a_model_of_the_users_own(hub: Hub, call: Call) -> None:
-    done = call("-m", "hfmm.cli", "publish", "builtin:tiny-vit", "--repo", "me/tiny-vit", "--yes")
-    assert done.returncode == 0, done.stderr
-    assert "licence apache-2.0" in done.stdout
+def test_builtin_checkpoint_is_pushed_to_the_users_account(hub: Hub, call: Call) -> None:
+    completed = call("-m", "hfmm.cli", "publish", "builtin:tiny-vit", "--repo", "me/tiny-vit", "--yes")
+    assert completed.returncode == 0, completed.stderr
+    assert "license apache-2.0" in completed.stdout
     card = hub.files("me/tiny-vit")["README.md"].decode()
     assert 'snapshot_download("me/tiny-vit")' in card

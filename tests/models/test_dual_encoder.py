@@ -10,7 +10,6 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from hfmm import models
 from hfmm.assets import CHECKPOINTS
 from hfmm.errors import UserError
 from hfmm.models import dual_encoder
@@ -18,6 +17,7 @@ from hfmm.recipe.load import load_recipe
 from hfmm.recipe.schema import Recipe, Stage
 from hfmm.tasks.contrastive import ContrastiveTask
 from hfmm.training import trainable
+from tests.loading import load_model, load_processor
 
 LAYERS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 NO_PROCESSOR = SimpleNamespace(image_processor=None)  # batches are made by hand
@@ -58,7 +58,7 @@ def made(name: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """A tiny model of a kin, and three pictures and texts for it."""
     torch.manual_seed(0)
     config = KIN[name]()
-    assert config.model_type in dual_encoder.supported_model_types(dual_encoder.AUTO_CLASS)
+    assert config.model_type in dual_encoder.FAMILY.supported_model_types(dual_encoder.AUTO_CLASS)
     assembled = config.model_type == dual_encoder.PAIRED_MODEL_TYPE
     kind = transformers.VisionTextDualEncoderModel if assembled else None
     model = kind(config) if kind else transformers.AutoModelForZeroShotImageClassification.from_config(config)
@@ -71,11 +71,11 @@ def made(name: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
 def test_the_logits_of_every_kin_follow_from_its_embeddings_scale_and_bias(name: str) -> None:
     model, pixels, tokens = made(name)
     with torch.no_grad():
-        images, texts = dual_encoder.embed_images(model, pixels), dual_encoder.embed_texts(model, tokens)
+        images, texts = dual_encoder.FAMILY.embed_images(model, pixels), dual_encoder.FAMILY.embed_texts(model, tokens)
         normalise = torch.nn.functional.normalize
-        logits = normalise(images) @ normalise(texts).T * dual_encoder.logit_scale(model) + dual_encoder.logit_bias(
+        logits = normalise(images) @ normalise(texts).T * dual_encoder.FAMILY.logit_scale(
             model
-        )
+        ) + dual_encoder.FAMILY.logit_bias(model)
         torch.testing.assert_close(model(**pixels, **tokens).logits_per_image, logits)
 
 
@@ -101,7 +101,7 @@ def test_every_kin_learns_by_the_loss_that_it_can_carry(name: str) -> None:
 def test_every_module_that_trains_by_default_gets_a_gradient(name: str, train: str) -> None:
     model, pixels, tokens = made(name)
     stage = Stage.model_validate({"name": "one", "trainable": train, "num_train_epochs": 1, "learning_rate": 1e-3})
-    tuned = trainable.set_trainable(model, stage, dual_encoder, [], "stages.one.trainable")
+    tuned = trainable.set_trainable(model, stage, dual_encoder.FAMILY, [], "stages.one.trainable")
     task = ContrastiveTask(model.config, NO_PROCESSOR, ContrastiveTask.Options())
     inner = tuned.get_base_model() if train == "lora" else tuned
     task.loss(inner, {**pixels, **tokens, "labels": torch.eye(3, dtype=torch.bool)}, 3).backward()
@@ -115,8 +115,8 @@ def test_the_scale_is_clamped_whatever_the_parameter_is_called(name: str) -> Non
         for parameter, value in (("logit_scale", 9.0), ("temperature", 1e-4)):
             if hasattr(model, parameter):
                 getattr(model, parameter).fill_(value)
-    dual_encoder.clamp_logit_scale(model)
-    assert dual_encoder.logit_scale(model).item() == pytest.approx(100)
+    dual_encoder.FAMILY.clamp_logit_scale(model)
+    assert dual_encoder.FAMILY.logit_scale(model).item() == pytest.approx(100)
 
 
 def _recipe(folder: Path, checkpoint: Path, *overrides: str) -> Recipe:
@@ -131,19 +131,19 @@ def _recipe(folder: Path, checkpoint: Path, *overrides: str) -> Recipe:
 
 def test_a_checkpoint_without_a_text_tower_is_refused_with_a_way_out(tiny_vit: Path) -> None:
     with pytest.raises(UserError, match=r"'vit' model and has no text tower.*--set model\.text_model="):
-        models.load_processor(_recipe(tiny_vit.parent, tiny_vit), dual_encoder.AUTO_CLASS)
+        load_processor(_recipe(tiny_vit.parent, tiny_vit), dual_encoder.AUTO_CLASS)
 
 
 def test_a_dual_encoder_takes_no_second_text_tower(tiny_clip: Path) -> None:
     with pytest.raises(UserError, match="brings its own text tower"):
-        models.load_processor(
+        load_processor(
             _recipe(tiny_clip.parent, tiny_clip, "model.text_model=bert-base-uncased"), dual_encoder.AUTO_CLASS
         )
 
 
 def _pair(tiny_vit: Path, text: Path | str) -> tuple[Any, Any]:
     recipe = _recipe(tiny_vit.parent, tiny_vit, f"model.text_model={text}")
-    found: tuple[Any, Any] = models.load(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
+    found: tuple[Any, Any] = load_model(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
     return found
 
 
@@ -207,7 +207,7 @@ def test_a_text_checkpoint_is_named_as_any_other(
     ("options", "told"), [({}, True), ({"text_model": "bert"}, False), ({"init_vision_from": "vit"}, False)]
 )
 def test_a_checkpoint_that_was_given_a_tower_is_no_base_of_an_adapter(options: dict[str, str], told: bool) -> None:
-    assert dual_encoder.is_unmodified_checkpoint(dual_encoder.DualEncoderOptions(**options)) is told  # type: ignore[arg-type]
+    assert dual_encoder.FAMILY.is_unmodified_checkpoint(dual_encoder.DualEncoderOptions(**options)) is told  # type: ignore[arg-type]
 
 
 def test_a_vision_tower_may_begin_with_that_of_a_model_that_speaks(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_vision_tower_may_begin_with_that_of_a_model_that_speaks(tmp_path: Pat
     speaking = transformers.LlavaForConditionalGeneration(config)
     speaking.save_pretrained(tmp_path / "speaking")
     recipe = _recipe(tmp_path, CHECKPOINTS / "tiny-siglip", f"model.init_vision_from={tmp_path / 'speaking'}")
-    model, _ = models.load(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
+    model, _ = load_model(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
     tower = speaking.model.vision_tower.state_dict()
     assert all(tensor.equal(tower[name]) for name, tensor in model.vision_model.state_dict().items())
 
@@ -229,4 +229,4 @@ def test_a_vision_tower_of_another_size_is_refused(tiny_vit: Path) -> None:
         UserError, match=r"model\.init_vision_from: .*does not fit the vision tower of this 'siglip' model"
     ):
         recipe = _recipe(tiny_vit.parent, CHECKPOINTS / "tiny-siglip", f"model.init_vision_from={tiny_vit}")
-        models.load(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
+        load_model(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)

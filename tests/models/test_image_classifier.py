@@ -14,6 +14,7 @@ from hfmm.models.common.checkpoint import load_saved
 from hfmm.recipe.load import load_recipe
 from hfmm.recipe.schema import Recipe, Stage
 from hfmm.training import trainable
+from tests.loading import load_model, load_original
 
 FEATURES = Features({"label": label_feature({"tense": ["past", "present"], "person": ["1sg", "2sg", "3sg"]})})
 AUTO = "AutoModelForImageClassification"
@@ -36,7 +37,7 @@ def test_only_the_head_is_new_and_it_starts_from_even_odds(
     from transformers import AutoModel
 
     folder = request.getfixturevalue(family)
-    model, _ = models.load(with_checkpoint(folder, tmp_path), FEATURES, AUTO)
+    model, _ = load_model(with_checkpoint(folder, tmp_path), FEATURES, AUTO)
     assert model.config.id2label[0] == "tense: past"
     assert model.config.problem_type == "multi_label_classification"
     assert model.classifier.bias.tolist() == pytest.approx([0, 0] + 3 * [-0.6931], abs=1e-3)
@@ -64,7 +65,7 @@ def test_a_head_for_the_same_labels_in_another_order_is_kept_each_label_with_its
     tiny_vit: Path, tmp_path: Path
 ) -> None:
     came = trained_head(tiny_vit, tmp_path / "trained", label_names(FEATURES)[::-1]).classifier
-    kept, _ = models.load(with_checkpoint(tmp_path / "trained", tmp_path), FEATURES, AUTO)
+    kept, _ = load_model(with_checkpoint(tmp_path / "trained", tmp_path), FEATURES, AUTO)
     assert kept.classifier.weight.equal(came.weight.flip(0)) and kept.classifier.bias.equal(came.bias.flip(0))
 
 
@@ -77,7 +78,7 @@ def test_a_head_for_as_many_other_labels_is_drawn_anew(names: list[str], tiny_vi
     drawn = []
     for _ in range(2):
         set_seed(0)
-        model, _ = models.load(recipe, FEATURES, AUTO)
+        model, _ = load_model(recipe, FEATURES, AUTO)
         drawn.append(model.classifier.weight)
     assert drawn[0].equal(drawn[1]) and not drawn[0].equal(came.classifier.weight)
     assert model.classifier.bias.tolist() == pytest.approx([0, 0] + 3 * [-0.6931], abs=1e-3)
@@ -93,10 +94,10 @@ def test_the_untouched_checkpoint_has_its_weights_and_the_new_head_that_training
     from transformers import set_seed
 
     set_seed(7)
-    begun, _ = models.load(with_checkpoint(tiny_vit, tmp_path), FEATURES, AUTO)
+    begun, _ = load_model(with_checkpoint(tiny_vit, tmp_path), FEATURES, AUTO)
     recipe = with_checkpoint(tiny_vit, tmp_path, "seed=7", f"model.init={init}")
     expected = begun.state_dict()
-    model, _ = models.load_original(recipe, FEATURES, AUTO)
+    model, _ = load_original(recipe, FEATURES, AUTO)
     assert all(tensor.equal(expected[name]) for name, tensor in model.state_dict().items())
 
 
@@ -107,14 +108,14 @@ def test_the_head_of_a_model_without_an_encoder_of_its_own_is_its_last_layer(kin
 
     with torch.device("meta"):
         model = AutoModelForImageClassification.from_config(AutoConfig.for_model(kind))
-    assert models.find_family(kind, AUTO, "x").modules_to_save(model) == [last]
+    assert models.find_family(kind, [AUTO], "x")[0].modules_to_save(model) == [last]
 
 
 def test_random_weights_differ_from_the_checkpoint(tiny_vit: Path, tmp_path: Path) -> None:
     import torch
 
-    loaded, _ = models.load(with_checkpoint(tiny_vit, tmp_path), FEATURES, AUTO)
-    fresh, _ = models.load(with_checkpoint(tiny_vit, tmp_path, "model.init=random"), FEATURES, AUTO)
+    loaded, _ = load_model(with_checkpoint(tiny_vit, tmp_path), FEATURES, AUTO)
+    fresh, _ = load_model(with_checkpoint(tiny_vit, tmp_path, "model.init=random"), FEATURES, AUTO)
     assert not torch.equal(loaded.vit.embeddings.cls_token, fresh.vit.embeddings.cls_token)
 
 
@@ -128,22 +129,22 @@ def test_a_checkpoint_that_lacks_more_than_the_head_is_refused(tiny_vit: Path, t
     del weights[name]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="lacks 1 tensors"):
-        models.load(with_checkpoint(folder, tmp_path), FEATURES, AUTO)
+        load_model(with_checkpoint(folder, tmp_path), FEATURES, AUTO)
 
 
 def test_each_way_of_training_frees_exactly_its_parameters(tiny_vit: Path, tmp_path: Path) -> None:
     for train, expected in (("all", {"vit", "classifier"}), (["classifier"], {"classifier"})):
-        model, _ = models.load(with_checkpoint(tiny_vit, tmp_path), FEATURES, AUTO)
+        model, _ = load_model(with_checkpoint(tiny_vit, tmp_path), FEATURES, AUTO)
         stage = Stage(name="s", trainable=train, num_train_epochs=1, learning_rate=1)
-        trainable.set_trainable(model, stage, models.find_family("vit", AUTO, "x"), [], "here")
+        trainable.set_trainable(model, stage, models.find_family("vit", [AUTO], "x")[0], [], "here")
         free = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
         assert free == expected
 
 
 def test_lora_frees_its_factors_and_the_head_only(tiny_vit: Path, tmp_path: Path) -> None:
-    model, _ = models.load(with_checkpoint(tiny_vit, tmp_path), FEATURES, AUTO)
+    model, _ = load_model(with_checkpoint(tiny_vit, tmp_path), FEATURES, AUTO)
     stage = Stage(name="s", trainable="lora", num_train_epochs=1, learning_rate=1)
-    adapted = trainable.set_trainable(model, stage, models.find_family("vit", AUTO, "x"), [], "here")
+    adapted = trainable.set_trainable(model, stage, models.find_family("vit", [AUTO], "x")[0], [], "here")
     free = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
     assert free
     assert all("lora_" in name or "classifier.modules_to_save" in name for name in free)
@@ -155,7 +156,7 @@ def test_lora_frees_its_factors_and_the_head_only(tiny_vit: Path, tmp_path: Path
 def test_a_module_that_no_gradient_reaches_is_found(tiny_vit: Path, tmp_path: Path) -> None:
     import torch
 
-    model, _ = models.load(with_checkpoint(tiny_vit, tmp_path), FEATURES, AUTO)
+    model, _ = load_model(with_checkpoint(tiny_vit, tmp_path), FEATURES, AUTO)
     model.unused = torch.nn.Linear(2, 2)
     model(torch.randn(1, 3, 32, 32)).logits.sum().backward()
     assert trainable.modules_without_gradient(model) == ["unused"]
@@ -217,8 +218,8 @@ def test_a_classifier_keeps_the_tower_of_a_dual_encoder_and_all_that_it_reads_tr
 
     from hfmm.tasks.image_classification import ImageClassificationTask
 
-    model, processor = models.load(with_checkpoint(dual_encoder, tmp_path), FEATURES, AUTO)
-    family = models.find_family(model.config.model_type, AUTO, "x")
+    model, processor = load_model(with_checkpoint(dual_encoder, tmp_path), FEATURES, AUTO)
+    family = models.find_family(model.config.model_type, [AUTO], "x")[0]
     tower = AutoModel.from_pretrained(dual_encoder).vision_model.state_dict()
     assert all(tensor.equal(tower[name]) for name, tensor in model.vision_model.state_dict().items())
     assert family.modules_to_save(model) == ["classifier"]
@@ -234,7 +235,7 @@ def test_a_classifier_keeps_the_tower_of_a_dual_encoder_and_all_that_it_reads_tr
 
 
 def test_a_saved_classifier_is_loaded_with_its_image_processor_alone(dual_encoder: Path, tmp_path: Path) -> None:
-    made = models.load(with_checkpoint(dual_encoder, tmp_path), FEATURES, AUTO)
+    made = load_model(with_checkpoint(dual_encoder, tmp_path), FEATURES, AUTO)
     for part in made:
         part.save_pretrained(tmp_path / "saved")
     again = load_saved(str(tmp_path / "saved"))
@@ -249,4 +250,4 @@ def test_a_dual_encoder_that_lacks_a_tensor_of_its_tower_is_refused(dual_encoder
     del tensors[next(name for name in tensors if name.startswith("vision_model.") and "fc1" in name)]
     save_file(tensors, dual_encoder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="lacks 1 tensors"):
-        models.load(with_checkpoint(dual_encoder, tmp_path), FEATURES, AUTO)
+        load_model(with_checkpoint(dual_encoder, tmp_path), FEATURES, AUTO)

@@ -13,12 +13,12 @@ from PIL import Image
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers import models as tokenizer_models
 
-from hfmm import models
 from hfmm.errors import UserError
 from hfmm.models import vision_language
 from hfmm.models.common.llava_assembly import check_image_token_count
 from hfmm.recipe.schema import Model, Recipe
 from hfmm.training import trainable
+from tests.loading import load_model, load_processor
 
 LAYERS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 VISION = LAYERS | {"image_size": 32, "patch_size": 8}  # 4 x 4 patches
@@ -138,7 +138,7 @@ def recipe(checkpoint: Path | str, *overrides: str) -> Recipe:
 def load(checkpoint: Path | str, *overrides: str) -> tuple[Any, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return models.load(recipe(checkpoint, *overrides), Features(), vision_language.AUTO_CLASS)
+        return load_model(recipe(checkpoint, *overrides), Features(), vision_language.AUTO_CLASS)
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def test_a_base_model_gets_a_chat_template_and_that_is_said(
     tower_at: Callable[[str], Path], language_at: Callable[[str], Path]
 ) -> None:
     with pytest.warns(UserWarning, match=r"model\.language_model: .* has no chat template, so one is written"):
-        _, processor = models.load_processor(
+        _, processor = load_processor(
             recipe(tower_at("clip"), f"language_model={language_at('llama')}"), vision_language.AUTO_CLASS
         )
     text = processor.apply_chat_template(question("Who?", "He.") + question("And now?"), add_generation_prompt=True)
@@ -301,7 +301,7 @@ def test_it_is_said_once_that_a_template_is_written_and_not_again_with_the_weigh
     spec = recipe(tower_at("clip"), f"language_model={language_at('llama')}")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        models.load(spec, Features(), vision_language.AUTO_CLASS)
+        load_model(spec, Features(), vision_language.AUTO_CLASS)
 
 
 def test_a_written_chat_template_begins_as_the_tokenizer_does(tower_at: Callable[[str], Path], tmp_path: Path) -> None:
@@ -318,9 +318,7 @@ def test_a_chat_model_keeps_its_own_template_which_learns_to_take_pictures(
     folder = _language(tmp_path, LANGUAGES["llama"](), own)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, processor = models.load_processor(
-            recipe(tower_at("clip"), f"language_model={folder}"), vision_language.AUTO_CLASS
-        )
+        _, processor = load_processor(recipe(tower_at("clip"), f"language_model={folder}"), vision_language.AUTO_CLASS)
     assert processor.apply_chat_template(question("Who?", "He.")) == "[user] <image>\nWho?</s>\n[assistant] He.</s>\n"
     spoken = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "He."}]
     assert processor.apply_chat_template(spoken) == own.apply_chat_template(spoken, tokenize=False)
@@ -333,9 +331,7 @@ def test_a_model_that_can_think_aloud_is_kept_from_it(tower_at: Callable[[str], 
         "<think></think>{% endif %}{% endif %}"
     )
     folder = _language(tmp_path, LANGUAGES["llama"](), own)
-    _, processor = models.load_processor(
-        recipe(tower_at("clip"), f"language_model={folder}"), vision_language.AUTO_CLASS
-    )
+    _, processor = load_processor(recipe(tower_at("clip"), f"language_model={folder}"), vision_language.AUTO_CLASS)
     text = processor.apply_chat_template(question(), add_generation_prompt=True)
     assert text == "[user] <image>\nWho?</s>\n[assistant] <think></think>"
 
@@ -348,13 +344,13 @@ def test_a_chat_model_whose_template_writes_no_end_and_a_date_is_changed_and_tha
     folder = _language(tmp_path, LANGUAGES["llama"](), own)
     spec = recipe(tower_at("clip"), f"language_model={folder}")
     with pytest.warns(UserWarning, match=r"model\.language_model: the chat template of .* writes") as said:
-        _, processor = models.load_processor(spec, vision_language.AUTO_CLASS)
+        _, processor = load_processor(spec, vision_language.AUTO_CLASS)
     assert len(said) == 2
     text = processor.apply_chat_template(question("Who?", "He."))
     assert text == "2024\n[user] <image>\nWho?\n[assistant] He.</s>\n"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        models.load(spec, Features(), vision_language.AUTO_CLASS)
+        load_model(spec, Features(), vision_language.AUTO_CLASS)
 
 
 def test_a_fused_model_stops_where_its_chat_template_ends_an_answer(
@@ -590,8 +586,8 @@ def test_a_ready_image_text_model_is_loaded_and_adapted_in_its_language_model_on
     assert type(model) is transformers.Idefics3ForConditionalGeneration
     batch = processor(images=[picture()], text=["<image>Who?"], return_tensors="pt")
     assert logits(model, batch).isfinite().all()
-    assert vision_language.modules_to_save(model) == ["model.connector"]
-    assert {name.split(".layers")[0] for name in vision_language.target_modules(model)} == {"model.text_model"}
+    assert vision_language.FAMILY.modules_to_save(model) == ["model.connector"]
+    assert {name.split(".layers")[0] for name in vision_language.FAMILY.target_modules(model)} == {"model.text_model"}
 
 
 @pytest.mark.parametrize(("connector", "language"), [("mlp", "llama"), ("pixel_shuffle", "gemma3"), ("mlp", "gpt2")])
@@ -600,9 +596,9 @@ def test_lora_adapts_the_language_model_and_trains_the_projector_along(
 ) -> None:
     model, _ = load(tower_at("clip"), f"language_model={language_at(language)}", f"connector={connector}")
     linear = {"llama": 7, "gemma3": 7, "gpt2": 4}[language]
-    assert len(vision_language.target_modules(model)) == 2 * linear
+    assert len(vision_language.FAMILY.target_modules(model)) == 2 * linear
     stage = recipe(tower_at("clip")).stages[0].model_copy(update={"trainable": "lora"})
-    adapted = trainable.set_trainable(model, stage, vision_language, [], "here")
+    adapted = trainable.set_trainable(model, stage, vision_language.FAMILY, [], "here")
     trained = {row.module for row in trainable.parameter_table(adapted) if row.trainable}
     assert trained == {"model.language_model", "model.multi_modal_projector"}
 
@@ -616,7 +612,7 @@ def test_all_that_a_picture_passes_through_trains_and_the_rest_is_frozen(
         return  # refused
     model, processor = load(tower_at(tower), f"language_model={language_at('llama')}", f"connector={connector}")
     stage = recipe(tower_at(tower)).stages[0].model_copy(update={"trainable": "all"})
-    trainable.set_trainable(model, stage, vision_language, [], "here")
+    trainable.set_trainable(model, stage, vision_language.FAMILY, [], "here")
     model(**inputs(processor)).logits.sum().backward()
     assert trainable.modules_without_gradient(model) == []
     assert {name for name, one in model.named_parameters() if one.requires_grad and one.grad is None} == set()
@@ -628,7 +624,7 @@ def test_a_stage_trains_the_projector_alone(
     tower_at: Callable[[str], Path], language_at: Callable[[str], Path]
 ) -> None:
     model, processor = load(tower_at("clip"), f"language_model={language_at('llama')}")
-    trainable.set_trainable(model, recipe(tower_at("clip")).stages[0], vision_language, [], "here")
+    trainable.set_trainable(model, recipe(tower_at("clip")).stages[0], vision_language.FAMILY, [], "here")
     model(**inputs(processor)).logits.sum().backward()
     assert {name.split(".")[1] for name, one in model.named_parameters() if one.grad is not None} == {
         "multi_modal_projector"

@@ -9,12 +9,12 @@ import torch
 from datasets import Features
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from hfmm import models
 from hfmm.errors import UserError
 from hfmm.models import whisper
 from hfmm.recipe.load import load_recipe
 from hfmm.recipe.schema import Recipe
 from hfmm.training import trainable
+from tests.loading import load_model, load_original
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def recipe(tiny_whisper: Path, tmp_path: Path) -> Callable[..., Recipe]:
 
 
 def load(recipe: Recipe) -> tuple[Any, Any]:
-    return models.load(recipe, Features(), whisper.AUTO_CLASS)
+    return load_model(recipe, Features(), whisper.AUTO_CLASS)
 
 
 def sound(seconds: float) -> np.ndarray:
@@ -85,13 +85,13 @@ def test_positions_never_train_whatever_a_stage_names(recipe: Callable[..., Reci
     for train in ("all", ["model.encoder"]):
         spec = recipe("model.window_seconds=2")
         stage = spec.stages[0].model_copy(update={"trainable": train})
-        model = trainable.set_trainable(load(spec)[0], stage, whisper, [], "here")
+        model = trainable.set_trainable(load(spec)[0], stage, whisper.FAMILY, [], "here")
         frozen = [name for name, one in model.get_encoder().named_parameters() if not one.requires_grad]
         assert frozen == ["embed_positions.weight"]
 
 
 def test_the_untouched_checkpoint_keeps_its_own_window(recipe: Callable[..., Recipe]) -> None:
-    model, processor = models.load_original(recipe("model.window_seconds=1"), Features(), whisper.AUTO_CLASS)
+    model, processor = load_original(recipe("model.window_seconds=1"), Features(), whisper.AUTO_CLASS)
     assert (model.config.max_source_positions, processor.feature_extractor.chunk_length) == (200, 4)
 
 
@@ -99,7 +99,7 @@ def test_labels_begin_with_the_start_token_and_a_space_and_end_with_the_end_toke
     recipe: Callable[..., Recipe],
 ) -> None:
     model, processor = load(recipe())
-    ids = whisper.label_ids(model.config, processor.tokenizer, "He works.")
+    ids = whisper.FAMILY.label_ids(model.config, processor.tokenizer, "He works.")
     tokens = processor.tokenizer.convert_ids_to_tokens(ids)
     assert tokens[:4] == ["<|startoftranscript|>", "<|notimestamps|>", "Ġ", "H"]
     assert tokens[-1] == "<|endoftext|>"
@@ -113,7 +113,7 @@ def test_a_multilingual_checkpoint_is_told_language_and_task_and_keeps_them(
     assert (model.generation_config.language, model.generation_config.task) == ("de", "transcribe")
     both.save_pretrained(tmp_path)
     for tokenizer in (both.tokenizer, WhisperProcessor.from_pretrained(tmp_path).tokenizer):
-        tokens = tokenizer.convert_ids_to_tokens(whisper.label_ids(model.config, tokenizer, "Ja"))
+        tokens = tokenizer.convert_ids_to_tokens(whisper.FAMILY.label_ids(model.config, tokenizer, "Ja"))
         assert tokens[:4] == ["<|startoftranscript|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"]
     with pytest.raises(UserError, match=r"model\.language: Unsupported language: klingon"):
         load(recipe("model.language=klingon", checkpoint=tiny_multilingual_whisper))
@@ -135,12 +135,12 @@ def test_a_checkpoint_without_generation_settings_decodes_as_its_config_and_voca
     begin = ["<|startoftranscript|>", *(["<|en|>", "<|transcribe|>"] if languages else [])]
     assert processor.tokenizer.convert_ids_to_tokens(written)[: len(begin)] == begin
     assert model.generation_config.is_multilingual is languages
-    assert len(whisper.label_ids(model.config, processor.tokenizer, "a")) == 5 + 2 * languages
+    assert len(whisper.FAMILY.label_ids(model.config, processor.tokenizer, "a")) == 5 + 2 * languages
 
 
 def test_as_many_tokens_as_are_promised_of_a_window_are_written(recipe: Callable[..., Recipe]) -> None:
     model, processor = load(recipe("model.window_seconds=1"))
-    longest = whisper.max_label_tokens(model.config, processor)
+    longest = whisper.FAMILY.max_label_tokens(model.config, processor)
     features = processor.feature_extractor(sound(1), sampling_rate=16_000, return_tensors="pt")["input_features"]
     model.generation_config.suppress_tokens = [model.config.eos_token_id]  # so that it never ends by itself
     written = model.eval().generate(features, return_dict_in_generate=True)["sequences"][0]
@@ -151,6 +151,6 @@ def test_lora_targets_are_the_linear_layers_of_both_halves_and_not_the_output(
     recipe: Callable[..., Recipe],
 ) -> None:
     model, _ = load(recipe())
-    targets = whisper.target_modules(model)
+    targets = whisper.FAMILY.target_modules(model)
     assert "model.encoder.layers.0.self_attn.q_proj" in targets and "model.decoder.layers.1.fc2" in targets
     assert not [name for name in targets if "proj_out" in name]

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from hfmm import data, tasks
+from hfmm import data
 from hfmm.errors import UserError
+from hfmm.plan import resolve_task
 from hfmm.recipe.annotate import to_annotated_yaml
 from hfmm.recipe.load import list_recipes, load_recipe
 from hfmm.recipe.schema import Recipe
@@ -21,7 +22,7 @@ def test_a_shown_recipe_is_the_recipe_with_every_default_spelled_out(name: str, 
     recipe = load_recipe(name)
     again = shown(tmp_path, recipe)
     assert again.model_dump(exclude={"task", "data", "model"}) == recipe.model_dump(exclude={"task", "data", "model"})
-    assert tasks.resolve(again) == tasks.resolve(recipe)
+    assert resolve_task(again) == resolve_task(recipe)
     assert data.find_builder(again.data, {}) == data.find_builder(recipe.data, {})
     assert dict(again.model) | dict(recipe.model) == dict(again.model)
     assert to_annotated_yaml(again) == to_annotated_yaml(recipe)

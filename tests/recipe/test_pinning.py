@@ -12,7 +12,6 @@ from datasets import Features
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-from hfmm import models
 from hfmm.models import dual_encoder, vision_language
 from hfmm.recipe.load import load_recipe
 from hfmm.recipe.pinning import (
@@ -23,6 +22,7 @@ from hfmm.recipe.pinning import (
     with_pinned_revisions,
 )
 from hfmm.recipe.schema import Model
+from tests.loading import load_model
 
 OLD, NEW = "a" * 40, "b" * 40
 
@@ -117,7 +117,7 @@ def test_the_weights_that_are_loaded_are_those_of_the_commit(
     spec = load_recipe("vit_icons").model_copy(update={"model": Model(**named)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a chat template is written
-        model, _ = models.load(spec, Features(), auto_class)
+        model, _ = load_model(spec, Features(), auto_class)
     loaded = [value for value in model.state_dict().values() if value.ndim == 2]
     known = [value for value in load_file(folder / "model.safetensors").values() if value.ndim == 2]
 

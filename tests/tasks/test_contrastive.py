@@ -96,11 +96,13 @@ def test_texts_in_pieces_of_like_length_are_embedded_as_in_one_piece(task: Contr
 
     def embed(part: dict[str, Any]) -> torch.Tensor:
         widths.append(part["input_ids"].shape)
-        found: torch.Tensor = dual_encoder.embed_texts(model, part)
+        found: torch.Tensor = dual_encoder.FAMILY.embed_texts(model, part)
         return found
 
     with torch.no_grad():
-        torch.testing.assert_close(length_bucketed_forward(embed, tokens, 3), dual_encoder.embed_texts(model, tokens))
+        torch.testing.assert_close(
+            length_bucketed_forward(embed, tokens, 3), dual_encoder.FAMILY.embed_texts(model, tokens)
+        )
         assert [rows for rows, _ in widths] == [2, 2, 2] and widths[0][1] < widths[1][1] < widths[2][1]
         del tokens["attention_mask"]
         length_bucketed_forward(embed, tokens, 3)
@@ -184,7 +186,7 @@ def test_each_epoch_draws_captions_anew_and_scoring_always_the_same(task: Contra
     ],
 )
 def test_captions_that_cannot_be_used_are_told_before_training(task: ContrastiveTask, change: Any, words: str) -> None:
-    check = ContrastiveTask.make_row_validator(task.config, task.embedder.processor, None)  # type: ignore[arg-type]
+    check = ContrastiveTask.make_row_validator(dual_encoder.FAMILY, task.config, task.embedder.processor, None)  # type: ignore[arg-type]
     check(rows(1)[0])
     with pytest.raises(UserError, match=words):
         check(rows(1)[0] | change)
@@ -192,13 +194,13 @@ def test_captions_that_cannot_be_used_are_told_before_training(task: Contrastive
 
 @pytest.mark.parametrize("change", [{"negatives": None}, {"negatives": [None, 3]}, {"negatives": []}])
 def test_wrong_texts_that_are_none_are_left_alone_where_none_are_drawn(task: ContrastiveTask, change: Any) -> None:
-    ContrastiveTask.make_row_validator(task.config, task.embedder.processor, None)(rows(1)[0] | change)  # type: ignore[arg-type]
+    ContrastiveTask.make_row_validator(dual_encoder.FAMILY, task.config, task.embedder.processor, None)(rows(1)[0] | change)  # type: ignore[arg-type]
 
 
 def test_a_picture_that_comes_again_with_other_captions_is_told_before_training(
     task: ContrastiveTask, tmp_path: Path
 ) -> None:
-    check = ContrastiveTask.make_row_validator(task.config, task.embedder.processor, None)  # type: ignore[arg-type]
+    check = ContrastiveTask.make_row_validator(dual_encoder.FAMILY, task.config, task.embedder.processor, None)  # type: ignore[arg-type]
     one, other = rows(2)
     (tmp_path / "copy.png").write_bytes(one["image"]["bytes"])
     at_a_path = {"id": "again", "image": {"path": str(tmp_path / "copy.png"), "bytes": None}}
@@ -240,4 +242,4 @@ def test_a_sigmoid_loss_that_could_not_be_saved_is_refused(task: ContrastiveTask
 def test_a_row_is_wrong_when_the_nearest_text_is_none_of_its_captions(task: ContrastiveTask) -> None:
     predictions: list[dict[str, Any]] = [{"image": [1, 0], "text": [1, 0]}, {"image": [1, 0.1], "text": [0, 1]}]
     references = [{"text": "a", "captions": ["a"]}, {"text": "b", "captions": ["b"]}]
-    assert task.is_wrong(predictions, references) == [False, True]
+    assert task.mark_wrong(predictions, references) == [False, True]

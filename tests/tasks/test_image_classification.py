@@ -10,6 +10,7 @@ from datasets import ClassLabel, Features, List
 from PIL import Image
 
 from hfmm.errors import UserError
+from hfmm.models import image_classifier
 from hfmm.tasks.image_classification import ImageClassificationTask
 
 NAMES = ["tense: past", "tense: present", "person: 1sg", "person: 2sg", "person: 3sg"]
@@ -96,7 +97,7 @@ def test_token_labels_train_the_patches_through_the_same_head(task: ImageClassif
     ],
 )
 def test_a_row_that_has_not_one_value_of_each_attribute_is_refused(labels: list[int], said: str) -> None:
-    check = ImageClassificationTask.make_row_validator(None, None, Features({"label": List(ClassLabel(names=NAMES))}))
+    check = ImageClassificationTask.make_row_validator(image_classifier.FAMILY, None, None, Features({"label": List(ClassLabel(names=NAMES))}))
     (row,) = rows(1)
     check(row)
     with pytest.raises(UserError, match=said):
@@ -104,7 +105,7 @@ def test_a_row_that_has_not_one_value_of_each_attribute_is_refused(labels: list[
 
 
 def test_labels_of_which_a_row_may_have_any_number_are_refused() -> None:
-    check = ImageClassificationTask.make_row_validator(
+    check = ImageClassificationTask.make_row_validator(image_classifier.FAMILY, 
         None, None, Features({"label": List(ClassLabel(names=["cat", "dog", "tree"]))})
     )
     with pytest.raises(UserError, match=r"of its labels it has 2 \(cat, tree\)"):

@@ -13,7 +13,6 @@ import transformers
 from datasets import Features
 from PIL import Image
 
-from hfmm import models
 from hfmm.data.common.images import decode, encode
 from hfmm.errors import UserError
 from hfmm.metrics import exact_match
@@ -22,6 +21,7 @@ from hfmm.models.common import vision_tower
 from hfmm.recipe.schema import Recipe
 from hfmm.tasks.common.assistant_masks import IGNORE_INDEX
 from hfmm.tasks.image_text_to_text import ImageTextToTextTask
+from tests.loading import load_model
 
 CHAT = (  # of the shape of SmolVLM's
     "<|im_start|>{% for m in messages %}{{ m['role'] | capitalize }}:{% for part in m['content'] %}"
@@ -64,7 +64,7 @@ def load(tiny_vit: Path, tiny_llama: Path, idefics3: Path) -> Callable[..., tupl
         recipe = Recipe(name="x", task="x", data={"builder": "x"}, model=spec | more, stages=[stage], metrics=["x"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return models.load(recipe, Features(), vision_language.AUTO_CLASS)
+            return load_model(recipe, Features(), vision_language.AUTO_CLASS)
 
     return load
 
@@ -227,11 +227,11 @@ def test_what_a_model_has_learnt_it_says_and_then_stops(load: Callable[..., tupl
         optimizer.zero_grad()
     predictions = list(task.predict(model.eval(), rows, 2))
     assert [one["prediction"] for one in predictions] == [["a b", "no."], ["2"]]
-    assert task.is_wrong(predictions, [task.reference(one) for one in rows]) == [False, False]
+    assert task.mark_wrong(predictions, [task.reference(one) for one in rows]) == [False, False]
 
 
 def chats(rows: list[Any]) -> list[Any]:
-    return [json.loads(ImageTextToTextTask.input_to_bytes(one)) for one in rows]
+    return [json.loads(ImageTextToTextTask.input.to_bytes(one)) for one in rows]
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
@@ -265,7 +265,7 @@ def test_the_saved_model_says_in_the_pipeline_what_we_predict_and_nothing_is_war
     assert [task.parse_pipeline_output(one) for one in said] == wanted
     assert len(set(map(str, wanted))) > 1 and caplog.messages == []
     tokens = speaker(chats(rows[:1]), return_tensors=True)[0][0]["generated_token_ids"]
-    prompt = task.speaker.encode(chats(rows[:1]), "left", answer=True)["input_ids"]
+    prompt = task.generator.encode(chats(rows[:1]), "left", answer=True)["input_ids"]
     assert len(tokens) - prompt.shape[1] <= 12
 
 
@@ -282,11 +282,11 @@ def test_a_ready_model_answers_greedily_and_briefly_too(
 
 def test_a_stored_chat_has_its_pictures_and_its_last_question(task: ImageTextToTextTask) -> None:
     talk = row(2, TALK, 3)
-    again = task.input_from_bytes(task.input_to_bytes(talk))
+    again = task.input.from_bytes(task.input.to_bytes(talk))
     assert [decode(one).tobytes() for one in again["images"]] == [decode(one).tobytes() for one in talk["images"]]
     assert again["messages"][-1]["content"][-1] == {"type": "text", "text": "And now?"}
     assert again["messages"][1]["content"] == [{"type": "text", "text": "He."}]
-    assert task.input_to_bytes(again) == task.input_to_bytes(talk)
+    assert task.input.to_bytes(again) == task.input.to_bytes(talk)
 
 
 def test_the_metrics_read_the_answers_kind_by_kind(task: ImageTextToTextTask) -> None:
@@ -299,15 +299,15 @@ def test_the_metrics_read_the_answers_kind_by_kind(task: ImageTextToTextTask) ->
         "person": (1, 2),
         "tense": (0, 1),
     }
-    assert task.is_wrong([{"prediction": ["HE"]}], references[1:]) == [False]
-    assert task.is_wrong(predictions, references) == [True, True]
+    assert task.mark_wrong([{"prediction": ["HE"]}], references[1:]) == [False]
+    assert task.mark_wrong(predictions, references) == [True, True]
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"images": [picture(), picture(1)]}, "more images than places for them, 2 for 1"),
-        ({"images": []}, "fewer images than places for them, 0 for 1"),
+        ({"images": [picture(), picture(1)]}, "more images than image parts, 2 and 1"),
+        ({"images": []}, "fewer images than image parts, 0 and 1"),
         ({"messages": row(0, (("Who?", " "),))["messages"]}, "message 2, an answer, is empty"),
         ({"messages": row()["messages"][:1]}, "there is no answer to learn"),
         ({"messages": row(0, TALK)["messages"][:3]}, "message 3, its last, is a question without an answer"),
@@ -320,7 +320,7 @@ def test_the_metrics_read_the_answers_kind_by_kind(task: ImageTextToTextTask) ->
 def test_rows_that_cannot_be_used_are_told_before_training(
     model: Any, processor: Any, change: dict[str, Any], words: str
 ) -> None:
-    check = ImageTextToTextTask.make_row_validator(model.config, processor, None)  # type: ignore[arg-type]
+    check = ImageTextToTextTask.make_row_validator(vision_language.FAMILY, model.config, processor, None)  # type: ignore[arg-type]
     check(row(kinds=["person"]))
     with pytest.raises(UserError, match=words):
         check(row() | change)
@@ -329,7 +329,7 @@ def test_rows_that_cannot_be_used_are_told_before_training(
 def test_a_row_that_is_longer_than_the_model_reads_is_refused_with_the_arithmetic(
     model: Any, processor: Any, task: ImageTextToTextTask
 ) -> None:
-    check = ImageTextToTextTask.make_row_validator(model.config, processor, None)  # type: ignore[arg-type]
+    check = ImageTextToTextTask.make_row_validator(vision_language.FAMILY, model.config, processor, None)  # type: ignore[arg-type]
     shorter = row(0, (("Who?", "x" * 150),), 2)
     shorter["messages"][0]["content"].insert(0, shorter["messages"][0]["content"].pop(0))
     own = task.collate([shorter])["input_ids"].shape[1]
@@ -348,12 +348,12 @@ def test_a_question_whose_answer_may_go_past_what_the_model_reads_is_refused_wit
     model: Any, processor: Any, task: ImageTextToTextTask
 ) -> None:
     config = copy.deepcopy(model.config)
-    asked = task.speaker.encode(chats([row(0, TALK)]), "left", answer=True)["input_ids"].shape[1]
+    asked = task.generator.encode(chats([row(0, TALK)]), "left", answer=True)["input_ids"].shape[1]
     config.max_new_tokens = 256 - asked
-    ImageTextToTextTask.make_row_validator(config, processor, None)(row(0, TALK))  # type: ignore[arg-type]
+    ImageTextToTextTask.make_row_validator(vision_language.FAMILY, config, processor, None)(row(0, TALK))  # type: ignore[arg-type]
     config.max_new_tokens += 1
     with pytest.raises(UserError, match=rf"is asked with {asked} tokens, .* may take {257 - asked} \(model\.max_new"):
-        ImageTextToTextTask.make_row_validator(config, processor, None)(row(0, TALK))  # type: ignore[arg-type]
+        ImageTextToTextTask.make_row_validator(vision_language.FAMILY, config, processor, None)(row(0, TALK))  # type: ignore[arg-type]
 
 
 def test_features_take_the_place_of_pictures_which_are_not_decoded(
@@ -385,7 +385,7 @@ def test_a_model_without_a_chat_template_is_refused(model: Any, processor: Any) 
     known, processor.chat_template = processor.chat_template, None
     try:
         with pytest.raises(UserError, match=r"model\.checkpoint: the model has no chat template"):
-            ImageTextToTextTask.make_row_validator(model.config, processor, None)  # type: ignore[arg-type]
+            ImageTextToTextTask.make_row_validator(vision_language.FAMILY, model.config, processor, None)  # type: ignore[arg-type]
     finally:
         processor.chat_template = known
 
@@ -404,7 +404,7 @@ def test_a_chat_template_that_hides_where_answers_stand_is_refused(
     model, processor = load("idefics3")
     processor.chat_template = template
     with pytest.raises(UserError, match=words):
-        ImageTextToTextTask.make_row_validator(model.config, processor, None)(row(0, TALK[:turns]))  # type: ignore[arg-type]
+        ImageTextToTextTask.make_row_validator(vision_language.FAMILY, model.config, processor, None)(row(0, TALK[:turns]))  # type: ignore[arg-type]
 
 
 RECIPE = """
@@ -413,7 +413,7 @@ task: image_text_to_text
 data: {{builder: visual_questions, turns: 1, train: 16, validation: 8, test: 40, size: 32}}
 model: {{checkpoint: {vision}, language_model: {language}, max_new_tokens: 8}}
 stages:
-  - {{name: align, train: model.multi_modal_projector, num_train_epochs: 1, learning_rate: 1.0e-2, per_device_train_batch_size: 8}}
+  - {{name: align, trainable: model.multi_modal_projector, num_train_epochs: 1, learning_rate: 1.0e-2, per_device_train_batch_size: 8}}
   - {{name: finetune, trainable: lora, num_train_epochs: 1, learning_rate: 1.0e-2, per_device_train_batch_size: 4, gradient_accumulation: 2}}
 metrics: [exact_match, token_f1, correction_accuracy]
 baselines: [pretrained]

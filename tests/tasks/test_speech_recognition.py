@@ -10,6 +10,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor, pipe
 
 from hfmm.data.common.audio import SAMPLE_RATE, encode
 from hfmm.errors import UserError
+from hfmm.models import whisper
 from hfmm.tasks import speech_recognition
 from hfmm.tasks.common.losses import ctc_loss
 from hfmm.tasks.speech_recognition import IGNORE_INDEX, SpeechRecognitionTask
@@ -106,7 +107,7 @@ def test_a_clip_that_would_grow_beyond_the_window_is_heard_as_it_is(
     )
     plain = task.collate([row()])["input_features"]
     monkeypatch.setattr(
-        speech_recognition, "vary", lambda clip, rng: np.tile(clip, 1 + task.listener.window // len(clip))
+        speech_recognition, "vary", lambda clip, rng: np.tile(clip, 1 + task.transcriber.window // len(clip))
     )
     assert task.collate([row(draw="0/0")])["input_features"].equal(plain)
 
@@ -144,7 +145,7 @@ def test_while_training_some_of_what_the_decoder_has_written_is_replaced_and_wha
 def test_rows_that_cannot_be_used_are_told_before_training(
     model: Any, processor: Any, change: dict[str, Any], words: str
 ) -> None:
-    check = SpeechRecognitionTask.make_row_validator(model.config, processor, None)  # type: ignore[arg-type]
+    check = SpeechRecognitionTask.make_row_validator(whisper.FAMILY, model.config, processor, None)  # type: ignore[arg-type]
     check(row())
     with pytest.raises(UserError, match=words):
         check(row() | change)

@@ -14,13 +14,13 @@ import transformers
 from datasets import Features
 from safetensors.torch import load_file
 
-from hfmm import models
 from hfmm.errors import UserError
 from hfmm.models import causal_lm
 from hfmm.models.common.chat_template import LLAVA_TURNS
 from hfmm.recipe.schema import Recipe
 from hfmm.tasks.common.assistant_masks import IGNORE_INDEX
 from hfmm.tasks.text_generation import TextGenerationTask
+from tests.loading import load_model, load_processor
 
 TALK = (("She go.\nRight?", "no"), ("Then how?", "She goes."), ("Which person?", "third"))
 
@@ -37,7 +37,7 @@ def talking_llama(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) ->
 
 @pytest.fixture(scope="module")
 def loaded(talking_llama: Path) -> tuple[Any, Any]:
-    return models.load(recipe(talking_llama), Features(), causal_lm.AUTO_CLASS)
+    return load_model(recipe(talking_llama), Features(), causal_lm.AUTO_CLASS)
 
 
 def recipe(checkpoint: Path) -> Recipe:
@@ -71,7 +71,7 @@ ROWS = [row(0, TALK[:1]), row(1), row(2, TALK[1:]), row(3, TALK[:2])]
 def test_every_answer_is_learnt_with_its_end_and_nothing_else(task: TextGenerationTask) -> None:
     batch = task.collate(ROWS)
     for place, one in enumerate(ROWS):
-        said = task.tokenizer.decode(batch["labels"][place][batch["labels"][place] != IGNORE_INDEX])
+        said = task.processor.decode(batch["labels"][place][batch["labels"][place] != IGNORE_INDEX])
         assert said == "".join(f" {message['content']}</s>" for message in one["messages"][1::2])
     assert task.num_items(batch) == int((batch["labels"] != IGNORE_INDEX).sum())
     assert task.describe_labels(ROWS[0]) == "USER: She go.\nRight?\nASSISTANT:« no</s>»\n"
@@ -117,7 +117,7 @@ def test_a_model_stops_where_its_config_does_and_its_chat_template_ends_an_answe
     own.add_tokens(["<|im_end|>"], special_tokens=True)
     own.chat_template = LLAVA_TURNS.replace("eos_token", "'<|im_end|>'")
     own.save_pretrained(tmp_path)
-    model, _ = models.load(recipe(tmp_path), Features(), causal_lm.AUTO_CLASS)
+    model, _ = load_model(recipe(tmp_path), Features(), causal_lm.AUTO_CLASS)
     assert model.generation_config.eos_token_id == [3, own.eos_token_id, len(own) - 1]
 
 
@@ -127,10 +127,10 @@ def test_where_the_template_writes_no_end_the_end_token_is_learnt_and_that_is_sa
     shutil.copytree(talking_llama, tmp_path, dirs_exist_ok=True)
     (tmp_path / "chat_template.jinja").write_text(LLAVA_TURNS.replace(" + eos_token", ""))
     with pytest.warns(UserWarning, match=r"model\.checkpoint: the chat template of .* writes no end after an answer"):
-        models.load_processor(recipe(tmp_path), causal_lm.AUTO_CLASS)
+        load_processor(recipe(tmp_path), causal_lm.AUTO_CLASS)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model, own = models.load(recipe(tmp_path), Features(), causal_lm.AUTO_CLASS)
+        model, own = load_model(recipe(tmp_path), Features(), causal_lm.AUTO_CLASS)
     assert "« no</s>»" in TextGenerationTask(model.config, own, TextGenerationTask.Options()).describe_labels(ROWS[0])
 
 
@@ -140,12 +140,12 @@ def test_the_saved_model_says_in_the_pipeline_what_we_predict(
 ) -> None:
     task.collate(ROWS)  # a tokenizer remembers on which side it padded last, and is saved after training
     model.save_pretrained(tmp_path)
-    task.tokenizer.save_pretrained(tmp_path)
+    task.processor.save_pretrained(tmp_path)
     wanted = [{"prediction": one["prediction"][-1]} for one in task.predict(model, ROWS, batch_size)]
     speaker = transformers.pipeline("text-generation", model=str(tmp_path))
     with caplog.at_level(logging.WARNING):
         said = speaker(
-            [json.loads(TextGenerationTask.input_to_bytes(one)) for one in ROWS],
+            [json.loads(TextGenerationTask.input.to_bytes(one)) for one in ROWS],
             batch_size=batch_size,
             **task.pipeline_kwargs([]),
         )
@@ -153,24 +153,24 @@ def test_the_saved_model_says_in_the_pipeline_what_we_predict(
 
 
 def test_a_stored_chat_ends_with_its_last_question(task: TextGenerationTask) -> None:
-    again = task.input_from_bytes(task.input_to_bytes(row()))
+    again = task.input.from_bytes(task.input.to_bytes(row()))
     assert again["messages"] == row()["messages"][:-1]
-    assert task.input_to_bytes(again) == task.input_to_bytes(row())
+    assert task.input.to_bytes(again) == task.input.to_bytes(row())
 
 
 def test_the_example_is_what_the_first_question_is_about_and_a_file_of_it_can_be_asked_about(
     task: TextGenerationTask, tmp_path: Path
 ) -> None:
-    name = task.write_example(row(), tmp_path)
+    name = task.input.write_example(row(), tmp_path)
     assert (tmp_path / name).read_text() == "She go."
-    (asked,) = task.rows_from_file(str(tmp_path / name), ["Right?"])
+    (asked,) = task.input.rows_from_file(str(tmp_path / name), ["Right?"])
     assert asked["messages"] == [{"role": "user", "content": "She go.\nRight?"}]
 
 
 def test_a_file_that_is_no_text_is_refused_by_its_name(task: TextGenerationTask, tmp_path: Path) -> None:
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\xff")
     with pytest.raises(UserError, match=r"picture\.png is no text in UTF-8"):
-        task.rows_from_file(str(tmp_path / "picture.png"), ["Right?"])
+        task.input.rows_from_file(str(tmp_path / "picture.png"), ["Right?"])
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_file_that_is_no_text_is_refused_by_its_name(task: TextGenerationTask,
 def test_rows_that_cannot_be_used_are_told_before_training(
     loaded: tuple[Any, Any], turns: tuple[tuple[str, str], ...], words: str
 ) -> None:
-    check = TextGenerationTask.make_row_validator(loaded[0].config, loaded[1], Features())
+    check = TextGenerationTask.make_row_validator(causal_lm.FAMILY, loaded[0].config, loaded[1], Features())
     check(row())
     with pytest.raises(UserError, match=words):
         check(row(0, turns))
@@ -194,7 +194,7 @@ def test_rows_that_cannot_be_used_are_told_before_training(
 def test_a_model_without_a_chat_template_is_refused(tiny_llama: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_llama)
     with pytest.raises(UserError, match=r"model\.checkpoint: the model has no chat template"):
-        TextGenerationTask.make_row_validator(None, tokenizer, Features())
+        TextGenerationTask.make_row_validator(causal_lm.FAMILY, None, tokenizer, Features())
 
 
 RECIPE = """

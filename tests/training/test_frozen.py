@@ -19,21 +19,21 @@ CONFIGS = {
 @pytest.fixture(params=CONFIGS)
 def model(request: pytest.FixtureRequest) -> Any:
     torch.manual_seed(0)
-    made = transformers.AutoModelForCausalLM.from_config(CONFIGS[request.param]).eval()
-    return made.requires_grad_(False)
+    causal_lm = transformers.AutoModelForCausalLM.from_config(CONFIGS[request.param]).eval()
+    return causal_lm.requires_grad_(False)
 
 
 def loss_and_gradient(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(1)
     ids = torch.randint(0, 40, (2, 6))
-    embedded = model.get_input_embeddings()(ids).detach().requires_grad_()
+    embeddings = model.get_input_embeddings()(ids).detach().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        loss = model(inputs_embeds=embedded, labels=ids).loss
+        loss = model(inputs_embeds=embeddings, labels=ids).loss
     loss.backward()
-    return loss.detach(), embedded.grad
+    return loss.detach(), embeddings.grad
 
 
-def test_what_passes_through_held_weights_and_its_gradient_are_the_same_to_the_bit(model: Any) -> None:
+def test_casting_frozen_weights_does_not_change_loss_and_gradient(model: Any) -> None:
     before = loss_and_gradient(model)
     frozen.cast_frozen_to_bf16(model)
     after = loss_and_gradient(model)
@@ -41,17 +41,17 @@ def test_what_passes_through_held_weights_and_its_gradient_are_the_same_to_the_b
     assert all(map(torch.equal, before, after))
 
 
-def test_matrices_are_held_while_embeddings_norms_and_what_trains_stay_in_fp32(model: Any) -> None:
-    first = next(module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D))
-    first.requires_grad_()
+def test_only_frozen_matrix_products_are_cast_to_bf16(model: Any) -> None:
+    trainable_layer = next(module for module in model.modules() if isinstance(module, torch.nn.Linear | Conv1D))
+    trainable_layer.requires_grad_()
     frozen.cast_frozen_to_bf16(model)
     for name, parameter in model.named_parameters():
-        is_product = not any(part in name for part in ("norm", "ln_", "embed", "wte", "wpe"))
-        held = is_product and not parameter.requires_grad
-        assert parameter.dtype is (torch.bfloat16 if held else torch.float32), name
+        is_matrix_product = not any(part in name for part in ("norm", "ln_", "embed", "wte", "wpe"))
+        is_cast = is_matrix_product and not parameter.requires_grad
+        assert parameter.dtype is (torch.bfloat16 if is_cast else torch.float32), name
 
 
-def test_what_has_trained_is_released_into_the_source_and_nothing_else(model: Any) -> None:
+def test_restoring_copies_only_trained_weights_into_the_source(model: Any) -> None:
     source = copy.deepcopy(model)
     norm = [module for name, module in model.named_modules() if name.endswith(("norm", "ln_f"))][-1]
     norm.requires_grad_()
@@ -59,7 +59,7 @@ def test_what_has_trained_is_released_into_the_source_and_nothing_else(model: An
     with torch.no_grad():
         for parameter in norm.parameters():
             parameter.add_(1)
-    before = {name: one.clone() for name, one in source.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in source.state_dict().items()}
     after = frozen.restore_frozen_weights(model, source).state_dict()
     changed = {name.rpartition(".")[0] for name in after if not torch.equal(after[name], before[name])}
     assert changed == {name for name, module in model.named_modules() if module is norm}

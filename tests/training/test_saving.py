@@ -1,11 +1,11 @@
-"""When a long epoch is saved in between, where several processes train."""
+"""Time-based saving with several processes."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-CLOCKS = """
+SCRIPT = """
 import math, os
 from types import SimpleNamespace
 from accelerate import PartialState
@@ -14,24 +14,26 @@ from hfmm.utils.distributed import destroy_process_group
 from hfmm.training.callbacks import SaveByTimeCallback
 
 PartialState(cpu=True)
-rank, save = int(os.environ["RANK"]), SaveByTimeCallback()
+rank, callback = int(os.environ["RANK"]), SaveByTimeCallback()
 
-def saves(step, late):
-    save.last = -math.inf if late else math.inf
+def should_save(step, is_late):
+    callback.last = -math.inf if is_late else math.inf
     control = SimpleNamespace(should_save=False)
     args, state = SimpleNamespace(world_size=2, device="cpu"), SimpleNamespace(global_step=step)
-    save.on_step_end(args, state, control)
+    callback.on_step_end(args, state, control)
     return control.should_save
 
-said = gather_object([[saves(10, late=rank == 1), saves(20, late=rank == 0), saves(21, late=True)]])
+decisions = gather_object(
+    [[should_save(10, is_late=rank == 1), should_save(20, is_late=rank == 0), should_save(21, is_late=True)]]
+)
 if rank == 0:
-    print(said)
+    print(decisions)
 destroy_process_group()
 """
 
 
-def test_all_processes_save_at_one_step_and_by_one_clock() -> None:
+def test_all_processes_save_at_the_same_step_by_the_clock_of_rank_0() -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--no-python"]
-    done = subprocess.run([*command, sys.executable, "-c", CLOCKS], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{[[False, True, False]] * 2}\n"
+    process = subprocess.run([*command, sys.executable, "-c", SCRIPT], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == f"{[[False, True, False]] * 2}\n"

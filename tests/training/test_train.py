@@ -1,4 +1,4 @@
-"""What the stages of a fused model write: frozen weights as they were, the same with features kept on disk."""
+"""The stages of a LLaVA model: frozen weights are saved unchanged, and cached features give the same weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from hfmm import models, run
+from hfmm import run
 from hfmm.errors import UserError
 from hfmm.models import vision_language
 from hfmm.models.common.checkpoint import load_saved
+from hfmm.plan import resolve_plan
+from hfmm.plan import resolve_plan
 from hfmm.recipe.load import load_recipe
 from hfmm.run_directory import RunDirectory
 from hfmm.training import frozen
 from hfmm.training.arguments import training_arguments
 from hfmm.training.train import record_or_restore_environment, train
+from tests.loading import load_model
 
 RECIPE = """
 name: fused
@@ -31,276 +34,274 @@ task: image_text_to_text
 data: {{builder: visual_questions, image_kinds: icons, turns: 1, train: 12, validation: 2, test: 2, size: 32}}
 model: {{checkpoint: {vision}, language_model: {language}, max_new_tokens: 2}}
 stages:
-  - {{name: align, train: model.multi_modal_projector, num_train_epochs: 2, learning_rate: 1.0e-2, per_device_train_batch_size: 4}}
+  - {{name: align, trainable: model.multi_modal_projector, num_train_epochs: 2, learning_rate: 1.0e-2, per_device_train_batch_size: 4}}
   - {{name: finetune, trainable: lora, num_train_epochs: 1, learning_rate: 1.0e-2, per_device_train_batch_size: 4}}
 metrics: [exact_match]
 precision: bf16
 """
 PROJECTOR = "model.multi_modal_projector"
-Trains = Callable[..., tuple[Path, list[str]]]
+PROJECTOR_PARAMETERS = {f"{PROJECTOR}.linear_{number}.{kind}" for number in (1, 2) for kind in ("weight", "bias")}
+SETTINGS = "learning_rate: 1.0e-2, per_device_train_batch_size: 4"
+ALIGN_STAGE = f"{{name: align, trainable: {PROJECTOR}, num_train_epochs: 2, {SETTINGS}}}"
+FINETUNE_STAGE = f"{{name: finetune, trainable: lora, num_train_epochs: 1, {SETTINGS}}}"
+ALIGN, FINETUNE = f"stages=[{ALIGN_STAGE}]", f"stages=[{FINETUNE_STAGE}]"
+CACHE = "data.cache_vision_features=true"
+TrainRecipe = Callable[..., tuple[Path, list[str]]]
 
 
 @pytest.fixture
-def trains(tiny_vit: Path, tiny_llama: Path, tmp_path: Path) -> Trains:
-    """Train a tiny recipe, some of its keys changed, and return the run's folder and what was said."""
+def train_recipe(tiny_vit: Path, tiny_llama: Path, tmp_path: Path) -> TrainRecipe:
+    """Train a tiny recipe with overrides, and return the folder of the run and the reported messages."""
 
-    def trained(name: str, *overrides: str) -> tuple[Path, list[str]]:
+    def run_training(name: str, *overrides: str) -> tuple[Path, list[str]]:
         path = tmp_path / "fused.yaml"
-        path.write_text(RECIPE.format(vision=tiny_vit, language=tiny_llama))
-        recipe, said = load_recipe(str(path), overrides), []
+        path.write_text(RECIPE.format(vision=tiny_vit, language=tiny_llama, align=ALIGN_STAGE, finetune=FINETUNE_STAGE))
+        plan = resolve_plan(load_recipe(str(path), overrides))
         directory = RunDirectory(tmp_path / name)
-        run.validate_recipe(recipe)
+        messages: list[str] = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            data = run.prepare_data(recipe, directory, lambda step, text: None)
-            train(recipe, directory, data, lambda step, text: said.append(f"{step} {text}"))
-        return directory.root, said
+            data = run.prepare_data(plan, directory, lambda step, text: None)
+            train(plan, directory, data, lambda step, text: messages.append(f"{step} {text}"))
+        return directory.root, messages
 
-    return trained
-
-
-ALIGN = (
-    "stages=[{name: align, train: model.multi_modal_projector, num_train_epochs: 2, learning_rate: 1.0e-2, per_device_train_batch_size: 4}]",
-)
-TUNE = (
-    "stages=[{name: finetune, trainable: lora, num_train_epochs: 1, learning_rate: 1.0e-2, per_device_train_batch_size: 4}]",
-)
+    return run_training
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = load_saved(str(folder / "model"))[0].state_dict()
-    return found
+def final_weights(folder: Path) -> dict[str, torch.Tensor]:
+    state_dict: dict[str, torch.Tensor] = load_saved(str(folder / "model"))[0].state_dict()
+    return state_dict
 
 
-def source(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights that the run began with."""
-    recipe = load_recipe(str(folder.parent / "fused.yaml"))
+def initial_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the weights before training."""
+    plan = resolve_plan(load_recipe(str(folder.parent / "fused.yaml")))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        transformers.set_seed(recipe.seed)  # what no checkpoint holds, a pooler, begins at random
-        model, _ = models.load(recipe, {}, vision_language.AUTO_CLASS)  # type: ignore[arg-type]
-    found: dict[str, torch.Tensor] = model.state_dict()
-    return found
+        transformers.set_seed(plan.recipe.seed)  # parameters that are not in the checkpoint are random: a pooler
+        model, _ = plan.model.load({})  # type: ignore[arg-type]
+    state_dict: dict[str, torch.Tensor] = model.state_dict()
+    return state_dict
 
 
-def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+def assert_equal(weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert weights.keys() == expected.keys()
+    assert [name for name in weights if not torch.equal(weights[name], expected[name])] == []
 
 
-def test_frozen_weights_are_written_as_they_were_though_training_held_them_in_bf16(
-    trains: Trains, monkeypatch: pytest.MonkeyPatch
+def test_frozen_weights_are_saved_in_fp32_after_bf16_training(
+    train_recipe: TrainRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[Any] = []
-    hold = frozen.cast_frozen_to_bf16
+    cast_models: list[Any] = []
+    cast_frozen_to_bf16 = frozen.cast_frozen_to_bf16
 
-    def watched(model: Any) -> None:
-        hold(model)
-        held.append(model)
+    def record_cast(model: Any) -> None:
+        cast_frozen_to_bf16(model)
+        cast_models.append(model)
 
-    monkeypatch.setattr(frozen, "cast_frozen_to_bf16", watched)
-    folder, _ = trains("run", *ALIGN)
-    assert frozen.has_bf16_weights(held[0])
-    written, before = weights(folder), source(folder)
-    assert {tensor.dtype for tensor in written.values()} == {torch.float32}
-    changed = {name for name, tensor in written.items() if not torch.equal(tensor, before[name])}
-    assert changed == {f"{PROJECTOR}.linear_{one}.{kind}" for one in (1, 2) for kind in ("weight", "bias")}
+    monkeypatch.setattr(frozen, "cast_frozen_to_bf16", record_cast)
+    folder, _ = train_recipe("run", ALIGN)
+    assert frozen.has_bf16_weights(cast_models[0])
+    after, before = final_weights(folder), initial_weights(folder)
+    assert {tensor.dtype for tensor in after.values()} == {torch.float32}
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert changed == PROJECTOR_PARAMETERS
     assert json.loads((folder / "model/config.json").read_text())["dtype"] == "float32"
 
 
-def test_training_is_the_same_to_the_bit_whether_frozen_weights_are_held_or_not(
-    trains: Trains, monkeypatch: pytest.MonkeyPatch
+def test_casting_frozen_weights_to_bf16_does_not_change_training(
+    train_recipe: TrainRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, _ = trains("held")
+    cast, _ = train_recipe("cast")
     monkeypatch.setattr(frozen, "cast_frozen_to_bf16", lambda model: None)
-    unheld, _ = trains("unheld")
-    assert_equal(weights(held), weights(unheld))
+    uncast, _ = train_recipe("uncast")
+    assert_equal(final_weights(cast), final_weights(uncast))
 
 
-def test_features_kept_on_disk_train_the_same_weights_in_both_stages_and_are_computed_once(
-    trains: Trains, monkeypatch: pytest.MonkeyPatch
+def test_cached_features_give_the_same_weights_and_are_computed_once(
+    train_recipe: TrainRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hfmm.training import feature_cache
 
-    written: list[tuple[Any, ...]] = []
+    calls: list[tuple[Any, ...]] = []
     write = feature_cache._write
 
-    def watched(*all: Any) -> None:
-        written.append(all)
-        write(*all)
+    def record_write(*arguments: Any) -> None:
+        calls.append(arguments)
+        write(*arguments)
 
-    monkeypatch.setattr(feature_cache, "_write", watched)
-    seen, _ = trains("seen")
-    kept, said = trains("kept", "data.cache_vision_features=true")
-    assert_equal(weights(seen), weights(kept))
-    assert len(written) == 1
-    assert [line for line in said if line.startswith("features")] == [
-        "features of 12 pictures are read from disk, 0.0 MB"
+    monkeypatch.setattr(feature_cache, "_write", record_write)
+    uncached, _ = train_recipe("uncached")
+    cached, messages = train_recipe("cached", CACHE)
+    assert_equal(final_weights(uncached), final_weights(cached))
+    assert len(calls) == 1
+    assert [message for message in messages if message.startswith("features")] == [
+        "features of 12 images are read from disk, 0.0 MB"
     ] * 2
-    assert not (kept / "checkpoints/features").exists()
+    assert not (cached / "checkpoints/features").exists()
 
 
-def test_features_kept_on_disk_equal_the_towers_in_fp32_and_pooled(trains: Trains) -> None:
-    more = ("precision=fp32", "model.connector=pixel_shuffle", *ALIGN)
-    vision = ("model.vision_feature_layer=1",)
-    seen, _ = trains("seen", *more, *vision)
-    kept, _ = trains("kept", *more, *vision, "data.cache_vision_features=true")
-    assert_equal(weights(seen), weights(kept))
+def test_cached_features_give_the_same_weights_in_fp32_with_pooling(train_recipe: TrainRecipe) -> None:
+    overrides = ("precision=fp32", "model.connector=pixel_shuffle", ALIGN, "model.vision_feature_layer=1")
+    uncached, _ = train_recipe("uncached", *overrides)
+    cached, _ = train_recipe("cached", *overrides, CACHE)
+    assert_equal(final_weights(uncached), final_weights(cached))
 
 
-def test_a_run_that_was_killed_while_features_were_written_computes_them_again(
-    trains: Trains, monkeypatch: pytest.MonkeyPatch
+def test_a_run_killed_while_writing_features_computes_them_again(
+    train_recipe: TrainRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hfmm.training import feature_cache
 
     write = feature_cache.write_json
     monkeypatch.setattr(feature_cache, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        trains("broken", *ALIGN, "data.cache_vision_features=true")
+        train_recipe("killed", ALIGN, CACHE)
     monkeypatch.setattr(feature_cache, "write_json", write)
-    broken, _ = trains("broken", *ALIGN, "data.cache_vision_features=true")
-    whole, _ = trains("whole", *ALIGN)
-    assert_equal(weights(broken), weights(whole))
+    killed, _ = train_recipe("killed", ALIGN, CACHE)
+    full, _ = train_recipe("full", ALIGN)
+    assert_equal(final_weights(killed), final_weights(full))
 
 
-def test_a_run_that_was_killed_in_its_second_epoch_ends_with_the_same_weights(
-    trains: Trains, monkeypatch: pytest.MonkeyPatch
+def test_a_run_killed_in_its_second_epoch_ends_with_the_same_weights(
+    train_recipe: TrainRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hfmm.training.trainer import StageTrainer
 
-    whole, _ = trains("whole", *ALIGN, "data.cache_vision_features=true")
+    full, _ = train_recipe("full", ALIGN, CACHE)
     evaluate, calls = StageTrainer.evaluate, []
 
-    def killed(self: StageTrainer, *all: Any, **more: Any) -> dict[str, float]:
+    def interrupt(self: StageTrainer, *args: Any, **kwargs: Any) -> dict[str, float]:
         calls.append(self.state.global_step)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return evaluate(self, *all, **more)
+        return evaluate(self, *args, **kwargs)
 
-    monkeypatch.setattr(StageTrainer, "evaluate", killed)
+    monkeypatch.setattr(StageTrainer, "evaluate", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        trains("broken", *ALIGN, "data.cache_vision_features=true")
+        train_recipe("killed", ALIGN, CACHE)
     assert calls == [3, 6]
-    broken, _ = trains("broken", *ALIGN, "data.cache_vision_features=true")
+    killed, _ = train_recipe("killed", ALIGN, CACHE)
     assert calls == [3, 6, 6]
-    assert_equal(weights(broken), weights(whole))
+    assert_equal(final_weights(killed), final_weights(full))
 
 
 @pytest.mark.parametrize("killed_in", ["the third evaluation", "the record"])
-def test_patience_goes_on_where_a_killed_stage_was_and_ends_with_the_same_weights(
-    killed_in: str, trains: Trains, monkeypatch: pytest.MonkeyPatch
+def test_early_stopping_continues_its_count_after_a_resume(
+    killed_in: str, train_recipe: TrainRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hfmm.training import stage_output, trainer
 
-    patient = "stages=[{name: align, train: model.multi_modal_projector, num_train_epochs: 7, early_stopping_patience: 2, learning_rate: 1.0e-2, "
-    patient += "batch_size: 4}]"
+    stage = f"{{name: align, trainable: {PROJECTOR}, num_train_epochs: 7, early_stopping_patience: 2, {SETTINGS}}}"
+    overrides = f"stages=[{stage}]"
 
-    def scored(*scores: float | None) -> None:
-        left = iter(scores)
+    def set_scores(*scores: float | None) -> None:
+        """Let the next evaluations return these scores; None kills the run."""
+        remaining = iter(scores)
 
-        def headline(*_: Any) -> float:
-            if (score := next(left)) is None:
+        def primary_score(*_: Any) -> float:
+            if (score := next(remaining)) is None:
                 raise KeyboardInterrupt
             return score
 
-        monkeypatch.setattr(trainer, "headline", headline)
+        monkeypatch.setattr(trainer, "primary_score", primary_score)
 
     def steps(folder: Path) -> int:
         record: dict[str, int] = json.loads((folder / "checkpoints/0-align/stage.json").read_text())
         return record["steps"]
 
-    scored(0.5, 0.4, 0.3)
-    whole, _ = trains("whole", patient)
+    set_scores(0.5, 0.4, 0.3)
+    full, _ = train_recipe("full", overrides)
     if killed_in == "the record":
-        scored(0.5, 0.4, 0.3)
+        set_scores(0.5, 0.4, 0.3)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(stage_output, "save_stage", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-            trains("broken", patient)
-        scored()
+            train_recipe("killed", overrides)
+        set_scores()
     else:
-        scored(0.5, 0.4, None)
+        set_scores(0.5, 0.4, None)
         with pytest.raises(KeyboardInterrupt):
-            trains("broken", patient)
-        scored(0.3, 0.9, 0.9, 0.9, 0.9)
-    broken, _ = trains("broken", patient)
-    assert steps(broken) == steps(whole) == 9
-    assert_equal(weights(broken), weights(whole))
+            train_recipe("killed", overrides)
+        set_scores(0.3, 0.9, 0.9, 0.9, 0.9)
+    killed, _ = train_recipe("killed", overrides)
+    assert steps(killed) == steps(full) == 9
+    assert_equal(final_weights(killed), final_weights(full))
 
 
-def test_one_process_trains_on_one_gpu_and_takes_the_batches_that_the_recipe_says(
+def test_one_process_uses_one_gpu_and_the_batch_size_of_the_recipe(
     write_recipe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def two(self: Any) -> torch.device:
+    def setup_two_gpus(self: Any) -> torch.device:
         self._n_gpu = 2
         return torch.device("cpu")
 
-    monkeypatch.setattr(transformers.TrainingArguments, "_setup_devices", property(two))
-    made = training_arguments(load_recipe(str(write_recipe())), 0, tmp_path, 24, True, False, 1)
-    assert (made.n_gpu, made.train_batch_size) == (1, 8)
+    monkeypatch.setattr(transformers.TrainingArguments, "_setup_devices", property(setup_two_gpus))
+    arguments = training_arguments(load_recipe(str(write_recipe())), 0, tmp_path, 24, True, False, 1)
+    assert (arguments.n_gpu, arguments.train_batch_size) == (1, 8)
 
 
-def test_where_the_tower_trains_nothing_is_kept_and_all_that_is_read_trains(trains: Trains) -> None:
-    stage = "stages=[{name: all, trainable: all, num_train_epochs: 1, learning_rate: 1.0e-2, per_device_train_batch_size: 4}]"
-    folder, said = trains("run", stage, "data.cache_vision_features=true")
-    assert "features of pictures are computed in each step, because the vision tower trains" in said
-    before, after = source(folder), weights(folder)
-    same = {name for name in after if torch.equal(after[name], before[name])}
-    # The last layer of the tower and the norm after it stand behind the layer that features are taken from.
-    unread = {"layers.1", "layernorm.weight", "layernorm.bias", "pooler.dense"}
-    of_tower = [name.removeprefix("model.vision_tower.") for name in same if "vision_tower" in name]
-    assert {".".join(name.split(".")[:2]) for name in of_tower if not name.endswith("k_proj.bias")} == unread
+def test_a_trainable_tower_is_not_cached_and_all_used_parameters_train(train_recipe: TrainRecipe) -> None:
+    stages = f"stages=[{{name: all, trainable: all, num_train_epochs: 1, {SETTINGS}}}]"
+    folder, messages = train_recipe("run", stages, CACHE)
+    assert "features of images are recomputed at every step, because the vision tower is trainable" in messages
+    before, after = initial_weights(folder), final_weights(folder)
+    unchanged = {name for name in after if torch.equal(after[name], before[name])}
+    # Features are taken before the last layer of the tower and the norm after it.
+    unused = {"layers.1", "layernorm.weight", "layernorm.bias", "pooler.dense"}
+    in_tower = [name.removeprefix("model.vision_tower.") for name in unchanged if "vision_tower" in name]
+    assert {".".join(name.split(".")[:2]) for name in in_tower if not name.endswith("k_proj.bias")} == unused
 
 
-def test_an_assembled_model_has_no_adapter_because_no_checkpoint_is_its_base(trains: Trains) -> None:
-    folder, _ = trains("run")
+def test_an_assembled_model_has_no_adapter_without_a_base_checkpoint(train_recipe: TrainRecipe) -> None:
+    folder, _ = train_recipe("run")
     record = json.loads((folder / "checkpoints/1-finetune/stage.json").read_text())
     assert record["merge_difference"] < 1e-4
     assert not (folder / "adapter").exists()
 
 
-def test_a_stage_that_interpolates_ends_between_what_it_began_with_and_what_it_trained(trains: Trains) -> None:
-    whole, _ = trains("whole", *ALIGN)
-    half, _ = trains("half", *ALIGN, "stages.align.wise_ft_alpha=0.5")
-    before, after, between = source(whole), weights(whole), weights(half)
-    moved = {name for name in between if not torch.equal(between[name], before[name])}
-    assert moved == {f"{PROJECTOR}.linear_{one}.{kind}" for one in (1, 2) for kind in ("weight", "bias")}
-    for name in moved:
-        torch.testing.assert_close(between[name], (before[name] + after[name]) / 2)
+def test_wise_ft_interpolates_between_the_weights_before_and_after(train_recipe: TrainRecipe) -> None:
+    full, _ = train_recipe("full", ALIGN)
+    half, _ = train_recipe("half", ALIGN, "stages.align.wise_ft_alpha=0.5")
+    before, after, interpolated = initial_weights(full), final_weights(full), final_weights(half)
+    changed = {name for name in interpolated if not torch.equal(interpolated[name], before[name])}
+    assert changed == PROJECTOR_PARAMETERS
+    for name in changed:
+        torch.testing.assert_close(interpolated[name], (before[name] + after[name]) / 2)
 
 
-CLEAN = """
+SCRIPT = """
 import json, sys, torch
 from peft import PeftModel
 from transformers import AutoModelForImageTextToText, AutoProcessor
 base, adapter, merged = sys.argv[1:]
 assert json.load(open(adapter + "/adapter_config.json"))["base_model_name_or_path"] == base
-asked = [{"type": "image", "url": merged + "/example.png"}, {"type": "text", "text": "Who?"}]
+content = [{"type": "image", "url": merged + "/example.png"}, {"type": "text", "text": "Who?"}]
 batch = AutoProcessor.from_pretrained(merged).apply_chat_template(
-    [{"role": "user", "content": asked}], add_generation_prompt=True, tokenize=True, return_dict=True,
+    [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=True, return_dict=True,
     return_tensors="pt",
 )
 with torch.no_grad():
-    one = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained(base), adapter).eval()(**batch).logits
-    two = AutoModelForImageTextToText.from_pretrained(merged)(**batch).logits
-    three = AutoModelForImageTextToText.from_pretrained(base)(**batch).logits
-print(json.dumps([float((one - two).abs().max()), float((one - three).abs().max()), "hfmm" in sys.modules]))
+    with_adapter = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained(base), adapter).eval()(**batch).logits
+    with_merged_weights = AutoModelForImageTextToText.from_pretrained(merged)(**batch).logits
+    without_adapter = AutoModelForImageTextToText.from_pretrained(base)(**batch).logits
+merge_difference = float((with_adapter - with_merged_weights).abs().max())
+trained_difference = float((with_adapter - without_adapter).abs().max())
+print(json.dumps([merge_difference, trained_difference, "hfmm" in sys.modules]))
 """
 
 
-def test_an_adapter_on_an_aligned_base_gives_the_merged_models_logits_in_a_clean_process(
-    trains: Trains, tmp_path: Path
-) -> None:
+def test_adapter_and_merged_model_have_the_same_logits_without_hfmm(train_recipe: TrainRecipe, tmp_path: Path) -> None:
     from PIL import Image
 
-    aligned, _ = trains("aligned", *ALIGN)
+    aligned, _ = train_recipe("aligned", ALIGN)
     base = str(aligned / "model")
-    folder, _ = trains("tuned", f"model={{checkpoint: {base}, max_new_tokens: 2}}", *TUNE)
+    folder, _ = train_recipe("tuned", f"model={{checkpoint: {base}, max_new_tokens: 2}}", FINETUNE)
     Image.radial_gradient("L").save(folder / "model/example.png")
     arguments = [base, str(folder / "adapter"), str(folder / "model")]
-    done = subprocess.run([sys.executable, "-I", "-c", CLEAN, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    difference, learnt, ours = json.loads(done.stdout)
-    assert difference < 1e-4 < learnt and not ours
+    process = subprocess.run([sys.executable, "-I", "-c", SCRIPT, *arguments], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    merge_difference, trained_difference, hfmm_is_loaded = json.loads(process.stdout)
+    assert merge_difference < 1e-4 < trained_difference and not hfmm_is_loaded
     with safe_open(folder / "adapter/adapter_model.safetensors", "pt") as tensors:
         assert any(PROJECTOR in name for name in tensors.keys())  # noqa: SIM118
     assert {file.name for file in (folder / "adapter").iterdir()} == {
@@ -309,30 +310,31 @@ def test_an_adapter_on_an_aligned_base_gives_the_merged_models_logits_in_a_clean
     }
 
 
-def test_features_are_refused_to_a_task_that_takes_none_and_to_rows_that_are_only_predicted(
+def test_cached_features_are_rejected_where_they_have_no_effect(
     write_recipe: Callable[..., Path],
 ) -> None:
     with pytest.raises(
-        UserError, match=r"data\.cache_vision_features: the task image_classification .* takes no features"
+        UserError,
+        match=r"data\.cache_vision_features: the task image_classification .* cannot train on cached features",
     ):
-        run.validate_recipe(load_recipe(str(write_recipe()), ["data.cache_vision_features=true"]))
+        resolve_plan(load_recipe(str(write_recipe()), [CACHE]))
     with pytest.raises(UserError, match="too seldom for cache_vision_features"):
         load_recipe(str(write_recipe()), ["forgetting=[{builder: icons, cache_vision_features: true}]"])
 
 
-def test_weights_in_bf16_are_refused_to_a_task_that_answers_in_scores(write_recipe: Callable[..., Path]) -> None:
-    with pytest.raises(UserError, match=r"publish\.dtype: image_classification answers in scores"):
-        run.validate_recipe(load_recipe(str(write_recipe()), ["publish.dtype=bfloat16"]))
+def test_bf16_weights_are_rejected_for_a_task_that_outputs_scores(write_recipe: Callable[..., Path]) -> None:
+    with pytest.raises(UserError, match=r"publish\.dtype: image_classification outputs scores"):
+        resolve_plan(load_recipe(str(write_recipe()), ["publish.dtype=bfloat16"]))
 
 
-def test_gradients_of_rows_looked_up_by_index_are_the_same_each_time_on_processors(tmp_path: Path) -> None:
+def test_gradients_of_indexing_are_deterministic_on_the_cpu(tmp_path: Path) -> None:
     run_directory = RunDirectory(tmp_path / "run")
     record_or_restore_environment(load_recipe("whisper_verbs"), run_directory)
-    rows, chosen = torch.randn(64, 192, requires_grad=True), torch.arange(24).repeat(16)
-    weights, threads = torch.randn(len(chosen), 192), torch.get_num_threads()
+    table, indices = torch.randn(64, 192, requires_grad=True), torch.arange(24).repeat(16)
+    weights, num_threads = torch.randn(len(indices), 192), torch.get_num_threads()
     torch.set_num_threads(4)
     try:
-        found = [torch.autograd.grad((rows[chosen] * weights).sum(), rows)[0] for _ in range(20)]
+        gradients = [torch.autograd.grad((table[indices] * weights).sum(), table)[0] for _ in range(20)]
     finally:
-        torch.set_num_threads(threads)
-    assert all(torch.equal(one, found[0]) for one in found)
+        torch.set_num_threads(num_threads)
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)

@@ -3,23 +3,23 @@ from __future__ import annotations
 import subprocess
 import sys
 
-STATES = """
+SCRIPT = """
 import gc
-from hfmm import libraries
+from hfmm.utils import imports
 
-libraries.imported()
+imports.silence_libraries()
 print(gc.isenabled(), gc.get_freeze_count())
-libraries.importing()
+imports.pause_gc_for_imports()
 print(gc.isenabled())
-libraries.imported()
+imports.silence_libraries()
 print(gc.isenabled(), gc.get_freeze_count() > 100_000)
 frozen = gc.get_freeze_count()
-later = [[] for _ in range(1000)]
-libraries.imported()
+new_objects = [[] for _ in range(1000)]
+imports.silence_libraries()
 print(gc.get_freeze_count() == frozen)
 """
 
 
-def test_the_collector_rests_while_libraries_are_imported_and_passes_over_what_they_left() -> None:
-    done = subprocess.run([sys.executable, "-c", STATES], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["True 0", "False", "True True", "True"]
+def test_gc_is_paused_during_imports_and_imported_objects_are_frozen() -> None:
+    process = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines() == ["True 0", "False", "True True", "True"]

@@ -1,1 +1,1 @@
-"""Helpers of the dataset builders: decoding, splits, screening, drawing and speech synthesis."""
+"""Helpers of the dataset builders: decoding, splits, row checks, drawing and speech synthesis."""

@@ -1,6 +1,6 @@
-"""A folder of recordings with a table of what is said in them.
+"""Load a folder of audio files with a metadata file that contains the transcripts.
 
-The layout is that of `datasets`' audiofolder, whose own loader writes no row without torchcodec.
+The layout is that of the audiofolder loader of `datasets`, which needs torchcodec to write rows.
 """
 
 from __future__ import annotations
@@ -19,64 +19,64 @@ METADATA_FILES = ("metadata.csv", "metadata.parquet")
 
 
 def load_audio_folder(folder: Path, cache: Path) -> DatasetDict:
-    """Return the rows of ``folder/metadata.csv`` as split train, or those of each subfolder that has one.
+    """Return the rows of ``folder/metadata.csv`` as the train split, or one split per subfolder with a metadata file.
 
-    ``file_name`` becomes ``audio``, a path that is opened only when the row is. Raises UserError where no table
-    is, or a table cannot be read or names no files.
+    ``file_name`` becomes ``audio``, a path that is opened when the row is decoded. Raises UserError if there is no
+    metadata file, or if one cannot be read or has no ``file_name`` column.
     """
-    here = _find_metadata_file(folder)
-    tables = (
-        {"train": here}
-        if here
-        else {one.name: _find_metadata_file(one) for one in sorted(folder.iterdir()) if one.is_dir()}
+    metadata = _find_metadata_file(folder)
+    metadata_files = (
+        {"train": metadata}
+        if metadata
+        else {path.name: _find_metadata_file(path) for path in sorted(folder.iterdir()) if path.is_dir()}
     )
-    found = {split: _rows(table, cache) for split, table in tables.items() if table}
-    if not found:
+    splits = {split: _rows(path, cache) for split, path in metadata_files.items() if path}
+    if not splits:
         raise UserError(
-            f"data.path: {folder} holds recordings and no table of what is said in them. Write {folder}/metadata.csv "
-            "with the columns file_name and transcript, a line a recording, and map data.columns: {text: transcript}."
+            f"data.path: {folder} contains audio files but no metadata file. Write {folder}/metadata.csv with the "
+            "columns file_name and transcript, one line per audio file, and map data.columns: {text: transcript}."
         )
-    return DatasetDict(found)
+    return DatasetDict(splits)
 
 
 def _find_metadata_file(folder: Path) -> Path | None:
     return next((folder / name for name in METADATA_FILES if (folder / name).is_file()), None)
 
 
-def _rows(table: Path, cache: Path) -> Dataset:
-    if table.suffix == ".csv":
-        rows = _read_csv(table)
+def _rows(metadata: Path, cache: Path) -> Dataset:
+    if metadata.suffix == ".csv":
+        rows = _read_csv(metadata)
     else:
-        rows = load_dataset("parquet", data_files=glob.escape(str(table)), split="train", cache_dir=str(cache))
+        rows = load_dataset("parquet", data_files=glob.escape(str(metadata)), split="train", cache_dir=str(cache))
     if "file_name" not in rows.column_names:
         raise UserError(
-            f"{table} has no column 'file_name'; it has {', '.join(rows.column_names) or 'none'}. "
-            "Each line needs the path of its recording, seen from the table."
+            f"{metadata} has no column 'file_name'; it has {', '.join(rows.column_names) or 'none'}. "
+            "Each row needs the path of its audio file, relative to the metadata file."
         )
-    values = [{"bytes": None, "path": str(table.parent / str(name))} for name in rows["file_name"][:]]
+    values = [{"bytes": None, "path": str(metadata.parent / str(name))} for name in rows["file_name"][:]]
     rows = rows.remove_columns("file_name").add_column("audio", values, feature=AUDIO_STRUCT)
     return rows.cast_column("audio", Audio(decode=False))
 
 
-def _read_csv(table: Path) -> Dataset:
-    """Return the cells as they are written: a reader that guesses makes 7 of "007" and nothing of "None"."""
-    read = 0
+def _read_csv(path: Path) -> Dataset:
+    """Return all cells as text: a reader that infers types turns "007" into 7 and "None" into a missing value."""
+    last_line = 0
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.DictReader(file, restval="", strict=True)
-            columns: dict[str, list[str]] = {name: [] for name in lines.fieldnames or ()}
-            read = lines.line_num
-            for line in lines:
-                if None in line:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="", strict=True)
+            columns: dict[str, list[str]] = {name: [] for name in reader.fieldnames or ()}
+            last_line = reader.line_num
+            for row in reader:
+                if None in row:
                     raise UserError(
-                        f"{table}, line {lines.line_num}, has more cells than the first line has columns. A cell with "
-                        'a comma in it needs quotes around it: "He works, she said."'
+                        f"{path}, line {reader.line_num}, has more cells than the first line has columns. Put quotes "
+                        'around a cell that contains a comma: "He works, she said."'
                     )
                 for name, cells in columns.items():
-                    cells.append(line[name])
-                read = lines.line_num
+                    cells.append(row[name])
+                last_line = reader.line_num
     except UnicodeDecodeError:
-        raise UserError(f"{table} is not UTF-8 from line {read + 1} on. Save it as UTF-8.") from None
+        raise UserError(f"{path} is not UTF-8 from line {last_line + 1} on. Save it as UTF-8.") from None
     except csv.Error as error:
-        raise UserError(f"{table} cannot be read as CSV from line {read + 1} on: {error}.") from None
+        raise UserError(f"{path} cannot be read as CSV from line {last_line + 1} on: {error}.") from None
     return Dataset.from_dict(columns, features=Features({name: Value("string") for name in columns}))

@@ -1,7 +1,7 @@
-"""A folder of pictures, in the folders of their classes or with a table of what is in them.
+"""Load a folder of images, in one folder per class or with a metadata file.
 
-The layout is that of `datasets`' imagefolder, whose own loader takes any name with a word such as "train" or "test" in
-it for a split, and drops what is in none.
+The layout is that of the imagefolder loader of `datasets`. That loader interprets any name that contains a word such as
+"train" or "test" as a split, and drops the files outside the splits.
 """
 
 from __future__ import annotations
@@ -19,61 +19,63 @@ from hfmm.errors import UserError
 
 EXTENSIONS = frozenset(IMAGE_EXTENSIONS)
 METADATA_FILES = {"metadata.csv", "metadata.jsonl"}
-SPLITS = {  # what the loader of `datasets` takes folders of these names for
+SPLITS = {  # the folder names that the loader of `datasets` uses for each split
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 
-RelativePath = tuple[str, ...]  # the folders from a split to a file, and the file's name
+RelativePath = tuple[str, ...]  # the folders between a split and a file, and the name of the file
 
 
 def load_image_folder(files: Sequence[Path], cache: Path) -> DatasetDict:
-    """Return the pictures among ``files``, each labelled with the name of the folder that it lies in.
+    """Return the images among ``files``, each with the name of its folder as its label.
 
-    Folders named train, validation and test that hold all of them are splits. Pictures that all lie in one folder have
-    no label, and where tables are, the rows are theirs. Raises UserError for a picture that lies outside the class
+    Folders named train, validation and test are splits if they contain all images. Images that are all in one folder
+    have no label. If there are metadata files, the rows come from them. Raises UserError for an image outside the class
     folders or the splits.
     """
-    if tables := [file for file in files if file.name in METADATA_FILES]:
-        found = _group_by_split(tables).items()
-        return DatasetDict({split: concatenate_datasets([_rows(table, cache) for table in of]) for split, of in found})
+    if metadata_files := [file for file in files if file.name in METADATA_FILES]:
+        metadata_splits = _group_by_split(metadata_files).items()
+        return DatasetDict(
+            {split: concatenate_datasets([_rows(path, cache) for path in paths]) for split, paths in metadata_splits}
+        )
     splits = _group_by_split([file for file in files if file.suffix.lower() in EXTENSIONS])
-    places = {file: place for of in splits.values() for file, place in of.items()}
-    _check_depth(places)
-    classes = sorted({place[-2] for place in places.values() if len(place) > 1})
-    return DatasetDict({split: _to_dataset(of, classes) for split, of in splits.items()})
+    all_paths = {file: relative for paths in splits.values() for file, relative in paths.items()}
+    _check_depth(all_paths)
+    classes = sorted({relative[-2] for relative in all_paths.values() if len(relative) > 1})
+    return DatasetDict({split: _to_dataset(paths, classes) for split, paths in splits.items()})
 
 
 def _group_by_split(files: Iterable[Path]) -> dict[str, dict[Path, RelativePath]]:
     base = os.path.commonpath([file.parent for file in files])
-    places = {file: file.relative_to(base).parts for file in files}
-    split_of = {file: SPLITS.get(place[0].lower()) for file, place in places.items()}
+    paths = {file: file.relative_to(base).parts for file in files}
+    split_of = {file: SPLITS.get(relative[0].lower()) for file, relative in paths.items()}
     if "train" not in split_of.values():
-        return {"train": places}
-    if beside := [file for file, split in split_of.items() if split is None]:
-        if max(map(len, places.values())) > 2:
+        return {"train": paths}
+    if outside := [file for file, split in split_of.items() if split is None]:
+        if max(map(len, paths.values())) > 2:
             raise UserError(
-                f"data.path: {beside[0]} lies beside the folder of the training split and in none itself. Splits are "
-                "folders named train, validation and test that hold all there is: move it, or take it away."
+                f"data.path: {outside[0]} is outside the split folders. The folders named train, validation and test "
+                "must contain all files. Move it into one of them, or remove it."
             )
-        return {"train": places}
+        return {"train": paths}
     return {
-        name: {file: place[1:] for file, place in places.items() if split_of[file] == name}
+        name: {file: relative[1:] for file, relative in paths.items() if split_of[file] == name}
         for name in dict.fromkeys(SPLITS.values())
         if name in split_of.values()
     }
 
 
-def _check_depth(places: Mapping[Path, RelativePath]) -> None:
-    depths = Counter(map(len, places.values()))
+def _check_depth(paths: Mapping[Path, RelativePath]) -> None:
+    depths = Counter(map(len, paths.values()))
     if len(depths) > 1:
-        usual = depths.most_common(1)[0][0]
-        odd = next(file for file, place in places.items() if len(place) != usual)
-        other = next(file for file, place in places.items() if len(place) == usual)
+        most_common = depths.most_common(1)[0][0]
+        misplaced = next(file for file, relative in paths.items() if len(relative) != most_common)
+        example = next(file for file, relative in paths.items() if len(relative) == most_common)
         raise UserError(
-            f"data.path: {odd} lies at another depth than {other}. Each picture belongs in the folder of its class, "
-            "and the class folders side by side: move it, or take it away."
+            f"data.path: {misplaced} is at a different folder depth than {example}. Each image must be in the folder "
+            "of its class, and all class folders in the same folder. Move it, or remove it."
         )
 
 
@@ -86,5 +88,5 @@ def _to_dataset(files: Iterable[Path], classes: Sequence[str]) -> Dataset:
     return Dataset.from_dict(columns, features=features)
 
 
-def _rows(table: Path, cache: Path) -> Dataset:
-    return load_dataset("imagefolder", data_files=glob.escape(str(table)), split="train", cache_dir=str(cache))
+def _rows(metadata: Path, cache: Path) -> Dataset:
+    return load_dataset("imagefolder", data_files=glob.escape(str(metadata)), split="train", cache_dir=str(cache))

@@ -1,4 +1,4 @@
-"""How an image value of a row becomes a picture, and what is said when it cannot."""
+"""Decode and encode the image values of rows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hfmm.errors import UserError
 
 
 def decode(value: Any) -> Image.Image:
-    """Return an upright RGB picture from ``{"bytes", "path"}``, a path, or a picture.
+    """Return an upright RGB image from ``{"bytes", "path"}``, a path, or a PIL image.
 
-    Raises UserError for a file that is missing, empty, truncated, not an image, of more than 8 bits a grey level, or
-    so large that Pillow takes it for a decompression bomb.
+    Raises UserError for a file that is missing, empty, truncated or not an image, that has more than 8 bits per gray
+    level, or that Pillow rejects as a possible decompression bomb.
     """
     if isinstance(value, Image.Image):
         return _to_rgb(value, "the image")
@@ -29,26 +29,26 @@ def decode(value: Any) -> Image.Image:
                 return _to_rgb(ImageOps.exif_transpose(image), name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UserError(
-            f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; it may be a decompression bomb."
+            f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels and may be a decompression bomb."
         ) from None
     except UnidentifiedImageError:
-        raise UserError(f"{name} is not an image that Pillow knows.") from None
+        raise UserError(f"{name} is not an image that Pillow can read.") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{name} is damaged: {error}.") from None
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    # Pillow cuts these off at 255, which leaves a white picture.
+    # Pillow clips these values at 255, which results in a white image.
     if image.mode == "F" or image.mode.startswith("I"):
         raise UserError(
-            f"{name} holds grey levels of more than 8 bits (Pillow's mode {image.mode}), and how bright they are meant "
-            "cannot be told. Save it with 8 bits."
+            f"{name} has more than 8 bits per gray level (Pillow mode {image.mode}), so its brightness range is "
+            "unknown. Save it with 8 bits."
         )
     return image.convert("RGB")
 
 
 def decode_rows(rows: Iterable[Mapping[str, Any]]) -> list[Image.Image]:
-    """Return the pictures of rows; raises UserError like `decode`, naming the row."""
+    """Return the image of each row; raises UserError like `decode`, with the id of the row."""
     images = []
     for row in rows:
         try:
@@ -59,7 +59,7 @@ def decode_rows(rows: Iterable[Mapping[str, Any]]) -> list[Image.Image]:
 
 
 def encode(image: Image.Image) -> dict[str, Any]:
-    """Return the row value of a picture: PNG bytes, written fast rather than small."""
+    """Return the row value of an image: PNG bytes, with fast rather than strong compression."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=1)
     return {"bytes": buffer.getvalue(), "path": None}

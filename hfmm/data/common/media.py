@@ -1,4 +1,4 @@
-"""Columns that hold images or audio, and the bytes behind each value."""
+"""Columns of images or audio, and the bytes of their values."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from hfmm.errors import UserError
 
 
 def media_feature(feature: Any) -> Image | Audio | None:
-    """Return the image or sound that a column holds or lists; None for other columns."""
-    held = feature.feature if isinstance(feature, List) else feature
-    return held if isinstance(held, Image | Audio) else None
+    """Return the image or audio feature of a column or of its list elements; None for other columns."""
+    element = feature.feature if isinstance(feature, List) else feature
+    return element if isinstance(element, Image | Audio) else None
 
 
-def replace_media_feature(feature: Any, other: Image | Audio) -> Image | Audio | List:
-    """Return the feature of a column of media with another image or sound in its place."""
-    return List(other) if isinstance(feature, List) else other
+def replace_media_feature(feature: Any, media: Image | Audio) -> Image | Audio | List:
+    """Return the feature of a media column with ``media`` as its image or audio feature."""
+    return List(media) if isinstance(feature, List) else media
 
 
 def read_bytes(value: Any) -> bytes:
-    """Return the bytes of ``{"bytes", "path"}`` or of a path; raises OSError or TypeError where there are none."""
+    """Return the bytes of ``{"bytes", "path"}`` or of a path; raises OSError or TypeError if there are none."""
     data = value.get("bytes") if isinstance(value, dict) else None
     path: Any = value.get("path") if isinstance(value, dict) else value
     return bytes(data) if data is not None else Path(path).read_bytes()
 
 
 def read_media(value: Any, kind: str) -> tuple[str, bytes]:
-    """Return the name and the bytes of a media file; raises UserError for a missing or an empty one."""
+    """Return the name and the bytes of a media file; raises UserError if it is missing or empty."""
     path = value.get("path") if isinstance(value, dict) else value
     name = Path(path).name if path else f"the {kind}"
     try:
@@ -37,7 +37,7 @@ def read_media(value: Any, kind: str) -> tuple[str, bytes]:
     except FileNotFoundError:
         raise UserError(f"{name} does not exist.") from None
     except TypeError:
-        raise UserError(f"{name} is missing: the row holds neither bytes nor a path.") from None
+        raise UserError(f"{name} is missing: the row has neither bytes nor a path.") from None
     except OSError as error:
         raise UserError(f"{name} cannot be read: {error.strerror}.") from None
     if not data:

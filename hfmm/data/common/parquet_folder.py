@@ -1,4 +1,4 @@
-"""Parquet files, one or a folder of them, as they were written: with classes that mean the same in each."""
+"""Load one Parquet file or a folder of them. The class labels of all files must agree."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ ENDING = ".parquet"
 
 
 def load_parquet(path: Path, files: Sequence[Path], cache: Path) -> DatasetDict:
-    """Return the splits of one Parquet file, or of the folder in which ``files`` lie.
+    """Return the splits of one Parquet file, or of the folder that contains ``files``.
 
-    Raises UserError where the files number their classes differently, and for a folder whose name is a pattern.
+    Raises UserError if the class labels of the files differ, or if the name of the folder is a glob pattern.
     """
-    where = f"data.path: {path}"
-    _check_class_labels_agree([file for file in files if file.suffix == ENDING], where)
+    source = f"data.path: {path}"
+    _check_class_labels_agree([file for file in files if file.suffix == ENDING], source)
     if path.is_file():
         return load_dataset("parquet", data_files=glob.escape(str(path)), cache_dir=str(cache))
     if glob.has_magic(str(path.resolve())):
-        raise UserError(f"{where}: to the reader of Parquet [, * and ? are a pattern. Rename the folder.")
+        raise UserError(
+            f"{source}: the Parquet loader reads the characters [, * and ? as a pattern. Rename the folder."
+        )
     return load_dataset(str(path), cache_dir=str(cache))
 
 
-def _check_class_labels_agree(files: Sequence[Path], where: str) -> None:
-    """Refuse classes that differ between files: `datasets` reads all by the names that the first one has."""
+def _check_class_labels_agree(files: Sequence[Path], source: str) -> None:
+    """Raise UserError if class labels differ: `datasets` reads all files with the class names of the first file."""
     first: dict[str, tuple[list[str], Path]] = {}
     for file in files:
         for column, feature in Features.from_arrow_schema(pq.read_schema(file)).items():
-            kind = feature.feature if isinstance(feature, List) else feature
-            if not isinstance(kind, ClassLabel):
+            element = feature.feature if isinstance(feature, List) else feature
+            if not isinstance(element, ClassLabel):
                 continue
-            names, of = first.setdefault(column, (kind.names, file))
-            if names != kind.names:
+            names, first_file = first.setdefault(column, (element.names, file))
+            if names != element.names:
                 raise UserError(
-                    f"{where}: in the column {column!r} one number means two classes: {of.name} counts "
-                    f"{', '.join(names[:12])}, and {file.name} {', '.join(kind.names[:12])}. Write both with one "
-                    "ClassLabel, or the classes as text."
+                    f"{source}: the class names of the column {column!r} differ: {first_file.name} has "
+                    f"{', '.join(names[:12])}, but {file.name} has {', '.join(element.names[:12])}. Write both files "
+                    "with the same ClassLabel, or store the classes as text."
                 )

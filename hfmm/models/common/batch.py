@@ -1,4 +1,4 @@
-"""Where and in which arithmetic a model computes, for what it is given."""
+"""Batches of tensors: on the device and in the dtype of a model, and the inputs of its towers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def unwrap_model(model: Any) -> Any:
+    """Return the model itself where distributed training has wrapped it."""
+    return getattr(model, "module", model)
+
+
 def to_model_device(batch: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    """Return a batch of tensors on the model's device, those of floating point in its dtype."""
+    """Return the batch on the device of the model, floating-point tensors in its dtype."""
     return {
         name: value.to(model.device, model.dtype if value.is_floating_point() else None)
         for name, value in batch.items()
@@ -15,10 +20,10 @@ def to_model_device(batch: Mapping[str, Any], model: Any) -> dict[str, Any]:
 
 
 def image_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the vision tower reads in a batch."""
+    """Return the inputs of the vision tower."""
     return {key: batch[key] for key in ("pixel_values", "pixel_attention_mask", "spatial_shapes") if key in batch}
 
 
 def text_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the text tower reads in a batch."""
+    """Return the inputs of the text tower."""
     return {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch}

@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 
 from hfmm.data.common.messages import Message, assistant_texts
 from hfmm.errors import UserError
-from hfmm.tasks import IGNORE_INDEX
+from hfmm.tasks.base import IGNORE_INDEX
 
 Span = tuple[int, int]  # characters, from the first to after the last
 ExpandedImage = Mapping[

@@ -10,17 +10,16 @@ from typing import Any
 from hfmm.data.common.images import decode
 from hfmm.data.common.media import read_bytes
 from hfmm.errors import UserError
-from hfmm.models import dual_encoder
 
 
-def make_caption_validator(config: Any, processor: Any) -> Callable[[Mapping[str, Any]], None]:
+def make_caption_validator(family: Any, config: Any, processor: Any) -> Callable[[Mapping[str, Any]], None]:
     """Return what raises UserError for a row that cannot be used.
 
     Its image does not decode, or is that of an earlier row with other captions; it has no caption; or a caption or a
     wrong text of it is too long.
     """
     # Rows of one class have the same texts, and most time goes into these.
-    fit = lru_cache(maxsize=1024)(partial(check_text_length, config, processor.tokenizer))
+    fit = lru_cache(maxsize=1024)(partial(check_text_length, family, config, processor.tokenizer))
     known: dict[bytes, tuple[str, int]] = {}
 
     def check(row: Mapping[str, Any]) -> None:
@@ -46,9 +45,9 @@ def make_caption_validator(config: Any, processor: Any) -> Callable[[Mapping[str
     return check
 
 
-def check_text_length(config: Any, tokenizer: Any, kind: str, texts: Sequence[str]) -> None:
+def check_text_length(family: Any, config: Any, tokenizer: Any, kind: str, texts: Sequence[str]) -> None:
     """Raise UserError for a text that the text tower would read only in part or not at all."""
-    longest = dual_encoder.max_text_tokens(config, tokenizer)
+    longest = family.max_text_tokens(config, tokenizer)
     for text, ids in zip(texts, tokenizer(list(texts))["input_ids"] if texts else (), strict=True):
         if len(ids) > longest:
             raise UserError(f"the {kind} {text[:40]!r} has {len(ids)} tokens, the text tower takes {longest}")
@@ -61,9 +60,9 @@ def negative_texts(row: Mapping[str, Any], wanted: int) -> Sequence[str]:
     """
     if "negatives" not in row or isinstance(row["negatives"], str):
         raise UserError(
-            f"task.negatives: {wanted} wrong texts a row are to be drawn from a column 'negatives', a list of texts in "
+            f"task.hard_negatives_per_row: {wanted} wrong texts a row are to be drawn from a column 'negatives', a list of texts in "
             "each row, and the data has no such column. Map yours with data.columns: {negatives: <your column>}, or "
-            "set task.negatives to 0."
+            "set task.hard_negatives_per_row to 0."
         )
     wrong: Sequence[str] = row["negatives"] or ()
     return wrong

@@ -10,7 +10,7 @@ from hfmm.data.common.messages import Message, assistant_texts, normalize_messag
 from hfmm.errors import UserError
 from hfmm.tasks.common.assistant_masks import answer_spans
 from hfmm.tasks.common.chat import ChatGenerator
-from hfmm.tasks.common.conversation_task import ends_with_assistant
+from hfmm.tasks.common.inputs import ends_with_assistant
 
 
 def make_conversation_validator(config: Any, processor: Any) -> Callable[[Mapping[str, Any]], None]:

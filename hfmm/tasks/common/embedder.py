@@ -7,23 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from hfmm.models import dual_encoder
 from hfmm.models.common.batch import to_model_device
-from hfmm.tasks import BATCH_SIZE
+from hfmm.tasks.base import BATCH_SIZE
 from hfmm.tasks.common.pixels import ImageBatcher
 
 
 class Embedder:
     """A checkpoint's processor, called as `pipeline` calls it."""
 
-    def __init__(self, config: Any, processor: Any) -> None:
-        self.config, self.processor = config, processor
+    def __init__(self, family: Any, config: Any, processor: Any) -> None:
+        self.family, self.config, self.processor = family, config, processor
         self.pixels = ImageBatcher(processor.image_processor)
 
     def tokens(self, texts: Sequence[str]) -> dict[str, Any]:
         """Return the batch of the text tower, (texts, length)."""
         return dict(
-            self.processor.tokenizer(list(texts), return_tensors="pt", **dual_encoder.tokenizer_kwargs(self.config))
+            self.processor.tokenizer(list(texts), return_tensors="pt", **self.family.tokenizer_kwargs(self.config))
         )
 
     def embed_texts(self, model: Any, texts: Sequence[str]) -> np.ndarray:
@@ -31,12 +30,12 @@ class Embedder:
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         chunks = [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
         batches = [self.tokens([texts[index] for index in chunk]) for chunk in chunks]
-        found = np.concatenate([_embed(model, dual_encoder.embed_texts, batch) for batch in batches])
+        found = np.concatenate([_embed(model, self.family.embed_texts, batch) for batch in batches])
         return found[np.argsort(order)]
 
     def embed_images(self, model: Any, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Return normalised embeddings (rows, width) in fp32."""
-        return _embed(model, dual_encoder.embed_images, self.pixels(rows))
+        return _embed(model, self.family.embed_images, self.pixels(rows))
 
 
 def _embed(model: Any, embed: Callable[[Any, dict[str, Any]], Any], inputs: dict[str, Any]) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from hfmm.models import dual_encoder
 from hfmm.models.common.checkpoint import load_saved
 from hfmm.utils.hardware import inference_dtype, peak_memory_mb
 from tests.benchmarks import rows, training
@@ -23,7 +24,7 @@ def hfmm(job: Job) -> Measured:
     from hfmm.tasks.common.embedder import Embedder
 
     model, processor = load_saved(str(job.prepared / "checkpoint"), inference_dtype("auto"))
-    embedder = Embedder(model.eval().config, processor)
+    embedder = Embedder(dual_encoder.FAMILY, model.eval().config, processor)
     pictures = rows.decoded(job.prepared).cast_column("image", Image(decode=False)).select_columns(["image"])
     embedder.embed_images(model, pictures.select(range(BATCH)).to_list())
     with timed() as stretch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from hfmm.models import dual_encoder
 from hfmm.models.common.checkpoint import load_saved
 from hfmm.utils.hardware import inference_dtype, peak_memory_mb
 from tests.benchmarks import training
@@ -28,7 +29,7 @@ def hfmm(job: Job) -> Measured:
     from hfmm.tasks.common.embedder import Embedder
 
     model, processor = load_saved(str(job.prepared / "checkpoint"), inference_dtype("auto"))
-    embedder, read = Embedder(model.eval().config, processor), texts(job.options["texts"])
+    embedder, read = Embedder(dual_encoder.FAMILY, model.eval().config, processor), texts(job.options["texts"])
     embedder.embed_texts(model, read[:BATCH])
     with timed() as stretch:
         found = embedder.embed_texts(model, read)

@@ -8,7 +8,7 @@ from hfmm.data.common.images import decode, encode
 from hfmm.errors import UserError
 
 
-def damaged(kind: str, folder: Path) -> Path:
+def write_invalid_image(kind: str, folder: Path) -> Path:
     path = folder / f"{kind}.png"
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 90).save(buffer, format="PNG")
@@ -18,14 +18,14 @@ def damaged(kind: str, folder: Path) -> Path:
         case "empty":
             path.touch()
         case "text":
-            path.write_text("not a picture at all")
+            path.write_text("not an image at all")
         case "bomb":
             Image.new("1", (20_000, 20_000)).save(path)
     return path
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"),
+    ("kind", "message"),
     [
         ("truncated", "truncated.png is damaged"),
         ("empty", "empty.png is empty"),
@@ -34,32 +34,32 @@ def damaged(kind: str, folder: Path) -> Path:
         ("missing", "missing.png does not exist"),
     ],
 )
-def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, kind: str, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        decode({"path": str(damaged(kind, tmp_path)), "bytes": None})
+def test_decode_reports_invalid_files(tmp_path: Path, kind: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        decode({"path": str(write_invalid_image(kind, tmp_path)), "bytes": None})
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_grey_of_more_than_eight_bits_is_refused_and_not_white(mode: str) -> None:
+def test_decode_rejects_more_than_8_bits_per_gray_level(mode: str) -> None:
     buffer = io.BytesIO()
-    picture = Image.new(mode, (4, 4), 700)
-    picture.save(buffer, format="TIFF")
-    for value in (picture, {"bytes": buffer.getvalue(), "path": "x/scan.tif"}):
+    image = Image.new(mode, (4, 4), 700)
+    image.save(buffer, format="TIFF")
+    for value in (image, {"bytes": buffer.getvalue(), "path": "x/scan.tif"}):
         with pytest.raises(
-            UserError, match=r"(the image|scan.tif) holds grey levels of more than 8 bits .* Save it with 8"
+            UserError, match=r"(the image|scan.tif) has more than 8 bits per gray level .* Save it with 8"
         ):
             decode(value)
 
 
-def test_pictures_survive_the_round_trip() -> None:
-    picture = Image.effect_noise((9, 7), 50).convert("RGB")
-    assert decode(encode(picture)).tobytes() == picture.tobytes()
+def test_encode_and_decode_round_trip() -> None:
+    image = Image.effect_noise((9, 7), 50).convert("RGB")
+    assert decode(encode(image)).tobytes() == image.tobytes()
 
 
-def test_the_camera_orientation_is_applied() -> None:
-    picture = Image.new("RGB", (10, 4))
-    exif = picture.getexif()
+def test_decode_applies_exif_orientation() -> None:
+    image = Image.new("RGB", (10, 4))
+    exif = image.getexif()
     exif[0x0112] = 6
     buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", exif=exif)
+    image.save(buffer, format="JPEG", exif=exif)
     assert decode({"bytes": buffer.getvalue(), "path": None}).size == (4, 10)

@@ -8,8 +8,8 @@ from hfmm.errors import UserError
 IMAGE = {"type": "image"}
 
 
-def text(words: str) -> dict[str, str]:
-    return {"type": "text", "text": words}
+def text(content: str) -> dict[str, str]:
+    return {"type": "text", "text": content}
 
 
 def message(role: str, *parts: Any) -> dict[str, Any]:
@@ -20,12 +20,12 @@ def row(*messages: Any, images: Any = ("picture",)) -> dict[str, Any]:
     return {"messages": list(messages), "images": list(images) if isinstance(images, tuple) else images}
 
 
-def test_parts_lose_the_empty_keys_that_a_table_gives_them() -> None:
+def test_normalize_messages_drops_empty_keys() -> None:
     stored = row(message("user", IMAGE | {"text": None}, text("What?")), message("assistant", text("A verb.")))
     assert normalize_messages(stored) == [message("user", IMAGE, text("What?")), message("assistant", text("A verb."))]
 
 
-def test_plain_text_becomes_a_part_and_unplaced_pictures_come_first_in_the_first_question() -> None:
+def test_plain_text_becomes_a_part_and_images_go_to_the_first_question() -> None:
     plain = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Which differs?"},
@@ -38,69 +38,72 @@ def test_plain_text_becomes_a_part_and_unplaced_pictures_come_first_in_the_first
     ]
 
 
-def test_pictures_may_stand_anywhere_and_a_chat_may_have_none() -> None:
-    several = [message("user", text("This"), IMAGE, text("or"), IMAGE), message("assistant", text("That."))]
-    assert normalize_messages(row(*several, images=("one", "two"))) == several
-    bare = [message("user", text("Hello.")), message("assistant", text("Hello."))]
-    assert normalize_messages(row(*bare, images=())) == bare
+def test_images_may_be_anywhere_or_absent() -> None:
+    interleaved = [message("user", text("This"), IMAGE, text("or"), IMAGE), message("assistant", text("That."))]
+    assert normalize_messages(row(*interleaved, images=("one", "two"))) == interleaved
+    text_only = [message("user", text("Hello.")), message("assistant", text("Hello."))]
+    assert normalize_messages(row(*text_only, images=())) == text_only
 
 
-def test_the_row_itself_is_left_as_it_was() -> None:
-    given = row(message("user", text("What?")), message("assistant", text("A verb.")))
-    normalize_messages(given)
-    assert given == row(message("user", text("What?")), message("assistant", text("A verb.")))
+def test_normalize_messages_does_not_modify_the_row() -> None:
+    original = row(message("user", text("What?")), message("assistant", text("A verb.")))
+    normalize_messages(original)
+    assert original == row(message("user", text("What?")), message("assistant", text("A verb.")))
 
 
 QUESTION, ANSWER = message("user", IMAGE, text("What?")), message("assistant", text("A verb."))
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("invalid_row", "error_message"),
     [
-        (row(QUESTION, ANSWER, images=("one", "two")), "more images than places for them, 2 for 1.*add"),
-        (row(QUESTION, ANSWER, images=()), "fewer images than places for them, 0 for 1.*take away"),
+        (row(QUESTION, ANSWER, images=("one", "two")), "more images than image parts, 2 and 1.*add"),
+        (row(QUESTION, ANSWER, images=()), "fewer images than image parts, 0 and 1.*remove"),
         (row(QUESTION, ANSWER, images=None), "images are NoneType, not a list"),
-        (row(QUESTION, ANSWER, images={"bytes": b""}), "images are dict, not a list; one picture is a list of one"),
+        (
+            row(QUESTION, ANSWER, images={"bytes": b""}),
+            "images are dict, not a list. Write a single image as a list with one element",
+        ),
         (
             row(QUESTION, message("bot", text("A verb."))),
-            "message 2 is by 'bot'; the roles are system, user, assistant",
+            "message 2 has the unknown role 'bot'. The roles are system, user, assistant",
         ),
         (row({"from": "human", "value": "What?"}), "message 1 has no role or no content"),
         (row({"role": "user", "content": None}), "message 1 has no content"),
-        (row(message("user", {"type": "video"})), "message 1 holds {'type': 'video'}; a part is"),
-        (row(message("user", {"type": "text", "text": None})), "message 1 holds"),
-        (row(ANSWER, QUESTION), "message 1 is by the assistant, where the user has the turn"),
-        (row(QUESTION, QUESTION), "message 2 is by the user, where the assistant has the turn"),
-        (row(QUESTION, ANSWER, message("system", text("Stop."))), "message 3 is by the system, where the user"),
-        (row(message("system", text("Be brief."))), "nothing but a system message"),
-        (row(), "no list of messages, or an empty one"),
-        (row() | {"messages": "What?"}, "no list of messages"),
+        (row(message("user", {"type": "video"})), "message 1 contains {'type': 'video'}. A part is"),
+        (row(message("user", {"type": "text", "text": None})), "message 1 contains"),
+        (row(ANSWER, QUESTION), "message 1 has the role assistant, but user is expected"),
+        (row(QUESTION, QUESTION), "message 2 has the role user, but assistant is expected"),
+        (row(QUESTION, ANSWER, message("system", text("Stop."))), "message 3 has the role system, but user"),
+        (row(message("system", text("Be brief."))), "it contains only a system message"),
+        (row(), "its messages are not a list, or the list is empty"),
+        (row() | {"messages": "What?"}, "its messages are not a list"),
     ],
 )
-def test_what_is_wrong_is_said_with_the_message(bad: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        normalize_messages(bad)
+def test_normalize_messages_reports_invalid_rows(invalid_row: dict[str, Any], error_message: str) -> None:
+    with pytest.raises(UserError, match=error_message):
+        normalize_messages(invalid_row)
 
 
-def test_answers_are_what_the_assistant_says() -> None:
+def test_assistant_texts_returns_all_answers() -> None:
     chat = [QUESTION, ANSWER, message("user", text("And?")), message("assistant", text("In the "), text("past."))]
     assert assistant_texts(normalize_messages(row(*chat))) == ["A verb.", "In the past."]
 
 
 @pytest.mark.parametrize(
-    ("chat", "said"),
+    ("chat", "error_message"),
     [
         ([QUESTION, message("assistant", text(" \n"))], "message 2, an answer, is empty"),
         ([QUESTION, message("assistant")], "message 2, an answer, is empty"),
-        ([QUESTION], "no message is by the assistant"),
+        ([QUESTION], "no message has the role assistant"),
     ],
 )
-def test_an_answer_that_teaches_nothing_is_named(chat: list[Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_assistant_texts_rejects_missing_or_empty_answers(chat: list[Any], error_message: str) -> None:
+    with pytest.raises(UserError, match=error_message):
         assistant_texts(normalize_messages(row(*chat)))
 
 
-def test_a_row_without_a_column_of_images_has_none() -> None:
+def test_images_column_is_optional() -> None:
     plain = [{"role": "user", "content": "She go.\nRight?"}, {"role": "assistant", "content": "no"}]
     assert normalize_messages({"messages": plain}) == [
         message("user", text("She go.\nRight?")),
