@@ -16,6 +16,7 @@ from hfmm import data, models, registry
 from hfmm.data.common.screening import InvalidRow, drop_invalid_rows, require_columns
 from hfmm.errors import UserError
 from hfmm.models import ResolvedModel
+from hfmm.recipe.passthrough import check_load_arguments, check_lora_arguments, check_training_arguments
 from hfmm.recipe.schema import Data, Recipe
 from hfmm.recipe.validation import validate
 from hfmm.tasks import BaseTask
@@ -97,6 +98,7 @@ def resolve_plan(recipe: Recipe) -> Plan:
     for index, data_options in enumerate(recipe.forgetting):
         data.find_builder(data_options, locations, f"forgetting.{index}")
     _check_combinations(recipe, task_class)
+    _check_passed_through(recipe)
     return Plan(recipe, task_class, task_options, metrics, baselines)
 
 
@@ -106,6 +108,16 @@ def resolve_task(recipe: Recipe) -> tuple[type[BaseTask], BaseModel]:
     where = locations.get("task.name", locations.get("task", "recipe"))
     task_class: type[BaseTask] = registry.get("tasks", recipe.task.name, f"{where}: task").TASK
     return task_class, validate(task_class.Options, recipe.task.options, locations, prefix="task")
+
+
+def _check_passed_through(recipe: Recipe) -> None:
+    """Raise UserError for a setting that the installed libraries do not take, or that hfmm sets."""
+    locations = recipe.key_locations
+    for index, stage in enumerate(recipe.stages):
+        where = f"{locations.get(f'stages.{index}.training_arguments', 'recipe')}: stages.{stage.name}"
+        check_training_arguments(stage.training_arguments, f"{where}.training_arguments")
+        check_lora_arguments(stage.lora.options, f"{where}.lora")
+    check_load_arguments(recipe.model.load, f"{locations.get('model.load', 'recipe')}: model.load")
 
 
 def _check_combinations(recipe: Recipe, task_class: type[BaseTask]) -> None:

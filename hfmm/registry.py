@@ -1,22 +1,21 @@
-"""The registry: a folder of hfmm/ holds one part a file, and a part is found by the name of its file.
+"""The registry: datasets, models, tasks, metrics and baselines are modules, found by their file name.
 
-A part of the user's own is a module anywhere on Python's path, named by its dotted path.
+A user's own component is any importable module, given by its dotted path.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from hfmm.errors import UserError
+from hfmm.errors import UserError, did_you_mean
 
 Kind = Literal["data", "models", "tasks", "metrics", "baselines"]
 
-# The names that every module of a folder defines; the first marks a module as a member.
+# The names that every module of a folder must define. A module that defines the first one belongs to the registry.
 REQUIRED_NAMES: dict[Kind, tuple[str, ...]] = {
     "data": ("build", "OPTIONS"),
     "models": ("FAMILY",),
@@ -27,24 +26,26 @@ REQUIRED_NAMES: dict[Kind, tuple[str, ...]] = {
 
 
 def get(kind: Kind, name: str, key: str | None = None) -> ModuleType:
-    """Return the module of a part: a built-in one by its name, or the user's own by its dotted path.
+    """Return a component's module: a built-in one by its name, or the user's own by its dotted path.
 
     Args:
-        kind: The folder of hfmm/ that the part belongs to.
-        name: The name of a built-in part, or a dotted path such as ``mine.accuracy``.
-        key: The recipe key that named the part, for the error message.
+        kind: The folder of hfmm/ that the component belongs to.
+        name: The name of a built-in component, or a dotted path such as ``mine.accuracy``.
+        key: The recipe key that names the component, for error messages.
 
     Returns:
         The imported module.
 
     Raises:
-        UserError: There is no such part, or it lacks a name that its kind requires.
+        UserError: The component does not exist, or it does not define a name that its kind requires.
     """
     key = key or kind
     if name.startswith("."):
-        raise UserError(f"{key}: {name!r} is no dotted path. Name a part of your own as Python imports it: mine.part.")
-    is_user_part = "." in name
-    dotted_path = name if is_user_part else f"hfmm.{kind}.{name}"
+        raise UserError(
+            f"{key}: {name!r} is not a dotted path. Write your own module as Python imports it: package.module."
+        )
+    is_user_module = "." in name
+    dotted_path = name if is_user_module else f"hfmm.{kind}.{name}"
     try:
         module = importlib.import_module(dotted_path)
     except ModuleNotFoundError as error:
@@ -56,24 +57,25 @@ def get(kind: Kind, name: str, key: str | None = None) -> ModuleType:
     missing = [required for required in REQUIRED_NAMES[kind] if not hasattr(module, required)]
     if module is not None and not missing:
         return module
-    if is_user_part:
-        raise UserError(f"{key}: no module {name!r} with a {missing[0]!r} can be imported.")
+    if is_user_module:
+        raise UserError(f"{key}: the module {name!r} could not be imported, or it does not define {missing[0]!r}.")
     choices = available(kind)
-    close = get_close_matches(name, choices, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UserError(f"{key}: there is no {name!r}.{hint} Choices: {', '.join(choices)}; or a dotted path of your own.")
+    raise UserError(
+        f"{key}: there is no {name!r}.{did_you_mean(name, choices)} Choices: {', '.join(choices)}; or the dotted path "
+        "of your own module."
+    )
 
 
 def load_all(kind: Kind) -> dict[str, ModuleType]:
-    """Return every built-in part of a kind, by name."""
+    """Return the modules of all built-in components of a kind, by name."""
     return {name: importlib.import_module(f"hfmm.{kind}.{name}") for name in available(kind)}
 
 
 def available(kind: Kind) -> list[str]:
-    """Return the names of the built-in parts; their source is read and not run, because running it may load torch."""
+    """Return the names of the built-in components. Modules are parsed, not imported, because that may load torch."""
     folder = Path(__file__).parent / kind
-    mark = REQUIRED_NAMES[kind][0]
-    return sorted(path.stem for path in folder.glob("[!_]*.py") if mark in _top_level_names(path))
+    marker = REQUIRED_NAMES[kind][0]
+    return sorted(path.stem for path in folder.glob("[!_]*.py") if marker in _top_level_names(path))
 
 
 def _top_level_names(path: Path) -> set[str]:

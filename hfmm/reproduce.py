@@ -1,4 +1,4 @@
-"""A published recipe run again, and its scores beside the published ones."""
+"""Run a published recipe again and compare its scores with the published ones."""
 
 from __future__ import annotations
 
@@ -22,42 +22,52 @@ FILES = [MANIFEST, "recipe.yaml", "results.json"]
 
 
 def reproduce(repo: str, revision: str | None, out: Path, report: StepReporter) -> Iterator[str]:
-    """Run the recipe of a repository and yield a line for each score, published and again.
+    """Run the recipe of a repository again, and yield a line for each score.
 
-    Raises UserError where the repository is not one of hfmm, where its recipe needs what nobody else has, and at the
-    end where the data or a score outside its interval came out.
+    Args:
+        repo: The id of a repository that `hfmm publish` pushed.
+        revision: A branch, tag or commit.
+        out: The run directory. If it exists, the run is resumed.
+        report: Called with the name of each step and its result.
+
+    Yields:
+        The comparison of each score, as text.
+
+    Raises:
+        UserError: The repository has no record of a run, its recipe uses a local folder, the data differs from the
+            published data, or (after all lines) a score is missing or outside its published interval.
     """
     folder = _download_run_record(repo, revision)
     text = (folder / "recipe.yaml").read_text(encoding="utf-8")
     if missing := [line.strip() for line in text.splitlines() if line.endswith(LOCAL_PATH_MARK)]:
         raise UserError(
-            f"{repo} cannot be reproduced by others: its recipe says `{missing[0]}`, a folder of the machine it was "
-            "trained on. With that folder at hand, put its path into a copy of the recipe and run it."
+            f"{repo} cannot be reproduced: its recipe has `{missing[0]}`, a folder on the machine of its author. "
+            "If you have this folder, set its path in a copy of the recipe and use `hfmm run`."
         )
     published = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     again = run_recipe(load_recipe(str(folder / "recipe.yaml")), out, resume=out.exists(), report=report).read_results()
     yield ""
     if again["data"]["fingerprint"] != published["data"]["fingerprint"]:
         raise UserError(
-            f"The data came out differently: SHA-256 {again['data']['fingerprint'][:12]}, not "
-            f"{published['data']['fingerprint'][:12]} as published. Its source has changed, or another version of a "
-            "library draws it."
+            f"The data differs: its SHA-256 is {again['data']['fingerprint'][:12]}, but "
+            f"{published['data']['fingerprint'][:12]} was published. Its source has changed, or a library has another "
+            "version."
         )
     yield f"{'data':<40} the same, SHA-256 {published['data']['fingerprint'][:12]}"
     outside = []
-    again_by_name = {_name(one): one for one in again["records"] if not one["baseline"]}
-    for one in published["records"]:
-        if one["baseline"]:
+    new_records = {_score_name(record): record for record in again["records"] if not record["baseline"]}
+    for record in published["records"]:
+        if record["baseline"]:
             continue
-        other = again_by_name.get(_name(one))
-        exact = other is not None and one["value"] == other["value"]
-        inside = other is not None and one["ci95"][0] <= other["value"] <= one["ci95"][1]
-        verdict = "exactly" if exact else "within its interval" if inside else "OUTSIDE its interval"
-        outside += [] if exact or inside else [_name(one)]
-        found = f"{other['value']:.4f} again: {verdict}" if other is not None else "NOT SCORED again"
-        yield f"{_name(one):<40} {one['value']:.4f} published, {found}"
+        name, new = _score_name(record), new_records.get(_score_name(record))
+        is_equal = new is not None and record["value"] == new["value"]
+        is_inside = new is not None and record["ci95"][0] <= new["value"] <= record["ci95"][1]
+        verdict = "equal" if is_equal else "inside the interval" if is_inside else "OUTSIDE the interval"
+        outside += [] if is_equal or is_inside else [name]
+        comparison = f"{new['value']:.4f} reproduced: {verdict}" if new is not None else "NOT SCORED this time"
+        yield f"{name:<40} {record['value']:.4f} published, {comparison}"
     if outside:
-        raise UserError(f"{repo} was not reproduced: {', '.join(outside)} came out outside the published interval.")
+        raise UserError(f"{repo} was not reproduced: {', '.join(outside)} missing or outside the published interval.")
 
 
 def _download_run_record(repo: str, revision: str | None) -> Path:
@@ -65,13 +75,14 @@ def _download_run_record(repo: str, revision: str | None) -> Path:
         folder = Path(with_retries(lambda: snapshot_download(repo, revision=revision, allow_patterns=FILES)))
     except Exception as error:
         raise UserError(explain(error, repo)) from error
-    if lacking := [name for name in FILES if not (folder / name).is_file()]:
-        why = "it was not published by `hfmm publish`" if lacking[0] == MANIFEST else "there is nothing to compare with"
-        raise UserError(f"{repo} holds no {lacking[0]}: {why}.")
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        is_foreign = missing[0] == MANIFEST
+        reason = "it was not published by `hfmm publish`" if is_foreign else "its scores cannot be compared"
+        raise UserError(f"{repo} has no {missing[0]}, so {reason}.")
     return folder
 
 
-def _name(record: dict[str, Any]) -> str:
+def _score_name(record: dict[str, Any]) -> str:
     split = record["split"] if record["split"] != "test" else ""
     weights = "before training" if record["weights"] == "base" else ""
     return " ".join(filter(None, (record["metric"], record["slice"], split, weights)))

@@ -1,4 +1,4 @@
-"""A published recipe run again: which scores are compared, and what each comparison says; nothing is trained here."""
+"""Reproducing a published run: which scores are compared, and how the result is reported. Nothing is trained."""
 
 from __future__ import annotations
 
@@ -22,24 +22,26 @@ metrics: [accuracy]
 """
 
 
-def record(value: float, ci95: tuple[float, float] = (0.5, 0.9), weights: str = "tuned", **more: Any) -> dict[str, Any]:
-    plain = {"metric": "accuracy", "group": "", "split": "test", "baseline": "", "n": 100}
-    return plain | {"value": value, "ci95": list(ci95), "weights": weights} | more
+def record(
+    value: float, ci95: tuple[float, float] = (0.5, 0.9), weights: str = "tuned", **fields: Any
+) -> dict[str, Any]:
+    defaults = {"metric": "accuracy", "slice": "", "split": "test", "baseline": "", "n": 100}
+    return defaults | {"value": value, "ci95": list(ci95), "weights": weights} | fields
 
 
-def compared(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, published: list[dict[str, Any]], again: list[dict[str, Any]]
+def compare(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, published: list[dict[str, Any]], reproduced: list[dict[str, Any]]
 ) -> tuple[list[str], str]:
-    """Return the lines, and what is raised at their end."""
+    """Return the printed lines and the message of the error that follows them."""
 
     class Run:
         def read_results(self) -> dict[str, Any]:
-            return {"data": {"fingerprint": "f" * 64}, "records": again}
+            return {"data": {"fingerprint": "f" * 64}, "records": reproduced}
 
     (folder / "recipe.yaml").write_text(RECIPE)
     (folder / "results.json").write_text(json.dumps({"data": {"fingerprint": "f" * 64}, "records": published}))
     monkeypatch.setattr(module, "_download_run_record", lambda repo, revision: folder)
-    monkeypatch.setattr(module, "run", lambda *_, **__: Run())
+    monkeypatch.setattr(module, "run_recipe", lambda *_, **__: Run())
     lines: list[str] = []
     try:
         lines += reproduce("me/x", None, folder / "out", lambda step, text: None)
@@ -48,36 +50,30 @@ def compared(
     return lines, ""
 
 
-def test_scores_before_training_are_compared_with_scores_before_training(
+def test_scores_before_and_after_training_are_compared_separately(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     before = record(0.85, (0.8, 0.9), "base", split="shapes test")
     after = record(0.07, (0.05, 0.1), split="shapes test")
-    lines, error = compared(monkeypatch, tmp_path, [record(0.7), before, after], [record(0.7), before, after])
+    lines, error = compare(monkeypatch, tmp_path, [record(0.7), before, after], [record(0.7), before, after])
     assert error == ""
-    assert "accuracy shapes test before training     0.8500 published, 0.8500 again: exactly" in lines
-    assert "accuracy shapes test                     0.0700 published, 0.0700 again: exactly" in lines
+    assert "accuracy shapes test before training     0.8500 published, 0.8500 reproduced: equal" in lines
+    assert "accuracy shapes test                     0.0700 published, 0.0700 reproduced: equal" in lines
 
 
-def test_a_score_outside_its_interval_and_one_that_is_missing_are_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    published = [record(0.7), record(0.8, group="tense"), record(0.6, group="person")]
-    again = [record(0.4), record(0.81, group="tense")]
-
-    def seen() -> tuple[str, str]:
-        found, raised = compared(monkeypatch, tmp_path, published, again)
-        return "\n".join(found), raised
-
-    lines, error = seen()
-    assert "0.7000 published, 0.4000 again: OUTSIDE its interval" in lines
-    assert "0.8000 published, 0.8100 again: within its interval" in lines
-    assert "0.6000 published, NOT SCORED again" in lines
-    assert "me/x was not reproduced: accuracy, accuracy person came out outside" in error
+def test_scores_outside_their_interval_or_missing_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    published = [record(0.7), record(0.8, slice="tense"), record(0.6, slice="person")]
+    reproduced = [record(0.4), record(0.81, slice="tense")]
+    lines, error = compare(monkeypatch, tmp_path, published, reproduced)
+    output = "\n".join(lines)
+    assert "0.7000 published, 0.4000 reproduced: OUTSIDE the interval" in output
+    assert "0.8000 published, 0.8100 reproduced: inside the interval" in output
+    assert "0.6000 published, NOT SCORED this time" in output
+    assert "me/x was not reproduced: accuracy, accuracy person missing or outside" in error
 
 
-def test_a_baseline_is_not_compared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    lines, error = compared(
-        monkeypatch, tmp_path, [record(0.7), record(0.1, condition="colour histogram")], [record(0.7)]
+def test_baselines_are_not_compared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lines, error = compare(
+        monkeypatch, tmp_path, [record(0.7), record(0.1, baseline="colour histogram")], [record(0.7)]
     )
     assert error == "" and not [line for line in lines if "0.1000" in line]

@@ -161,7 +161,7 @@ def test_a_part_of_ones_own_that_is_only_half_one_is_refused_before_anything_is_
     (tmp_path / f"homemade/half_of_{parts}.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     said = fails("run", write_recipe(), "--set", f"{parts}=[homemade.half_of_{parts}]", "--out", "out")
-    assert f"{parts}: no module 'homemade.half_of_{parts}' with a '{lacking}' can be imported" in said
+    assert f"{parts}: the module 'homemade.half_of_{parts}' could not be imported, or it does not define '{lacking}'" in said
     assert not (tmp_path / "out").exists()
 
 
@@ -207,7 +207,7 @@ def test_a_dual_encoder_goes_through_the_same_spine(
     gaps = {one["weights"]: one["value"] for one in found["records"] if one["slice"] == "distance"}
     assert gaps.keys() == {"tuned", "base", "random"}
     card = (tmp_path / "out/model/README.md").read_text()
-    assert f"| modality gap distance | {gaps['tuned']:.3g} (" in card
+    assert f"| distance | {gaps['tuned']:.3g} (" in card
     assert str(tmp_path.parent) not in card
     lines = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
     assert any(line.get("logit_scale", 0) > 10 for line in lines)

@@ -1,7 +1,7 @@
-"""Where the files that travel with the package lie: recipes, model cards, embedded checkpoints and datasets.
+"""The files that come with the package: recipes, model cards, and the built-in checkpoints and datasets.
 
-In a checkout (and so in an editable install) recipes/ and model_cards/ stand beside the package; in
-a wheel they lie inside it.
+In a checkout (and in an editable install) recipes/ and model_cards/ are next to the package. In a wheel they are inside
+this folder.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ DATASETS = _ASSETS / "datasets"
 
 
 def _find_resource(name: str) -> Path:
-    inside = _ASSETS / name
-    return inside if inside.is_dir() else _ASSETS.parent.parent / name
+    packaged = _ASSETS / name
+    return packaged if packaged.is_dir() else _ASSETS.parent.parent / name
 
 
 RECIPES = _find_resource("recipes")
@@ -26,5 +26,5 @@ MODEL_CARDS = _find_resource("model_cards")
 
 
 def builtin_checkpoints() -> list[str]:
-    """Return the names that ``builtin:`` accepts."""
+    """Return the names of the built-in checkpoints, which recipes write as ``builtin:<name>``."""
     return sorted(folder.name for folder in CHECKPOINTS.iterdir() if (folder / "config.json").exists())

@@ -1,4 +1,4 @@
-"""Code and output that a card shows, read back out of it."""
+"""Read code and output back from a card."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import re
 
 
 def code_block(card: str, language: str) -> str | None:
-    """Return the first block of a card that is fenced as a language, or None."""
-    found = re.search(rf"```{language}\n(.*?)```", card, re.DOTALL)
-    return found[1] if found else None
+    """Return the first fenced code block of a language in a card, or None."""
+    match = re.search(rf"```{language}\n(.*?)```", card, re.DOTALL)
+    return match[1] if match else None

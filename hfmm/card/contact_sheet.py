@@ -1,4 +1,4 @@
-"""A dataset at a glance: the first rows of every split, pictures and texts as they are, sounds as they look."""
+"""The contact sheet of a dataset: the first rows of every split as images, audio as spectrograms."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hfmm.data.common.messages import message_text, normalize_messages
 from hfmm.errors import UserError
 
 COLUMNS, LINES, TILE = 8, 2, 128
-CHARS_PER_LINE, LINE_HEIGHT = 22, 14  # of a line under a picture, and from one line to the next
+CHARS_PER_LINE, LINE_HEIGHT = 22, 14  # of the text below a tile
 
 
 def contact_sheet(data: DatasetDict) -> Pillow.Image:
-    """Return a picture of the first rows of every split under each other, captioned with their text.
+    """Return an image of the first rows of every split, with their text below each tile.
 
-    Raises UserError for a row among them that cannot be shown, with its number.
+    Raises UserError with the split and the index of a row that could not be decoded.
     """
     lines = 7 if has_conversations(data["train"]) else 1
     tile_height = TILE + 4 + LINE_HEIGHT * lines
@@ -36,54 +36,54 @@ def contact_sheet(data: DatasetDict) -> Pillow.Image:
             x = 8 + index % COLUMNS * (TILE + 8)
             y = top + index // COLUMNS * (tile_height + 6)
             try:
-                tile, below = _tile(rows, index), _caption_lines(rows, index, lines)
+                tile, tile_text = _tile(rows, index), _caption_lines(rows, index, lines)
             except UserError as error:
                 raise UserError(f"{split}, row {index}: {error}") from None
             sheet.paste(tile, (x, y))
-            canvas.text((x, y + TILE + 2), below, fill="black", font=small, spacing=1)
+            canvas.text((x, y + TILE + 2), tile_text, fill="black", font=small, spacing=1)
         top += LINES * (tile_height + 6)
     return sheet
 
 
 def caption(rows: Dataset, index: int) -> str:
-    """Return the text of a row, else its label, its first caption, or its id: the first of them that it has."""
+    """Return the text of a row. Without one, return its label, its first caption or its id."""
     row = rows[index]
     label = _label_text(rows.features.get("label"), row.get("label"))
-    found = (row.get("text"), label, *(row.get("captions") or ())[:1], row.get("id"))
-    return next((str(one) for one in found if one), "")
+    candidates = (row.get("text"), label, *(row.get("captions") or ())[:1], row.get("id"))
+    return next((str(candidate) for candidate in candidates if candidate), "")
 
 
 def has_sound(rows: Dataset) -> bool:
-    """Tell whether rows are heard, not seen."""
+    """Return whether the rows are audio clips."""
     return isinstance(rows.features.get("audio"), Audio)
 
 
 def has_conversations(rows: Dataset) -> bool:
-    """Tell whether rows are chats."""
+    """Return whether the rows are conversations."""
     return "messages" in rows.features
 
 
 def has_pictures(rows: Dataset) -> bool:
-    """Tell whether rows are about pictures."""
+    """Return whether the rows have images."""
     return not {"image", "images"}.isdisjoint(rows.features)
 
 
 def _label_text(feature: Any, label: Any) -> str:
-    """Return the name of a class, or those of several; empty where a row has none."""
+    """Return the class name or names of a label, empty if the row has none."""
     if isinstance(feature, List):
-        return ", ".join(_label_text(feature.feature, one) for one in label or ())
+        return ", ".join(_label_text(feature.feature, item) for item in label or ())
     if isinstance(feature, ClassLabel):
         return str(feature.int2str(label)) if label is not None and label >= 0 else ""
     return "" if label is None else str(label)
 
 
 def _caption_lines(rows: Dataset, index: int, lines: int) -> str:
-    """Return what stands under a tile: the row's text, or the last question with its answer."""
+    """Return the text below a tile: the caption of the row, or its last question with the answer."""
     if not has_conversations(rows):
         return caption(rows, index)[:CHARS_PER_LINE]
-    last = {message["role"]: message_text(message) for message in normalize_messages(rows[index])}
-    answer = textwrap.wrap(last.get("assistant", ""), CHARS_PER_LINE - 2)[: lines - 1]
-    question = textwrap.wrap(last["user"], CHARS_PER_LINE - 2)[: lines - len(answer)]
+    last_by_role = {message["role"]: message_text(message) for message in normalize_messages(rows[index])}
+    answer = textwrap.wrap(last_by_role.get("assistant", ""), CHARS_PER_LINE - 2)[: lines - 1]
+    question = textwrap.wrap(last_by_role["user"], CHARS_PER_LINE - 2)[: lines - len(answer)]
     return "\n".join([*question, *(f"> {line}" for line in answer)])
 
 
@@ -91,14 +91,14 @@ def _tile(rows: Dataset, index: int) -> Pillow.Image:
     row = rows[index]
     if has_sound(rows):
         return draw_waveform_and_mel(audio.decode(row["audio"]), TILE, TILE)
-    chats = has_conversations(rows)
-    pictures = row.get("images") if chats else [row.get("image")]
-    if pictures and pictures[0] is not None:
-        return images.decode(pictures[0]).resize((TILE, TILE), Pillow.Resampling.BICUBIC)
-    # What a conversation is about, where its row says that apart; else the conversation itself.
+    is_chat = has_conversations(rows)
+    row_images = row.get("images") if is_chat else [row.get("image")]
+    if row_images and row_images[0] is not None:
+        return images.decode(row_images[0]).resize((TILE, TILE), Pillow.Resampling.BICUBIC)
+    # A conversation may have its subject in the column "text". Otherwise its messages are shown.
     texts = (
-        [message_text(one) for one in normalize_messages(row)]
-        if chats and not row.get("text")
+        [message_text(message) for message in normalize_messages(row)]
+        if is_chat and not row.get("text")
         else [caption(rows, index)]
     )
     lines = [line for text in texts for line in textwrap.wrap(text, CHARS_PER_LINE - 2)][: TILE // LINE_HEIGHT]

@@ -1,4 +1,4 @@
-"""Pictures of embeddings: how well images and texts find each other, and how far apart they lie."""
+"""Plots of embeddings: retrieval curves, the modality gap during training, and a projection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hfmm.metrics import retrieval
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-MAX_K = 50  # the rank where the retrieval curves end
+MAX_K = 50  # the last rank of the retrieval curves
 
 
 def draw(
@@ -27,12 +27,12 @@ def draw(
 
 
 def retrieval_curves(vectors: dict[str, np.ndarray], references: list[dict[str, Any]], path: Path) -> None:
-    """Draw for each direction the share of queries whose first right candidate is among the first k."""
+    """Draw, for each direction, the share of queries with a correct match in the top k."""
     figure, axis = pyplot.subplots(figsize=(6, 3.8), layout="constrained")
     cutoffs = np.arange(1, MAX_K + 1)
     for name, ranks in retrieval.ranks_by_direction(vectors, references).items():
-        asked = ranks[ranks > 0]
-        axis.plot(cutoffs, [100 * np.mean(asked <= cutoff) for cutoff in cutoffs], label=name, linewidth=1.4)
+        valid_ranks = ranks[ranks > 0]
+        axis.plot(cutoffs, [100 * np.mean(valid_ranks <= cutoff) for cutoff in cutoffs], label=name, linewidth=1.4)
     axis.set(xlabel="k", ylabel="R@k, %", xscale="log", ylim=(0, 102))
     axis.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
     axis.legend(frameon=False, loc="lower right")
@@ -41,22 +41,22 @@ def retrieval_curves(vectors: dict[str, np.ndarray], references: list[dict[str, 
 
 
 def gap_history(records: list[dict[str, Any]], log: list[dict[str, Any]], path: Path) -> None:
-    """Draw the centroid distance along training, with those of the other weights beside it; nothing without a log."""
-    along: list[tuple[int, float]] = []
+    """Draw the distance of the centroids during training, and those of the baselines; nothing without a log."""
+    history: list[tuple[int, float]] = []
     offset = 0
     for stage in dict.fromkeys(line["stage"] for line in log):
         lines = [line for line in log if line["stage"] == stage]
-        along += [(offset + line["step"], line["eval_gap"]) for line in lines if "eval_gap" in line]
+        history += [(offset + line["step"], line["eval_gap"]) for line in lines if "eval_gap" in line]
         offset += max((line["step"] for line in lines), default=0)
-    if not along:
+    if not history:
         return
     figure, axis = pyplot.subplots(figsize=(6, 3.4), layout="constrained")
-    axis.plot(*zip(*along, strict=True), marker="o", markersize=3, linewidth=1.2, label="validation, while training")
-    measured = [one for one in records if one["metric"] == "modality_gap" and one["slice"] == "distance"]
-    for one, color in zip(measured, ("tab:green", "tab:red", "tab:grey"), strict=False):
-        label = f"test, {one['baseline'] or 'this model'}"
-        axis.axhline(one["value"], linestyle="--", linewidth=1, color=color, label=label)
-    highest = max(value for value in (*(one["value"] for one in measured), *(gap for _, gap in along)))
+    axis.plot(*zip(*history, strict=True), marker="o", markersize=3, linewidth=1.2, label="validation, during training")
+    distances = [record for record in records if record["metric"] == "modality_gap" and record["slice"] == "distance"]
+    for record, color in zip(distances, ("tab:green", "tab:red", "tab:grey"), strict=False):
+        label = f"test, {record['baseline'] or 'this model'}"
+        axis.axhline(record["value"], linestyle="--", linewidth=1, color=color, label=label)
+    highest = max(value for value in (*(record["value"] for record in distances), *(gap for _, gap in history)))
     axis.set(xlabel="step", ylabel="distance of centroids", ylim=(0, 1.08 * highest))
     figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
     figure.savefig(path, dpi=120)
@@ -64,18 +64,24 @@ def gap_history(records: list[dict[str, Any]], log: list[dict[str, Any]], path: 
 
 
 def projection(images: np.ndarray, texts: np.ndarray, path: Path) -> None:
-    """Draw both clouds (n, d), of any lengths, on the direction between their centroids and the widest across it."""
+    """Draw both sets of embeddings on the direction between their centroids and the widest one orthogonal to it.
+
+    Args:
+        images: The image embeddings, (num_images, dim), of any norm.
+        texts: The text embeddings, (num_texts, dim), of any norm.
+        path: The PNG file to write.
+    """
     images, texts = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (images, texts))
     gap = images.mean(0) - texts.mean(0)
     first = gap / (np.linalg.norm(gap) or 1.0)
     both = np.concatenate([images, texts])
-    across = both - both.mean(0)
-    across = across - np.outer(across @ first, first)
-    second = np.linalg.svd(across, full_matrices=False)[2][0]
+    orthogonal = both - both.mean(0)
+    orthogonal = orthogonal - np.outer(orthogonal @ first, first)
+    second = np.linalg.svd(orthogonal, full_matrices=False)[2][0]
     figure, axis = pyplot.subplots(figsize=(6, 4), layout="constrained")
     for vectors, name, color in ((images, "image", "tab:blue"), (texts, "text", "tab:orange")):
         axis.scatter(vectors @ first, vectors @ second, s=6, alpha=0.4, linewidths=0, label=name, color=color)
-    axis.set(xlabel="along the gap", ylabel="widest direction across it")
+    axis.set(xlabel="along the modality gap", ylabel="widest orthogonal direction")
     axis.legend(frameon=False, markerscale=3)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

@@ -1,4 +1,4 @@
-"""The card's YAML block, which the Hub reads: licence, bases, results with intervals; and the Hub's rules for it."""
+"""The YAML metadata of a card, which the Hub reads: license, base models, results; and the Hub's rules for it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,33 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from hfmm.assets import BUILTIN
 from hfmm.card.hub_text import HubLocation
 from hfmm.card.lineage import dataset_name
+from hfmm.card.widget import widget_example
 from hfmm.errors import UserError
+from hfmm.evaluation.predict import SavedModel
 from hfmm.recipe.pinning import CHECKPOINT_KEYS, is_local_path
-from hfmm.tasks import BaseTask
 
 
 def metadata(
     recipe: dict[str, Any],
     results: dict[str, Any],
-    task: BaseTask,
-    best: dict[str, Any],
+    saved: SavedModel,
+    headline: dict[str, Any],
     example: str,
+    printed: str,
     publication: HubLocation | None,
 ) -> ModelCardData:
-    """Return the block; without a publication it holds what is known before there is a repository."""
+    """Return the metadata of a card.
+
+    Args:
+        recipe: The resolved recipe.
+        results: The content of results.json.
+        saved: The model with its task and predictions.
+        headline: The record of the primary metric.
+        example: The name of the example file.
+        printed: What the snippet of the card prints for the example.
+        publication: Where the model is published. Without it the metadata has no widget and no base models of the user.
+    """
+    task = saved.task
     bases = _bases(recipe, publication)
     return ModelCardData(
         language=recipe["publish"]["language"],
@@ -35,7 +48,7 @@ def metadata(
         base_model_relation="finetune" if bases else None,
         datasets=_datasets(recipe),
         metrics=recipe["metrics"][:1],
-        widget=_widget(task, example, publication),
+        widget=_widget(saved, example, printed, publication),
         model_name=recipe["name"],
         eval_results=[
             EvalResult(
@@ -49,47 +62,54 @@ def metadata(
                 metric_args={"ci95": [round(bound, 4) for bound in record["ci95"]], "n": record["n"]},
             )
             for record in results["records"]
-            if record["metric"] == best["metric"] and record["split"] == "test" and not record["baseline"]
+            if record["metric"] == headline["metric"] and record["split"] == "test" and not record["baseline"]
         ],
     )
 
 
-def derived_metadata(card: ModelCardData, library: str, base: str, relation: str, **more: Any) -> ModelCardData:
-    """Return the block of a repository that was made of a published model, whose block ``card`` is.
+def derived_metadata(card: ModelCardData, library: str, base: str, relation: str, **fields: Any) -> ModelCardData:
+    """Return the metadata of a repository that was derived from a published model. Language, license and tags are kept.
 
-    ``base`` is what the new one needs or comes from, and ``relation`` how, in the Hub's words; it takes over language,
-    licence and tags.
+    Args:
+        card: The metadata of the published model.
+        library: The library that loads the new repository.
+        base: The Hub id of its base model.
+        relation: The `base_model_relation`, such as ``adapter`` or ``quantized``.
+        fields: Further fields of the metadata.
     """
-    told = card.to_dict()
-    kept = {key: told[key] for key in ("language", "license", "license_name", "license_link", "tags") if key in told}
-    return ModelCardData(**kept, **more, library_name=library, base_model=base, base_model_relation=relation)
+    values = card.to_dict()
+    inherited_keys = ("language", "license", "license_name", "license_link", "tags")
+    inherited = {key: values[key] for key in inherited_keys if key in values}
+    return ModelCardData(**inherited, **fields, library_name=library, base_model=base, base_model_relation=relation)
 
 
 def validate_metadata(text: str) -> None:
-    """Raise UserError where a card breaks those of the Hub's rules that need no network."""
+    """Raise UserError if a card breaks a rule of the Hub. Only rules that need no network are checked."""
     card = ModelCard(text)
     data = card.data
     for key in ("license", "library_name", "pipeline_tag", "language"):
         if not getattr(data, key):
-            raise UserError(f"The card's metadata has no {key}. Set it under `publish` in the recipe.")
+            raise UserError(f"The metadata of the card has no {key}. Set it under `publish` in the recipe.")
     if data.license == "other" and not getattr(data, "license_name", None):
-        raise UserError("The card says `license: other`, for which the Hub wants a license_name and license_link.")
+        raise UserError("The card has `license: other`. The Hub then requires license_name and license_link.")
     if not re.fullmatch(r"[a-z0-9.\-]+", data.license):
-        raise UserError(f"publish.license: {data.license!r} is not a licence identifier such as apache-2.0 or mit.")
+        raise UserError(f"publish.license: {data.license!r} is not a license identifier such as apache-2.0 or mit.")
     if not data.eval_results:
-        raise UserError("The card has no evaluation results, so it promises nothing.")
+        raise UserError("The card has no evaluation results.")
     if BUILTIN in str(data.base_model or ""):
-        raise UserError("An embedded checkpoint is no base_model: it has no repository of its own.")
+        raise UserError("A built-in checkpoint has no repository on the Hub, so it cannot be the base_model of a card.")
 
 
 def _bases(recipe: dict[str, Any], publication: HubLocation | None) -> list[str]:
-    """Return the Hub ids that the weights come from; none where training began from random weights."""
+    """Return the Hub ids of the base models; empty if training began from random weights."""
     if recipe["model"]["init"] == "random":
         return []
-    named = [recipe["model"][key] for key in CHECKPOINT_KEYS if recipe["model"].get(key)]
+    checkpoints = [recipe["model"][key] for key in CHECKPOINT_KEYS if recipe["model"].get(key)]
     if publication:
-        return [publication.bases[one].id for one in named if one in publication.bases]
-    return [one for one in named if not one.startswith(BUILTIN) and not is_local_path(one)]
+        return [publication.bases[checkpoint].id for checkpoint in checkpoints if checkpoint in publication.bases]
+    return [
+        checkpoint for checkpoint in checkpoints if not checkpoint.startswith(BUILTIN) and not is_local_path(checkpoint)
+    ]
 
 
 def _has_lora(recipe: dict[str, Any]) -> bool:
@@ -97,15 +117,17 @@ def _has_lora(recipe: dict[str, Any]) -> bool:
 
 
 def _datasets(recipe: dict[str, Any]) -> list[str] | None:
-    """Return the Hub ids of the training data, where it came from there."""
+    """Return the Hub id of the training data; None if it is not from the Hub."""
     path = recipe["data"].get("path")
     return [path] if path and not is_local_path(path) else None
 
 
-def _widget(task: BaseTask, example: str, publication: HubLocation | None) -> list[dict[str, Any]] | None:
-    """Return what the repository's page offers to try; a chat needs messages, which the Hub's widget makes itself."""
-    if publication is None or task.input.modality == "chat":
+def _widget(
+    saved: SavedModel, example: str, printed: str, publication: HubLocation | None
+) -> list[dict[str, Any]] | None:
+    """Return the examples of the widget; None before the model has a repository, which serves the example file."""
+    if publication is None:
         return None
-    url = f"https://huggingface.co/{publication.repo}/resolve/{publication.branch}/{example}"
-    texts = {"candidate_labels": ", ".join(task.example_prompts)} if task.example_prompts else {}
-    return [{"src": url, "example_title": "an example of the test split", **texts}]
+    files_url = f"https://huggingface.co/{publication.repo}/resolve/{publication.branch}"
+    entry = widget_example(saved.task, saved.predictions, example, printed, files_url)
+    return [entry] if entry else None

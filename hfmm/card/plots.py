@@ -1,4 +1,4 @@
-"""Pictures of a run, drawn from its directory alone."""
+"""The plots of a run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from matplotlib import pyplot
 
 from hfmm.run_directory import read_log
 
-MOST_CLASSES = 40  # a larger matrix cannot be read
+MOST_CLASSES = 40  # a larger matrix is not readable
 MATRICES_PER_ROW = 3
 MOST_EXAMPLES = 12
 
 
 def draw_plots(run: RunDirectory, metric: str, saved: SavedModel) -> list[str]:
-    """Draw what the run has data for into plots/ and return the file names in the card's order."""
+    """Draw the plots that the run has data for into plots/, and return their file names in alphabetical order."""
     with atomic_directory(run.plots) as folder:
         loss_curve(read_log(run.log), metric, folder / "loss.png")
         predictions = saved.predictions
@@ -42,7 +42,7 @@ def draw_plots(run: RunDirectory, metric: str, saved: SavedModel) -> list[str]:
 
 
 def loss_curve(log: list[dict[str, Any]], metric: str, path: Path) -> None:
-    """Draw training loss and validation score over the steps, stages one after another."""
+    """Draw the training loss and the validation score over the steps of all stages."""
     figure, left = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
     right = left.twinx()
     offset = 0
@@ -68,7 +68,7 @@ def loss_curve(log: list[dict[str, Any]], metric: str, path: Path) -> None:
 
 
 def confusion_matrices(predictions: list[dict[str, Any]], folder: Path) -> None:
-    """Draw one matrix for each attribute, rows normalised, in one picture."""
+    """Draw one matrix per attribute, each row normalized, into confusion.png."""
     predicted = [row["prediction"] for row in predictions]
     references = [row["reference"] for row in predictions]
     attributes = [label.partition(": ")[0] for label in references[0]] if len(references[0]) > 1 else [""]
@@ -89,18 +89,18 @@ def confusion_matrices(predictions: list[dict[str, Any]], folder: Path) -> None:
         axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axis.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
         axis.set_yticks(range(len(names)), names, fontsize=8)
-        axis.set(xlabel="predicted", ylabel="true", title=name or "class")
-        for true, guessed in np.argwhere(counts):
-            light = shares[true, guessed] > 0.5
-            axis.text(guessed, true, counts[true, guessed], ha="center", va="center", fontsize=6,
+        axis.set(xlabel="prediction", ylabel="reference", title=name or "class")
+        for reference, prediction in np.argwhere(counts):
+            light = shares[reference, prediction] > 0.5
+            axis.text(prediction, reference, counts[reference, prediction], ha="center", va="center", fontsize=6,
                       color="white" if light else "black")  # fmt: skip
-    # Square matrices side by side leave the layout too low for their titles.
+    # Without a tight bounding box the titles of square matrices are cut off.
     figure.savefig(folder / "confusion.png", dpi=120, bbox_inches="tight")
     pyplot.close(figure)
 
 
 def misclassified_grid(predictions: list[dict[str, Any]], path: Path) -> None:
-    """Draw the first misclassified pictures with what was true and what was said; nothing where all are right."""
+    """Draw the first misclassified images, titled "reference → prediction"; nothing if all are correct."""
     wrong = [row for row in predictions if row["wrong"] and row["input"] is not None]
     if not wrong:
         return
@@ -115,7 +115,11 @@ def misclassified_grid(predictions: list[dict[str, Any]], path: Path) -> None:
     for axis, row in zip(axes.flat, wrong, strict=False):
         axis.imshow(Image.open(io.BytesIO(row["input"])).convert("RGB"))
         pairs = zip(row["reference"], row["prediction"], strict=True)
-        differing = [f"{true.rpartition(': ')[2]} → {said.rpartition(': ')[2]}" for true, said in pairs if true != said]
-        axis.set_title("\n".join(differing), fontsize=8, color="tab:red")
+        titles = [
+            f"{reference.rpartition(': ')[2]} → {prediction.rpartition(': ')[2]}"
+            for reference, prediction in pairs
+            if reference != prediction
+        ]
+        axis.set_title("\n".join(titles), fontsize=8, color="tab:red")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

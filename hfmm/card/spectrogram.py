@@ -1,4 +1,4 @@
-"""What a clip looks like: its waveform over its log-mel spectrogram."""
+"""An image of an audio clip: its waveform above its log-mel spectrogram."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from PIL import Image as Pillow
 
 from hfmm.data.common.audio import SAMPLE_RATE
 
-MELS, WINDOW, STEP = 80, 400, 160  # what Whisper hears: 25 ms of sound every 10 ms
-RANGE = 80.0  # decibels from the loudest to what is drawn black
+MELS, WINDOW, STEP = 80, 400, 160  # as in Whisper: windows of 25 ms every 10 ms
+RANGE = 80.0  # decibels below the maximum that are drawn black
 
 
 def log_mel(samples: np.ndarray) -> np.ndarray:
-    """Return mel bands x frames in decibels below the loudest, from samples at 16 kHz."""
+    """Return the log-mel spectrogram of 16 kHz samples in decibels below its maximum, (num_mel_bins, num_frames)."""
     from transformers.audio_utils import mel_filter_bank, spectrogram
 
     filters = mel_filter_bank(
@@ -25,20 +25,20 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
 
 
 def draw_waveform_and_mel(samples: np.ndarray, width: int, height: int) -> Pillow.Image:
-    """Return waveform and log-mel spectrogram under each other, the whole clip across the width."""
+    """Return the waveform above the log-mel spectrogram. The whole clip fits into the width."""
     from matplotlib import colormaps
 
     top = height // 3
     bands = colormaps["magma"](log_mel(samples)[::-1] / RANGE + 1)[..., :3]
     mel = Pillow.fromarray((bands * 255).astype(np.uint8)).resize((width, height - top), Pillow.Resampling.BILINEAR)
-    picture = Pillow.new("RGB", (width, height), "white")
-    picture.paste(mel, (0, top))
-    picture.paste(_waveform(samples, width, top), (0, 0))
-    return picture
+    image = Pillow.new("RGB", (width, height), "white")
+    image.paste(mel, (0, top))
+    image.paste(_waveform(samples, width, top), (0, 0))
+    return image
 
 
 def _waveform(samples: np.ndarray, width: int, height: int) -> Pillow.Image:
-    """Return the waveform, each column of pixels from the lowest to the highest of its samples."""
+    """Return the waveform. Each column of pixels spans the minimum to the maximum of its samples."""
     columns = np.array_split(samples / np.abs(samples).max(), width)
     middle, rows = (height - 1) / 2, np.arange(height)[:, None]
     high = np.array([middle - middle * column.max() for column in columns])

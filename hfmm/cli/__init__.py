@@ -1,1 +1,1 @@
-"""The command line: every command is a few lines that call the package."""
+"""The command line. Each command is a few lines that call the package."""

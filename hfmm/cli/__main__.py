@@ -1,4 +1,4 @@
-"""`python -m hfmm.cli`, the same as `python -m hfmm`."""
+"""Entry point of `python -m hfmm.cli`, which is the same as `python -m hfmm`."""
 
 from hfmm.cli.main import main
 

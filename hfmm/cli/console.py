@@ -1,4 +1,4 @@
-"""What the command line prints and asks."""
+"""The confirmation prompt of the command line."""
 
 from __future__ import annotations
 
@@ -8,29 +8,20 @@ from collections.abc import Callable
 import typer
 
 from hfmm.errors import UserError
-from hfmm.utils.distributed import is_main_process
-
-
-def print_step(step: str, text: str) -> None:
-    """Print a step's name and what there is to say of it."""
-    if not is_main_process():
-        return
-    first, *rest = text.splitlines()
-    typer.echo("\n".join([f"{step:<14} {first}", *(f"{'':<14} {line}" for line in rest)]))
 
 
 def confirm_upload(dry_run: bool, yes: bool) -> Callable[[], bool]:
-    """Return what decides, once everything was shown, whether it is sent.
+    """Return a function that tells whether to send an upload that was shown to the user.
 
-    What it returns raises UserError where it has to ask and there is no terminal.
+    It asks the user unless ``dry_run`` or ``yes`` is set, and raises UserError if there is no terminal to ask in.
     """
 
-    def ask() -> bool:
+    def confirm() -> bool:
         if dry_run:
             typer.echo("Nothing was sent: this was a dry run.")
             return False
         if not yes and not sys.stdin.isatty():
-            raise UserError("Nothing was sent: there is no terminal to ask in. Give --yes.")
+            raise UserError("Nothing was sent: there is no terminal to confirm in. Pass --yes to send without asking.")
         return yes or typer.confirm("Send this?")
 
-    return ask
+    return confirm

@@ -1,4 +1,4 @@
-"""What this installation has and can do, for a bug report or a first look."""
+"""The report of `hfmm env`: what is installed, for bug reports and a first look."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ HUB_TIMEOUT_SECONDS = 3.0
 
 
 def environment_report() -> dict[str, str]:
-    """Return findings by name: versions, hardware, precision and why, decoders, Hub reachability."""
-    found = environment_info("auto")
+    """Return versions, hardware, precision and its reason, decoders, and whether the Hub can be reached."""
+    environment = environment_info("auto")
     return {
-        "python": f"{found['python']} on {found['system']}",
-        **found["packages"],
-        "hardware": found["hardware"],
-        "threads": str(found["threads"]),
-        "precision": f"{found['precision']}: {found['precision_reason']}",
+        "python": f"{environment['python']} on {environment['system']}",
+        **environment["packages"],
+        "hardware": environment["hardware"],
+        "threads": str(environment["threads"]),
+        "precision": f"{environment['precision']}: {environment['precision_reason']}",
         "image decoders": _image_decoders(),
         "audio decoder": "soundfile" if find_spec("soundfile") else "none (pip install soundfile)",
-        "Hub": _hub(),
+        "Hub": _hub_status(),
     }
 
 
 def _image_decoders() -> str:
     from PIL import features
 
-    wanted = {"jpg": "JPEG", "zlib": "PNG", "webp": "WebP", "libtiff": "TIFF", "avif": "AVIF"}
-    return "Pillow: " + ", ".join(name for feature, name in wanted.items() if features.check(feature))
+    formats = {"jpg": "JPEG", "zlib": "PNG", "webp": "WebP", "libtiff": "TIFF", "avif": "AVIF"}
+    return "Pillow: " + ", ".join(name for feature, name in formats.items() if features.check(feature))
 
 
-def _hub() -> str:
-    """Say whether the Hub answers; the only network call of hfmm that no recipe asked for."""
+def _hub_status() -> str:
+    """Return whether the Hub can be reached. This is the only network call of hfmm without a Hub id from the user."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        return "not asked: HF_HUB_OFFLINE is set"
+        return "not checked: HF_HUB_OFFLINE is set"
     try:
-        with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_TIMEOUT_SECONDS) as answer:
-            status = answer.status
+        with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_TIMEOUT_SECONDS) as response:
+            status = response.status
     except (OSError, HTTPException) as error:
-        return f"{constants.ENDPOINT} does not answer ({type(error).__name__}); the embedded recipes need no network"
+        reason = type(error).__name__
+        return f"{constants.ENDPOINT} cannot be reached ({reason}); recipes with builtin: models need no network"
     token = "logged in" if os.environ.get("HF_TOKEN") or Path(constants.HF_TOKEN_PATH).exists() else "no token"
-    return f"{constants.ENDPOINT} answers ({status}), {token}"
+    return f"{constants.ENDPOINT} can be reached ({status}), {token}"

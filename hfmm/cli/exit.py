@@ -1,4 +1,4 @@
-"""How a command ends: done, or in one paragraph that says what to do; a mistake of the user gives no traceback."""
+"""Exit codes and error messages. A mistake of the user is reported in one paragraph, without a traceback."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ import typer
 from hfmm.errors import UserError
 from hfmm.utils.distributed import is_main_process
 
-# A file that is missing is not among them: that may be a defect, and is to have its traceback.
+# ENOENT is not included: a missing file may be a bug of hfmm, which needs its traceback.
 PATH_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
-INTERRUPTED = "Interrupted. Nothing half-written is left. Run the same command again, for `hfmm run` with --resume."
-DISK_IS_FULL = "The disk is full. Make room, then go on with the same command and --resume; what is written is whole."
-OUT_DIR_HINT = "Give another --out, or see to what stands in the way there."
+INTERRUPTED = (
+    "Interrupted. No incomplete files are left. Run the same command again to continue, for `hfmm run` with --resume."
+)
+DISK_IS_FULL = (
+    "The disk is full. Free some space and run the same command again with --resume. No incomplete files are left."
+)
+OUT_DIR_HINT = "Fix the path or its permissions, or pass another --out."
 
 
 class _KeyboardInterrupted(BaseException):
-    """Ctrl-C; KeyboardInterrupt itself would be caught, and answered, by the command-line library."""
+    """Raised by Ctrl-C. KeyboardInterrupt itself would be caught by click."""
 
 
 def run_and_exit(command: Callable[[], None]) -> None:
-    """Run a command; a mistake of the user ends in one paragraph and status 2, an interruption in status 1."""
+    """Run a command. A mistake of the user exits with status 2, an interruption or a full disk with status 1."""
     signal.signal(signal.SIGINT, _interrupt)
     try:
         command()
@@ -39,7 +43,7 @@ def run_and_exit(command: Callable[[], None]) -> None:
         if _disk_is_full(error):
             _exit_with(DISK_IS_FULL, 1)
         if isinstance(error, OSError) and error.errno in PATH_ERRNOS and isinstance(error.filename, str):
-            _exit_with(f"{error.filename} cannot be written or read ({error.strerror}). {OUT_DIR_HINT}", 2)
+            _exit_with(f"{error.filename} could not be read or written ({error.strerror}). {OUT_DIR_HINT}", 2)
         raise
 
 
@@ -54,10 +58,10 @@ def _exit_with(message: str, status: int) -> NoReturn:
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
-    # safetensors, torch.save and datasets wrap the system's error in types of their own.
+    # safetensors, torch.save and datasets wrap the OSError in their own types.
     while error is not None:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or os.strerror(errno.ENOSPC) in str(error) or "PytorchStreamWriter failed" in str(error):
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if is_full or os.strerror(errno.ENOSPC) in str(error) or "PytorchStreamWriter failed" in str(error):
             return True
         error = error.__cause__ or error.__context__
     return False

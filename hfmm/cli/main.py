@@ -1,4 +1,4 @@
-"""The front door: every command is a few lines that call the package."""
+"""The `hfmm` command. Each subcommand is a few lines that call the package."""
 
 from __future__ import annotations
 
@@ -11,42 +11,49 @@ import typer
 
 from hfmm.cli import publish
 from hfmm.cli.console import confirm_upload
-from hfmm.cli.console import print_step as _report
 from hfmm.cli.exit import run_and_exit
 from hfmm.cli.inspect import app as inspect_app
 from hfmm.errors import UserError
 from hfmm.utils import imports
 from hfmm.utils.distributed import is_main_process
+from hfmm.utils.progress import print_step
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="From one recipe to a verified, publishable model.",
+    help="Train a multimodal model from one recipe, then evaluate, document, verify and publish it.",
 )
 app.add_typer(inspect_app, name="inspect")
 app.command("publish")(publish.publish_command)
 app.command("reproduce")(publish.reproduce_command)
 
-RecipeName = Annotated[str, typer.Argument(help="A recipe's name (see `hfmm list`) or the path of a YAML file.")]
+RecipeName = Annotated[str, typer.Argument(help="Name of a recipe (see `hfmm list`) or path of a YAML file.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="key=value, as often as you like.", metavar="KEY=VALUE")
+    list[str] | None,
+    typer.Option("--set", help="Override a value, for example data.seed=1. Can be repeated.", metavar="KEY=VALUE"),
 ]
-RunFolder = Annotated[Path, typer.Argument(help="The folder that `hfmm run` wrote.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column", help="hfmm_column=your_column, for example label=species. Can be repeated.", metavar="OURS=YOURS"
+    ),
+]
+RunFolder = Annotated[Path, typer.Argument(help="The run directory that `hfmm run` wrote.")]
 
-# They count verb forms, or questions of a kind that the rows of hfmm's own datasets name; others have none to count.
-METRICS_OF_VERBS = ("verb_form", "correction_accuracy", "page_cer")
+
+REGISTRY_LABELS = {"data": "datasets", "models": "model families"}  # in the output of `hfmm list`
 
 
 @app.command("run")
 def run_command(
     recipe: RecipeName,
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="Where the run is written; by default runs/<recipe name>.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a broken-off run stopped.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The run directory; by default runs/<recipe name>.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
-    """Build the data, train, score what was saved, write the card, verify it in a clean process."""
+    """Build the data, train, evaluate the saved model, write its card and verify it in a clean process."""
     from hfmm.recipe.load import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
@@ -54,7 +61,7 @@ def run_command(
     from hfmm.run import run_recipe
 
     folder = out or Path("runs") / loaded.name
-    run_recipe(loaded, folder, resume, _report)
+    run_recipe(loaded, folder, resume, print_step)
     if not is_main_process():
         return
     task = resolve_task(loaded)[0]
@@ -68,7 +75,7 @@ def run_command(
 
 @app.command("list")
 def list_command() -> None:
-    """Show the recipes, and the parts that a recipe can name."""
+    """List the recipes, and the checkpoints, datasets, tasks, metrics and baselines that a recipe can use."""
     from hfmm import registry
     from hfmm.assets import builtin_checkpoints
     from hfmm.recipe.load import list_recipes, load_recipe
@@ -76,42 +83,44 @@ def list_command() -> None:
     typer.echo("recipes")
     for name in list_recipes():
         loaded = load_recipe(name)
-        typer.echo(f"  {name:<28} {loaded.task.name} of {loaded.data.builder} from {loaded.model.checkpoint}")
-    typer.echo(f"checkpoints   {', '.join(f'builtin:{name}' for name in builtin_checkpoints())}")
+        typer.echo(f"  {name:<28} {loaded.task.name} on {loaded.data.builder}, starts from {loaded.model.checkpoint}")
+    typer.echo(f"{'checkpoints':<15} {', '.join(f'builtin:{name}' for name in builtin_checkpoints())}")
     for kind in registry.REQUIRED_NAMES:
-        typer.echo(f"{kind:<13} {', '.join(registry.available(kind))}")
+        typer.echo(f"{REGISTRY_LABELS.get(kind, kind):<15} {', '.join(registry.available(kind))}")
 
 
 @app.command("show")
 def show_command(
     recipe: RecipeName,
     overrides: Overrides = None,
-    data: Annotated[str | None, typer.Option(help="Your folder, Parquet file or Hub dataset id.")] = None,
-    columns: Annotated[
-        list[str] | None, typer.Option("--column", help="ours=yours, for example label=species.", metavar="OURS=YOURS")
+    data: Annotated[
+        str | None, typer.Option(help="Your own data: a folder, a Parquet file or a Hub dataset id.")
     ] = None,
+    columns: Columns = None,
 ) -> None:
-    """Print a commented copy of a recipe, with your data filled in: the start of a recipe of your own."""
+    """Print a recipe with all defaults and a comment for each key, as a start for your own recipe."""
     from hfmm.recipe.annotate import to_annotated_yaml
     from hfmm.recipe.load import load_recipe
 
     if columns and data is None:
-        raise UserError("--column names the columns of your own data: give the data with --data.")
-    for pair in columns or ():
-        if "=" not in pair:
-            raise UserError(f"--column {pair}: write ours=yours, for example label=species.")
-    own = [] if data is None else _overrides_for_user_data(load_recipe(recipe).metrics, data, columns or ())
-    typer.echo(to_annotated_yaml(load_recipe(recipe, [*own, *(overrides or ())])), nl=False)
+        raise UserError("--column needs --data: it maps the columns of your own data.")
+    column_mapping = _parse_columns(columns or ())
+    data_overrides = [] if data is None else _overrides_for_user_data(load_recipe(recipe).metrics, data, column_mapping)
+    typer.echo(to_annotated_yaml(load_recipe(recipe, [*data_overrides, *(overrides or ())])), nl=False)
 
 
-def _overrides_for_user_data(metrics: Sequence[str], data: str, columns: Sequence[str]) -> list[str]:
-    """Return the changes that give a recipe the user's own data, and take away what is true of its own alone."""
+def _overrides_for_user_data(metrics: Sequence[str], data: str, columns: dict[str, str]) -> list[str]:
+    """Return overrides that set the user's data and remove what is specific to the recipe's own dataset."""
+    from hfmm import registry
+
+    # A metric with reference columns reads columns that only the datasets of hfmm have.
+    general_metrics = [name for name in metrics if not hasattr(registry.get("metrics", name), "REFERENCE_COLUMNS")]
     changes = {
         "data.builder": "folder",
         "data.path": data,
-        "data.columns": dict(pair.split("=", 1) for pair in columns),
+        "data.columns": columns,
         "name": "my-model",
-        "metrics": [name for name in metrics if name not in METRICS_OF_VERBS],
+        "metrics": general_metrics,
         "baselines": [],
         "forgetting": [],
         "publish.title": None,
@@ -121,50 +130,94 @@ def _overrides_for_user_data(metrics: Sequence[str], data: str, columns: Sequenc
 
 @app.command("data")
 def data_command(
-    builder: Annotated[str, typer.Argument(help="A dataset's name (see `hfmm list`).")],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    builder: Annotated[str, typer.Argument(help="Name of a dataset (see `hfmm list`).")],
+    out: Annotated[Path, typer.Option(help="The output folder.")],
     overrides: Overrides = None,
-    processes: Annotated[int | None, typer.Option(help="How many processes draw; the result is the same.")] = None,
-    push: Annotated[str | None, typer.Option(help="owner/name of a dataset repository to send it to.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Number of processes. The rows do not depend on it.")] = None,
+    push: Annotated[
+        str | None, typer.Option(help="Also push it to this dataset repository on the Hub, owner/name.")
+    ] = None,
     private: publish.Private = False,
     dry_run: publish.DryRun = False,
     yes: publish.Yes = False,
 ) -> None:
-    """Build a dataset as Parquet files with a dataset card and a contact sheet, and send it to the Hub if asked."""
+    """Build a dataset as Parquet files with a dataset card and a contact sheet, and optionally push it to the Hub."""
     from hfmm.hub.dataset import build_and_save
-    from hfmm.utils.hardware import available_cpus as all_processes
+    from hfmm.utils.hardware import available_cpus
 
-    if builder == "folder" and not any(one.startswith("path=") for one in overrides or ()):
-        raise UserError("hfmm data folder: say where your data lies, with --set path=<your folder>.")
+    if builder == "folder" and not any(override.startswith("path=") for override in overrides or ()):
+        raise UserError("hfmm data folder needs the path of your data: --set path=<your folder>.")
     imports.silence_libraries()
     target = publish.parse_repo_id(push, "dataset", private) if push else None
-    build_and_save(builder, overrides or (), out, processes or all_processes(), push)
-    typer.echo(f'card      {out}/contact_sheet.png\nload      datasets.load_dataset("{push or out}")')
+    build_and_save(builder, overrides or (), out, processes or available_cpus(), push)
+    typer.echo(f'samples   {out}/contact_sheet.png\nload      datasets.load_dataset("{push or out}")')
     if target is not None:
         from hfmm.hub.publish import folder_upload, publish_upload
 
-        publish_upload(folder_upload(target, out), out, confirm_upload(dry_run, yes), _report)
+        publish_upload(folder_upload(target, out), out, confirm_upload(dry_run, yes), print_step)
 
 
 @app.command("evaluate")
-def evaluate_command(run: RunFolder) -> None:
-    """Score the saved model of a run again."""
+def evaluate_command(
+    model: Annotated[str, typer.Argument(help="A run; or with --data a folder, a Hub id or builtin:<name>.")],
+    data: Annotated[str | None, typer.Option(help="Your folder, Parquet file or Hub dataset id.")] = None,
+    columns: Columns = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metric", help="A metric; by default those of the task. Can be repeated.")
+    ] = None,
+    split: Annotated[
+        Literal["auto", "train", "validation", "test", "all"],
+        typer.Option(help="auto: the test split if the data has one, otherwise all rows."),
+    ] = "auto",
+    skip_invalid_rows: Annotated[
+        bool, typer.Option("--skip-invalid-rows", help="Leave out rows that cannot be used.")
+    ] = False,
+) -> None:
+    """Evaluate the saved model of a run again, or any model on your own data."""
+    if data is None:
+        _evaluate_run(Path(model))
+        return
+    from hfmm.api import load_user_rows, resolve_model
+    from hfmm.evaluation.user_data import evaluate_on_rows, format_records
+
+    imports.silence_libraries()
+    rows = load_user_rows(data, _parse_columns(columns or ()), split)
+    records, invalid_rows = evaluate_on_rows(resolve_model(model), rows, metrics or (), skip_invalid_rows)
+    for line in format_records(records):
+        typer.echo(line)
+    for row in invalid_rows:
+        typer.echo(f"left out      row {row.row}: {row.reason}", err=True)
+
+
+def _evaluate_run(folder: Path) -> None:
     from hfmm.evaluation.evaluate import evaluate
     from hfmm.run import open_run, prepare_data
     from hfmm.run_directory import format_primary_score
 
-    plan, run_directory = open_run(run)
-    evaluate(plan, run_directory, prepare_data(plan, run_directory, _report))
-    _report("evaluate", format_primary_score(run_directory))
+    plan, run_directory = open_run(folder)
+    evaluate(plan, run_directory, prepare_data(plan, run_directory, print_step))
+    print_step("evaluate", format_primary_score(run_directory))
+
+
+def _parse_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Return hfmm's column names and the user's; raises UserError for a pair that is not written as OURS=YOURS."""
+    for pair in columns:
+        if "=" not in pair:
+            raise UserError(f"--column {pair}: write hfmm_column=your_column, for example label=species.")
+    return dict(pair.split("=", 1) for pair in columns)
 
 
 @app.command("card")
 def card_command(
     run: RunFolder,
-    to: Annotated[Path | None, typer.Option(help="A folder that gets a copy, as this project's model_cards/.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where card and run disagree.")] = False,
+    to: Annotated[
+        Path | None, typer.Option(help="Also copy the card to this folder, for example model_cards/.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing, but fail if the card does not match the run.")
+    ] = False,
 ) -> None:
-    """Draw the plots and write the card of a run again."""
+    """Write the card of a run and its plots again."""
     from hfmm.card.model_card import check_card_is_current, copy_card, write_card
     from hfmm.evaluation.predict import load_saved_model
     from hfmm.run import open_run
@@ -173,38 +226,40 @@ def card_command(
     saved = load_saved_model(plan, run_directory)
     if check:
         for path in check_card_is_current(plan, run_directory, saved, to):
-            _report("card", f"{path} agrees with the record of the run")
+            print_step("card", f"{path} agrees with the record of the run")
         return
-    _report("card", str(write_card(plan, run_directory, saved)))
+    print_step("card", str(write_card(plan, run_directory, saved)))
     if to is not None:
-        _report("copy", str(copy_card(run_directory, plan.recipe.name, to)))
+        print_step("copy", str(copy_card(run_directory, plan.recipe.name, to)))
 
 
 @app.command("verify")
 def verify_command(run: RunFolder) -> None:
-    """Prove in a clean process that the saved model says what its card says."""
+    """Check in a clean process that the saved model reproduces its recorded predictions and the snippet of its card."""
     from hfmm.evaluation.predict import load_saved_model
     from hfmm.run import open_run
     from hfmm.verify.verify import VERIFIED, verify
 
     plan, run_directory = open_run(run)
     saved = load_saved_model(plan, run_directory)
-    _report("verify", VERIFIED.format(verify(plan, run_directory, saved)))
+    print_step("verify", VERIFIED.format(verify(plan, run_directory, saved)))
 
 
 @app.command("predict")
 def predict_command(
-    model: Annotated[str, typer.Argument(help="A folder such as runs/<name>/model, a Hub id, or builtin:<name>.")],
+    model: Annotated[
+        str, typer.Argument(help="A model folder such as runs/<name>/model, a Hub id, or builtin:<name>.")
+    ],
     inputs: Annotated[list[str], typer.Argument(help="The files to predict.")],
     texts: Annotated[
         list[str] | None,
-        typer.Option("--text", help="A text to choose from, or a question, for a model that takes one."),
+        typer.Option("--text", help="For models with text input: a candidate text, or a question. Can be repeated."),
     ] = None,
     precision: Annotated[
-        Literal["auto", "bf16", "fp32"], typer.Option(help="auto: bf16 where the hardware is fast at it.")
+        Literal["auto", "bf16", "fp32"], typer.Option(help="auto: bf16 if the hardware is fast at it.")
     ] = "auto",
 ) -> None:
-    """Print a model's prediction for each input file, one JSON line a file, or for each question about it."""
+    """Print the prediction for each input file, or for each question about a file, as one line of JSON."""
     from hfmm.evaluation.predict import predict_files, to_json_lines
     from hfmm.hub.pull import resolve_model_folder
 
@@ -216,14 +271,14 @@ def predict_command(
 
 @app.command("env")
 def env_command() -> None:
-    """Show versions, the precision chosen and why, the decoders found, and whether the Hub answers."""
+    """Show versions, hardware, the chosen precision, decoders, and whether the Hub can be reached."""
     from hfmm.cli.env import environment_report
 
-    for name, finding in environment_report().items():
-        typer.echo(f"{name:<18} {finding}")
+    for name, value in environment_report().items():
+        typer.echo(f"{name:<18} {value}")
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line and exit."""
     imports.pause_gc_for_imports()
     run_and_exit(app)

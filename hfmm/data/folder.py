@@ -45,16 +45,34 @@ def build(options: FolderOptions, cache: Path, num_proc: int = 1) -> DatasetDict
     Classes are collected from the training rows before missing splits are taken from them. Raises UserError if the
     path, a column or the train split is missing, or if another split has a class that the training rows do not have.
     """
+    data = load_splits(options, cache)
+    if "train" not in data:
+        raise UserError(f"data.path: {options.path} has no split called train; it has {', '.join(data)}.")
+    data = add_missing_splits(
+        data, {"test": options.test, "validation": options.validation}, options.seed, options.path
+    )
+    return DatasetDict({split: _add_id_and_group(rows, split) for split, rows in data.items()})
+
+
+def load_splits(options: FolderOptions, cache: Path) -> DatasetDict:
+    """Return the splits that the data has, with hfmm's column names; raises UserError like `build`."""
     sources = {target: [names] if isinstance(names, str) else names for target, names in options.columns.items()}
     data = _normalize_split_names(_load(options, cache), options.path)
     data = DatasetDict({split: _rename_columns(rows, split, sources) for split, rows in data.items()})
     data = DatasetDict({split: _wrap_captions_in_lists(rows) for split, rows in data.items()})
     label_columns = sources.get("label", [])
-    data = _encode_labels(data, label_columns if len(label_columns) > 1 else ["label"], options.path)
-    data = add_missing_splits(
-        data, {"test": options.test, "validation": options.validation}, options.seed, options.path
-    )
-    return DatasetDict({split: _add_id_and_group(rows, split) for split, rows in data.items()})
+    return _encode_labels(data, label_columns if len(label_columns) > 1 else ["label"], options.path)
+
+
+def load_rows(options: FolderOptions, cache: Path, split: str) -> Dataset:
+    """Return the rows of one split with ids and groups. ``auto`` is the test split, or all rows if there is none."""
+    data = load_splits(options, cache)
+    split = split if split != "auto" else "test" if "test" in data else "all"
+    if split == "all":
+        return concatenate_datasets([_add_id_and_group(rows, name) for name, rows in data.items()])
+    if split not in data:
+        raise UserError(f"{options.path} has no {split} split; it has {', '.join(data)}.")
+    return _add_id_and_group(data[split], split)
 
 
 def _load(options: FolderOptions, cache: Path) -> DatasetDict:
@@ -107,9 +125,10 @@ def _list_files(folder: Path, parents: frozenset[Path] = frozenset()) -> Iterato
 def _normalize_split_names(data: DatasetDict, path: str) -> DatasetDict:
     """Return the train, validation and test splits under these names."""
     splits = {("validation" if name in ("valid", "val", "dev", "eval") else name): rows for name, rows in data.items()}
-    if "train" not in splits:
-        raise UserError(f"data.path: {path} has no split called train; it has {', '.join(data)}.")
-    return DatasetDict({name: splits[name] for name in ("train", "validation", "test") if name in splits})
+    known = DatasetDict({name: splits[name] for name in ("train", "validation", "test") if name in splits})
+    if not known:
+        raise UserError(f"data.path: {path} has no split called train, validation or test; it has {', '.join(data)}.")
+    return known
 
 
 def _rename_columns(rows: Dataset, split: str, sources: Mapping[str, Sequence[str]]) -> Dataset:
@@ -159,15 +178,15 @@ def _encode_labels(data: DatasetDict, columns: Sequence[str], path: str) -> Data
     Data without labels are returned unchanged, because not every task needs them. An empty cell becomes None, which the
     task reports.
     """
-    train = data["train"]
-    if not {*columns} <= {*train.column_names}:
+    base_split, base_rows = next(iter(data.items()))  # train, unless the data is only evaluated
+    if not {*columns} <= {*base_rows.column_names}:
         return data
-    label_type = train.features["label"] if len(columns) == 1 else None
+    label_type = base_rows.features["label"] if len(columns) == 1 else None
     if isinstance(label_type, List) and isinstance(label_type.feature, ClassLabel):
         return data
     labeled = {split: rows for split, rows in data.items() if {*columns} <= {*rows.column_names}}
     labels = {split: {name: _label_strings(rows, name) for name in columns} for split, rows in labeled.items()}
-    classes = {name: sorted({text for text in texts if text is not None}) for name, texts in labels["train"].items()}
+    classes = {name: sorted({text for text in texts if text is not None}) for name, texts in labels[base_split].items()}
     _check_labels(labeled, labels, classes, path)
     if isinstance(label_type, ClassLabel):
         return data

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from huggingface_hub import ModelCard
 
+from hfmm import registry
 from hfmm.errors import UserError
 from hfmm.models.common.checkpoint import load_saved, run_folder_hint
 from hfmm.plan import Plan, resolve_task
@@ -71,10 +72,26 @@ def _find_task(folder: Path) -> tuple[type[BaseTask], Any]:
         return resolve_task(recipe)
     card = folder / "README.md"
     tag = ModelCard.load(card).data.pipeline_tag if card.is_file() else None
-    if not tag:
-        raise UserError(f"{folder} has no README.md with a pipeline_tag, so its task is unknown.")
-    task_class = find_task_by_pipeline_tag(tag)
+    task_class = find_task_by_pipeline_tag(tag) if tag else _find_task_by_architecture(folder)
     return task_class, task_class.Options()
+
+
+def _find_task_by_architecture(folder: Path) -> type[BaseTask]:
+    """Return the built-in task that has an Auto class for the first of the config's ``architectures``."""
+    import transformers
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    architectures, model_type = config.get("architectures") or [""], config.get("model_type", "")
+    task_classes = [module.TASK for module in registry.load_all("tasks").values()]
+    for task_class in task_classes:
+        for auto_class in task_class.auto_classes:
+            names = getattr(transformers, auto_class)._model_mapping._model_mapping.get(model_type, ())
+            if architectures[0] in (names if isinstance(names, tuple) else (names,)):
+                return task_class  # type: ignore[no-any-return]
+    raise UserError(
+        f"{folder} is a {architectures[0] or 'model without architectures'}, and no task of hfmm trains this class. If it "
+        "is a model of a task of your own, its folder needs the recipe.yaml that hfmm writes."
+    )
 
 
 def predict_rows(task: BaseTask, model: Any, rows: Any, description: str) -> list[Prediction]:

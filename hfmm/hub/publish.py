@@ -114,7 +114,9 @@ def _check_distinct_repos(ids: list[str | None]) -> None:
         )
 
 
-def _verify_or_explain(plan: Plan, run: RunDirectory, saved: SavedModel, allow_unverified: bool, report: StepReporter) -> str:
+def _verify_or_explain(
+    plan: Plan, run: RunDirectory, saved: SavedModel, allow_unverified: bool, report: StepReporter
+) -> str:
     """Verify the run and return "", or the error message if ``allow_unverified`` is set."""
     try:
         report("verify", VERIFIED.format(verify(plan, run, saved)))

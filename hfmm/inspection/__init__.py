@@ -1,1 +1,1 @@
-"""What a checkpoint looks like inside: one question a file, asked with `hfmm inspect`."""
+"""Analyses of a checkpoint, one per module, for `hfmm inspect`."""

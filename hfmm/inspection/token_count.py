@@ -1,4 +1,4 @@
-"""How many tokens one sentence costs as icon, as photographed page, as speech and as text."""
+"""The number of tokens of one sentence as icon, as photographed page, as speech and as text."""
 
 from __future__ import annotations
 
@@ -19,117 +19,127 @@ from hfmm.recipe.schema import Model
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-SIDE = 224  # pixels of the drawn pictures; a processor resizes them to what its checkpoint reads
+SIDE = 224  # pixels of the sample images; the processor resizes them to the input size of its checkpoint
 
 
 class TokenCount(NamedTuple):
-    """What a sentence costs one checkpoint in one modality."""
+    """The number of tokens that one checkpoint needs for a sentence in one modality."""
 
     checkpoint: str
     modality: str  # icon, page, speech or text
     tokens: int
-    how: str  # where the number comes from
+    how: str  # how the number was computed
 
 
 def count_tokens(checkpoints: list[str], text: str, seconds: float) -> list[TokenCount]:
-    """Return the costs of every modality that each checkpoint's processor reads.
+    """Count the tokens of a sentence in every modality that each checkpoint supports.
 
-    Raises UserError for a checkpoint that cannot be had, and for one that reads none of them.
+    Args:
+        checkpoints: Model folders, Hub ids, or ``builtin:<name>``.
+        text: The sentence.
+        seconds: The duration of the spoken sentence.
+
+    Returns:
+        One count per checkpoint and modality.
+
+    Raises:
+        UserError: A checkpoint could not be loaded, or it supports none of the modalities.
     """
-    found = []
+    counts = []
     for name in checkpoints:
-        spec = Model(checkpoint=name)
-        source = checkpoint.resolve_checkpoint(spec)
-        config = checkpoint.config(source, spec)
-        own = [
+        model_options = Model(checkpoint=name)
+        source = checkpoint.resolve_checkpoint(model_options)
+        config = checkpoint.config(source, model_options)
+        checkpoint_counts = [
             TokenCount(name, modality, tokens, how)
-            for modality, tokens, how in _count_for_checkpoint(config, *_processors(source), text, seconds)
+            for modality, tokens, how in _count_for_checkpoint(config, *_load_processors(source), text, seconds)
         ]
-        if not own:
+        if not checkpoint_counts:
             raise UserError(
-                f"{name} ({config.model_type}) has no processor that cuts pictures into patches, speech into frames or "
-                "text into tokens, so there is nothing to count. Give a ViT, CLIP, SigLIP, Whisper or language model."
+                f"{name} ({config.model_type}) has no image processor, feature extractor or tokenizer, so there is "
+                "nothing to count. Pass a ViT, CLIP, SigLIP, Whisper or language model."
             )
-        found += own
-    return found
+        counts += checkpoint_counts
+    return counts
 
 
-def _processors(source: str) -> tuple[Any, Any, Any]:
-    """Return the image processor, feature extractor and tokenizer of a checkpoint, None for what it has not."""
+def _load_processors(source: str) -> tuple[Any, Any, Any]:
+    """Return the image processor, feature extractor and tokenizer of a checkpoint, or None for each that is missing."""
     import transformers
 
-    parts = []
-    for auto in (transformers.AutoImageProcessor, transformers.AutoFeatureExtractor, transformers.AutoTokenizer):
+    processors = []
+    for auto_class in (transformers.AutoImageProcessor, transformers.AutoFeatureExtractor, transformers.AutoTokenizer):
         try:
-            parts.append(auto.from_pretrained(source))
+            processors.append(auto_class.from_pretrained(source))
         except (OSError, ValueError, KeyError, TypeError, ImportError):
-            parts.append(None)
-    images, sounds, tokenizer = parts
-    # A folder without tokenizer files gets an empty tokenizer of its model type.
-    return images, sounds, tokenizer if tokenizer is not None and tokenizer.vocab_size else None
+            processors.append(None)
+    image_processor, feature_extractor, tokenizer = processors
+    # AutoTokenizer returns an empty tokenizer for a folder without tokenizer files.
+    return image_processor, feature_extractor, tokenizer if tokenizer is not None and tokenizer.vocab_size else None
 
 
 def _count_for_checkpoint(
-    config: Any, images: Any, sounds: Any, tokenizer: Any, text: str, seconds: float
+    config: Any, image_processor: Any, feature_extractor: Any, tokenizer: Any, text: str, seconds: float
 ) -> list[tuple[str, int, str]]:
-    found = []
-    vision = getattr(config, "vision_config", config)
-    if images is not None and getattr(vision, "patch_size", None):
-        found += [(name, *image_tokens(images, vision, picture)) for name, picture in _sample_images(text).items()]
-    if sounds is not None and hasattr(sounds, "sampling_rate"):
-        found.append(("speech", *speech_tokens(sounds, config, seconds)))
+    counts = []
+    vision_config = getattr(config, "vision_config", config)
+    if image_processor is not None and getattr(vision_config, "patch_size", None):
+        counts += [
+            (name, *image_tokens(image_processor, vision_config, image)) for name, image in _sample_images(text).items()
+        ]
+    if feature_extractor is not None and hasattr(feature_extractor, "sampling_rate"):
+        counts.append(("speech", *speech_tokens(feature_extractor, config, seconds)))
     if tokenizer is not None:
         ids = tokenizer(text)["input_ids"]
-        special = len(ids) - len(tokenizer(text, add_special_tokens=False)["input_ids"])
-        found.append(("text", len(ids), f"{len(ids) - special} subwords and {special} special tokens"))
-    return found
+        num_special = len(ids) - len(tokenizer(text, add_special_tokens=False)["input_ids"])
+        counts.append(("text", len(ids), f"{len(ids) - num_special} subwords and {num_special} special tokens"))
+    return counts
 
 
-def image_tokens(processor: Any, config: Any, picture: Image.Image) -> tuple[int, str]:
-    """Return the number of patches that a vision tower makes of a picture, class token not counted, and how.
+def image_tokens(processor: Any, config: Any, image: Image.Image) -> tuple[int, str]:
+    """Return the number of patches of an image, without the class token, and how it was computed.
 
-    Raises UserError for a processor that cuts the patches in a way of its own.
+    Raises UserError if the image processor returns patches in a layout that hfmm does not know.
     """
-    inputs = processor(images=[picture], return_tensors="np")
-    if "spatial_shapes" in inputs:  # the processor cuts the patches itself and keeps the picture's proportions
-        rows, columns = (int(one) for one in inputs["spatial_shapes"][0])
-        return rows * columns, f"{rows} x {columns} patches of its own proportions"
+    inputs = processor(images=[image], return_tensors="np")
+    if "spatial_shapes" in inputs:  # the processor cuts the patches itself and keeps the aspect ratio
+        rows, columns = (int(size) for size in inputs["spatial_shapes"][0])
+        return rows * columns, f"{rows} x {columns} patches, aspect ratio kept"
     shape = np.shape(inputs.get("pixel_values"))
     if len(shape) < 4:
         raise UserError(
-            f"A {type(processor).__name__} makes patches of a picture, and neither says how many rows and columns of "
-            "them nor leaves the cutting to the model, so its tokens cannot be counted. Those of ViT, CLIP, SigLIP and "
-            "LLaVA checkpoints do."
+            f"A {type(processor).__name__} cuts images into patches without reporting their rows and columns, so its "
+            "tokens cannot be counted. Pass a ViT, CLIP, SigLIP or LLaVA checkpoint."
         )
     tiles, (height, width) = math.prod(shape[:-3]), shape[-2:]
     size = config.patch_size
-    high, wide = size if isinstance(size, (tuple, list)) else (size, size)
-    how = f"{width} x {height} pixels in patches of {wide} x {high}"
-    return tiles * (height // high) * (width // wide), f"{tiles} tiles of {how}" if tiles > 1 else how
+    patch_height, patch_width = size if isinstance(size, (tuple, list)) else (size, size)
+    how = f"{width} x {height} pixels in patches of {patch_width} x {patch_height}"
+    num_patches = tiles * (height // patch_height) * (width // patch_width)
+    return num_patches, f"{tiles} tiles of {how}" if tiles > 1 else how
 
 
 def speech_tokens(extractor: Any, config: Any, seconds: float) -> tuple[int, str]:
-    """Return the number of vectors that an audio encoder makes of a clip, and how; padding is not counted."""
-    rate = extractor.sampling_rate
-    clip = np.zeros(round(seconds * rate), dtype=np.float32)
+    """Return the number of audio encoder outputs of a clip, without padding, and how it was computed."""
+    clip = np.zeros(round(seconds * extractor.sampling_rate), dtype=np.float32)
     if hasattr(extractor, "hop_length") and hasattr(config, "max_source_positions"):
         frames = len(clip) // extractor.hop_length
         stride = extractor.nb_max_frames // config.max_source_positions
-        window = f"; padded to {extractor.chunk_length} s, {config.max_source_positions}"
-        return frames // stride, f"{frames} mel frames, every {stride} one vector{window}"
+        padded = f"{config.max_source_positions} after padding to {extractor.chunk_length} s"
+        return frames // stride, f"{frames} mel frames, {stride} per token; {padded}"
     if hasattr(config, "conv_stride"):
         length = len(clip)
         for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
             length = (length - kernel) // stride + 1
-        return length, f"{len(clip)} samples, every {int(np.prod(config.conv_stride))} one vector"
+        return length, f"{len(clip)} samples, {int(np.prod(config.conv_stride))} per token"
     raise UserError(
-        f"A {config.model_type!r} model says nothing of how many vectors it makes of a second of sound, so its tokens "
-        "cannot be counted. Whisper, wav2vec 2.0 and HuBERT checkpoints do."
+        f"The config of a {config.model_type!r} model does not say how many outputs it computes per second of audio, "
+        "so its tokens cannot be counted. Pass a Whisper, wav2vec 2.0 or HuBERT checkpoint."
     )
 
 
 def _sample_images(text: str) -> dict[str, Image.Image]:
-    """Return the sentence's icon, which carries its longest word, and its page."""
+    """Return an icon with the longest word of the sentence, and a page with the sentence."""
     rng = np.random.default_rng(0)
     word = max(text.split(), key=len)
     font = icons.FONTS["train"][0]
@@ -139,14 +149,16 @@ def _sample_images(text: str) -> dict[str, Image.Image]:
     }
 
 
-def draw(found: list[TokenCount], title: str, path: Path) -> None:
-    """Draw a bar for every cost."""
-    figure, axis = pyplot.subplots(figsize=(7, 0.9 + 0.34 * len(found)), layout="constrained")
+def draw(counts: list[TokenCount], title: str, path: Path) -> None:
+    """Plot a bar for each count."""
+    figure, axis = pyplot.subplots(figsize=(7, 0.9 + 0.34 * len(counts)), layout="constrained")
     colors = {"icon": "tab:blue", "page": "tab:cyan", "speech": "tab:green", "text": "tab:orange"}
-    names = [f"{one.modality}, {one.checkpoint}" for one in found]
-    bars = axis.barh(range(len(found)), [one.tokens for one in found], color=[colors[one.modality] for one in found])
+    names = [f"{count.modality}, {count.checkpoint}" for count in counts]
+    bars = axis.barh(
+        range(len(counts)), [count.tokens for count in counts], color=[colors[count.modality] for count in counts]
+    )
     axis.bar_label(bars, padding=3, fontsize=8)
-    axis.set_yticks(range(len(found)), names, fontsize=8)
+    axis.set_yticks(range(len(counts)), names, fontsize=8)
     axis.invert_yaxis()
     axis.margins(x=0.1)
     axis.set(xlabel="tokens", title=title)

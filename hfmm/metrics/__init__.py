@@ -1,4 +1,4 @@
-"""One metric a file, each an `evaluate` module whose face is a plain function."""
+"""Metrics. Each file is an `evaluate` module that also works as a plain Python module."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ WeightedScores = Mapping[str, Callable[[np.ndarray], float]]
 
 
 def compute(name: str, predictions: Any, references: list[Any]) -> tuple[RowStatistics, WeightedScores]:
-    """Return what a metric makes of the predictions: slices, and functions of row weights where it has some.
+    """Return the row statistics and the weighted scores of a metric.
 
-    A slice is the per-row numerators and denominators whose quotient of sums is its score; the slice "" is the
-    metric's headline. Raises UserError where the predictions cannot be measured.
+    Row statistics map a slice to per-row numerators and denominators, `(num_rows,)` each. Its score is the ratio of
+    their sums. The slice "" is the primary score. Weighted scores are functions of row weights, for scores that are
+    not such a ratio. Raises UserError if the metric cannot be computed.
     """
     metric = registry.get("metrics", name)
     try:
-        slices: RowStatistics = metric.row_statistics(predictions, references)
-        functionals: WeightedScores = (
+        row_statistics: RowStatistics = metric.row_statistics(predictions, references)
+        weighted_scores: WeightedScores = (
             metric.weighted_scores(predictions, references) if hasattr(metric, "weighted_scores") else {}
         )
     except ValueError as error:
-        raise UserError(f"The metric {name} cannot be measured: {error}.") from error
-    return slices, functionals
+        raise UserError(f"The metric {name} could not be computed: {error}.") from error
+    return row_statistics, weighted_scores
 
 
 def primary_score(metric: str, predictions: Any, references: list[Any]) -> float:
-    """Return the score of all rows by a metric; raises UserError for one that has none, or none of these rows."""
-    slices, functionals = compute(metric, predictions, references)
-    if "" in slices:
-        numerators, denominators = slices[""]
+    """Return the overall score of a metric. Raises UserError if it has none on these rows."""
+    row_statistics, weighted_scores = compute(metric, predictions, references)
+    if "" in row_statistics:
+        numerators, denominators = row_statistics[""]
         return float(numerators.sum() / denominators.sum())
-    if "" in functionals:
-        return functionals[""](np.ones(len(references)))
+    if "" in weighted_scores:
+        return weighted_scores[""](np.ones(len(references)))
     raise UserError(
-        f"metrics: {metric} gives no one score of the validation rows: it has none, or they hold nothing that it "
-        "measures. The first of `metrics` tells which epoch is best; put another there, and this one behind it."
+        f"metrics: {metric} has no overall score on the validation rows. Either it never has one, or no row contains "
+        "what it measures. The first entry of `metrics` selects the best epoch, so put another metric first."
     )

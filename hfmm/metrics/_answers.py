@@ -1,7 +1,7 @@
-"""What the metrics of answers share: which texts count as the same, and scores kept apart by the kind of question.
+"""Helpers of the question answering metrics: normalization of answers, and scores by kind of question.
 
-They import it relatively, because `evaluate.load` copies only such a file along with the metric. It copies no
-further, so this one imports nothing beside it.
+The metrics import this module relatively, because `evaluate.load` copies only relative imports along with a metric.
+It does not copy the imports of those, so this module has no relative import.
 """
 
 from __future__ import annotations
@@ -14,57 +14,60 @@ import evaluate
 import numpy as np
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
-PredictedAnswers = Sequence[str] | Mapping[str, Any]  # a row's answers, or a record that has them as its ``prediction``
+PredictedAnswers = Sequence[str] | Mapping[str, Any]  # the answers of a row, or a record with them as its `prediction`
 
 
 def normalize_answer(text: str) -> str:
-    """Return an answer without its case, the whitespace around it and the punctuation at its end."""
+    """Return an answer in lower case, without surrounding whitespace and final punctuation."""
     return text.casefold().strip().rstrip(".,;:!?… ")
 
 
 def scores_by_kind(
     predictions: Sequence[PredictedAnswers], references: Sequence[dict[str, Any]], score: Callable[[str, str], float]
 ) -> Statistics:
-    """Return, for each kind of question, the scores of each row's answers summed and the number of those questions.
+    """Return, for each kind of question, the sum of the scores and the number of questions of each row.
 
-    A row may hold several questions: a prediction is the list of its answers, or a record that has it; a reference
-    their true ``answers`` and, where they are known, their ``kinds``. The slice "" counts every question. Raises
-    ValueError where answers are missing, with the row.
+    A row can have several questions. A prediction is the list of its answers or a record that contains it. A reference
+    has the correct ``answers`` and optionally their ``kinds``. The slice "" counts all questions. Raises ValueError
+    with the row if answers are missing.
     """
     slices: Statistics = {"": (np.zeros(len(references)), np.zeros(len(references)))}
-    for row, given, true, kind in iter_questions(predictions, references):
-        for name in dict.fromkeys(("", kind)):
-            scores, asked = slices.setdefault(name, (np.zeros(len(references)), np.zeros(len(references))))
-            scores[row] += score(given, true)
-            asked[row] += 1
+    for row, prediction, answer, kind in iter_questions(predictions, references):
+        for slice_name in dict.fromkeys(("", kind)):
+            scores, counts = slices.setdefault(slice_name, (np.zeros(len(references)), np.zeros(len(references))))
+            scores[row] += score(prediction, answer)
+            counts[row] += 1
     return dict(sorted(slices.items()))
 
 
 def iter_questions(
     predictions: Sequence[PredictedAnswers], references: Sequence[dict[str, Any]]
 ) -> Iterator[tuple[int, str, str, str]]:
-    """Yield the row, the answer given, the true answer and the kind ("" where unknown) of every question.
+    """Yield the row, predicted answer, reference answer and kind ("" if unknown) of every question.
 
-    Raises ValueError where answers or kinds are missing.
+    Raises ValueError if answers or kinds are missing.
     """
     if len(predictions) != len(references):
         raise ValueError(f"{len(predictions)} predictions for {len(references)} references")
-    for row, (one, reference) in enumerate(zip(predictions, references, strict=True)):
-        given = one["prediction"] if isinstance(one, Mapping) else one
-        true = reference["answers"]
-        kinds = reference.get("kinds") or [""] * len(true)
-        if not len(given) == len(true) == len(kinds):
-            raise ValueError(f"row {row} has {len(given)} answers given, {len(true)} true ones and {len(kinds)} kinds")
-        for asked in zip(given, true, kinds, strict=True):
-            yield row, *asked
+    for row, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
+        predicted_answers = prediction["prediction"] if isinstance(prediction, Mapping) else prediction
+        answers = reference["answers"]
+        kinds = reference.get("kinds") or [""] * len(answers)
+        if not len(predicted_answers) == len(answers) == len(kinds):
+            raise ValueError(
+                f"row {row} has {len(predicted_answers)} predicted answers, {len(answers)} reference answers and "
+                f"{len(kinds)} kinds"
+            )
+        for question in zip(predicted_answers, answers, kinds, strict=True):
+            yield row, *question
 
 
 def metric_info(description: str) -> evaluate.MetricInfo:
-    """Return what `evaluate` is told of a metric of answers."""
+    """Return the `evaluate` description of a question answering metric."""
     texts = datasets.List(datasets.Value("string"))
     return evaluate.MetricInfo(
         description=description,
         citation="",
-        inputs_description="predictions: the answers given in each row; references: its true answers and their kinds",
+        inputs_description="predictions: the predicted answers of each row; references: its correct answers and kinds",
         features=datasets.Features({"predictions": texts, "references": {"answers": texts, "kinds": texts}}),
     )

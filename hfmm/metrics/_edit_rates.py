@@ -1,7 +1,7 @@
-"""What the metrics of transcripts share: how texts are normalised, aligned and counted.
+"""Helpers of the transcription metrics: normalization, alignment and error rates.
 
-They import it relatively, because `evaluate.load` copies only such a file along with the metric. It copies no
-further, so this one imports nothing beside it.
+The metrics import this module relatively, because `evaluate.load` copies only relative imports along with a metric.
+It does not copy the imports of those, so this module has no relative import.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ _APOSTROPHES = str.maketrans("’‘ʼ", "'''")
 
 
 def normalize_words(text: str) -> str:
-    """Return the words in lower case with one space between them, punctuation gone but for the apostrophes in words.
+    """Return the words in lower case, separated by single spaces, without punctuation except apostrophes in words.
 
-    It changes no word, so that a verb form stays what was said.
+    No word is changed, so verb forms stay as spoken.
     """
-    straight = unicodedata.normalize("NFC", text).lower().translate(_APOSTROPHES)
-    kept = "".join(one if one == "'" or unicodedata.category(one)[0] in "LMN" else " " for one in straight)
-    return " ".join(filter(None, (word.strip("'") for word in kept.split())))
+    text = unicodedata.normalize("NFC", text).lower().translate(_APOSTROPHES)
+    text = "".join(char if char == "'" or unicodedata.category(char)[0] in "LMN" else " " for char in text)
+    return " ".join(filter(None, (word.strip("'") for word in text.split())))
 
 
 def collapse_whitespace(text: str) -> str:
-    """Return the text as it is, but for its whitespace: one space between words and none around them."""
+    """Return the text with single spaces between words and none around them."""
     return " ".join(text.split())
 
 
 def whisper_normalize(text: str) -> str:
-    """Return what Whisper's English normaliser makes of a text (Radford et al. 2022, arXiv:2212.04356, appendix C).
+    """Return a text normalized by Whisper's English normalizer (Radford et al. 2022, arXiv:2212.04356, appendix C).
 
-    It writes contractions out, ``He's walked`` as ``he is walked``, and numbers in digits. Its table of British
-    spellings lies on the Hub and is left out, so that ``colour`` and ``color`` stay two words. Its rules are those of
-    English whatever the language: of a German text it drops the word ``um``, taking it for a hesitation.
+    It expands contractions, ``He's walked`` to ``he is walked``, and writes numbers as digits. Its table of British
+    spellings is on the Hub and is not used, so ``colour`` and ``color`` are different words. It applies English rules
+    to every language: it removes the German word ``um``, because it is a filler word in English.
     """
-    return collapse_whitespace(_whisper_normaliser()(text))
+    return collapse_whitespace(_whisper_normalizer()(text))
 
 
 @lru_cache(maxsize=1)
-def _whisper_normaliser() -> Callable[[str], str]:
+def _whisper_normalizer() -> Callable[[str], str]:
     from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
-    normaliser: Callable[[str], str] = EnglishTextNormalizer({})
-    return normaliser
+    normalizer: Callable[[str], str] = EnglishTextNormalizer({})
+    return normalizer
 
 
 NORMALISATIONS: dict[str, Callable[[str], str]] = {
@@ -65,30 +65,30 @@ NORMALISATIONS: dict[str, Callable[[str], str]] = {
 def error_rates(
     predictions: Sequence[str], references: Sequence[dict[str, Any]], units: Callable[[str], Sequence[str]]
 ) -> Statistics:
-    """Return, for each normalisation, the edits of each row and the units of its reference; ``units`` splits a text.
+    """Return, for each normalization, the edits of each row and the units of its reference. ``units`` splits a text.
 
-    ``Whisper-normalised`` is by Whisper's English normaliser, whatever the language, and means something for English.
-    The quotient of sums is the error rate of the whole corpus, 0 or more. A normalisation that leaves nothing of any
+    The ratio of their sums is the error rate of the corpus, 0 or more. ``Whisper-normalised`` uses Whisper's English
+    normalizer for every language and is meaningful for English only. A normalization that leaves no unit in any
     reference has no slice. Raises ValueError for input that cannot be scored.
     """
     if len(predictions) != len(references):
         raise ValueError(f"{len(predictions)} predictions for {len(references)} references")
     slices: Statistics = {}
-    for name, normalise in NORMALISATIONS.items():
+    for slice_name, normalize in NORMALISATIONS.items():
         pairs = [
-            (units(normalise(reference["text"])), units(normalise(prediction)))
+            (units(normalize(reference["text"])), units(normalize(prediction)))
             for prediction, reference in zip(predictions, references, strict=True)
         ]
-        lengths = np.array([len(true) for true, _ in pairs], dtype=float)
+        lengths = np.array([len(reference_units) for reference_units, _ in pairs], dtype=float)
         if lengths.any():
-            slices[name] = (np.array([Levenshtein.distance(*pair) for pair in pairs], dtype=float), lengths)
+            slices[slice_name] = (np.array([Levenshtein.distance(*pair) for pair in pairs], dtype=float), lengths)
     if "" not in slices:
-        raise ValueError("no reference holds a word, so there is nothing to score")
+        raise ValueError("no reference contains a word, so there is nothing to score")
     return slices
 
 
 def metric_info(description: str) -> evaluate.MetricInfo:
-    """Return what `evaluate` is told of a metric of plain strings."""
+    """Return the `evaluate` description of a metric of plain strings."""
     text = datasets.Value("string")
     return evaluate.MetricInfo(
         description=description,
@@ -98,11 +98,11 @@ def metric_info(description: str) -> evaluate.MetricInfo:
     )
 
 
-def align(true: Sequence[str], said: Sequence[str]) -> list[tuple[int | None, int | None]]:
-    """Return which positions of two lists of words a shortest edit script sets side by side, None against nothing."""
+def align(reference: Sequence[str], prediction: Sequence[str]) -> list[tuple[int | None, int | None]]:
+    """Return the aligned indices of two lists of words by a shortest edit script. None marks a missing counterpart."""
     return [
         pair
-        for block in Levenshtein.opcodes(true, said)
+        for block in Levenshtein.opcodes(reference, prediction)
         for pair in zip_longest(
             range(block.src_start, block.src_end),
             range(block.dest_start, block.dest_end),

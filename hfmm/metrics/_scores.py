@@ -1,6 +1,6 @@
-"""From statistics to scores: what a metric's face returns.
+"""Turn row statistics into scores.
 
-Imported relatively by the metrics themselves, because `evaluate.load` copies only such a file along with one.
+The metrics import this module relatively, because `evaluate.load` copies only relative imports along with a metric.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import numpy as np
 
 
 def ratio_scores(
-    name: str, slices: Mapping[str, tuple[np.ndarray, np.ndarray]], between: str = "_"
+    slices: Mapping[str, tuple[np.ndarray, np.ndarray]], overall: str = "", prefix: str = ""
 ) -> dict[str, float]:
-    """Return the quotient of sums of each slice, under the metric's name and, but for the slice "", the slice's."""
+    """Return the sum of numerators divided by the sum of denominators of each slice.
+
+    The key of the slice "" is ``overall``. The key of any other slice is its name after ``prefix``.
+    """
     return {
-        f"{name}{between}{group}" if group else name: float(tops.sum() / bottoms.sum())
-        for group, (tops, bottoms) in slices.items()
+        f"{prefix}{slice_name}" if slice_name else overall: float(numerators.sum() / denominators.sum())
+        for slice_name, (numerators, denominators) in slices.items()
     }

@@ -1,6 +1,7 @@
-"""Share of rows whose labels are all right, and of each attribute by itself.
+"""Share of rows whose labels are all correct, and the accuracy of each attribute.
 
-Loadable by path, ``evaluate.load("accuracy.py")``, with no network and without hfmm.
+Can be loaded by path with ``evaluate.load("accuracy.py")``, without network and without hfmm. ``_scores.py`` must be in
+the same folder.
 """
 
 from __future__ import annotations
@@ -9,43 +10,42 @@ import datasets
 import evaluate
 import numpy as np
 
+from ._scores import ratio_scores
+
 GREATER_IS_BETTER = True
-SUMMARY = "rows whose label is right, as a whole"  # what the slice "" is, for people
+PERCENT = True
+SUMMARY = "rows whose labels are all correct"  # describes the slice "" in a model card
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def row_statistics(predictions: list[list[str]], references: list[list[str]]) -> Statistics:
-    """Return, for each slice, the per-row numerators and denominators whose quotient of sums is the score.
+    """Return, for each slice, the per-row numerators and denominators. The score is the ratio of their sums.
 
-    A row is a list of label names, one for each attribute (``tense: past``), or one plain class. The
-    slice "" asks for the whole row; with several attributes each has its own slice.
+    A row is a list of label names: one for each attribute (``tense: past``), or one plain class. The slice ""
+    compares all labels of a row. With several attributes, each has its own slice.
     """
     if len(predictions) != len(references):
         raise ValueError(f"{len(predictions)} predictions for {len(references)} references")
-    right = np.array([set(one) == set(other) for one, other in zip(predictions, references, strict=True)], dtype=float)
+    pairs = list(zip(predictions, references, strict=True))
+    correct = np.array([set(prediction) == set(reference) for prediction, reference in pairs], dtype=float)
     ones = np.ones(len(references))
-    slices: Statistics = {"": (right, ones)}
+    slices: Statistics = {"": (correct, ones)}
     attributes = [label.partition(": ")[0] for label in references[0]] if references else []
     if len(attributes) > 1:
         for attribute in attributes:
             prefix = f"{attribute}: "
-            hits = [
-                [label for label in one if label.startswith(prefix)]
-                == [label for label in other if label.startswith(prefix)]
-                for one, other in zip(predictions, references, strict=True)
+            is_correct = [
+                [label for label in prediction if label.startswith(prefix)]
+                == [label for label in reference if label.startswith(prefix)]
+                for prediction, reference in pairs
             ]
-            slices[attribute] = (np.array(hits, dtype=float), ones)
+            slices[attribute] = (np.array(is_correct, dtype=float), ones)
     return slices
 
 
-def is_share(group: str) -> bool:
-    """Tell whether a slice is a share of 1, which reads best in percent: it is."""
-    return True
-
-
 class Accuracy(evaluate.Metric):
-    """The `evaluate` face of `statistics`."""
+    """The `evaluate` metric: the accuracy of whole rows and of each attribute."""
 
     def _info(self) -> evaluate.MetricInfo:
         labels = datasets.Sequence(datasets.Value("string"))
@@ -57,7 +57,4 @@ class Accuracy(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[list[str]], references: list[list[str]]) -> dict[str, float]:
-        return {
-            f"accuracy_{name}" if name else "accuracy": float(numerators.sum() / denominators.sum())
-            for name, (numerators, denominators) in row_statistics(predictions, references).items()
-        }
+        return ratio_scores(row_statistics(predictions, references), overall="accuracy", prefix="accuracy_")

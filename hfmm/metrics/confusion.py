@@ -1,6 +1,7 @@
-"""Which label is taken for which: a matrix of counts, and the recall of each class.
+"""Confusion matrix of labels, and the recall of each class.
 
-Loadable by path, ``evaluate.load("confusion.py")``, with no network and without hfmm.
+Can be loaded by path with ``evaluate.load("confusion.py")``, without network and without hfmm. ``_scores.py`` must be
+in the same folder.
 """
 
 from __future__ import annotations
@@ -9,40 +10,43 @@ import datasets
 import evaluate
 import numpy as np
 
+from ._scores import ratio_scores
+
 GREATER_IS_BETTER = True
+PERCENT = True
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def row_statistics(predictions: list[list[str]], references: list[list[str]]) -> Statistics:
-    """Return, for each class, the rows that were found (numerators) of those that have it (denominators).
+    """Return, for each class, the rows that were recognized (numerators) and the rows that have it (denominators).
 
-    The slice is the label name, and the quotient of the sums is the recall of that class; a row is a
-    list of label names as in `accuracy`.
+    The slice is the label name, and the ratio of the sums is the recall of the class. A row is a list of label names
+    as in `accuracy`.
     """
     classes = sorted({label for row in references for label in row})
     slices: Statistics = {}
     for name in classes:
-        present = np.array([name in row for row in references], dtype=float)
-        found = np.array([name in row for row in predictions], dtype=float) * present
-        slices[name] = (found, present)
+        in_reference = np.array([name in row for row in references], dtype=float)
+        recognized = np.array([name in row for row in predictions], dtype=float) * in_reference
+        slices[name] = (recognized, in_reference)
     return slices
 
 
 def matrix(predictions: list[list[str]], references: list[list[str]], attribute: str) -> tuple[np.ndarray, list[str]]:
-    """Return counts with the true class in rows and the predicted one in columns, and the class names.
+    """Return the confusion matrix `(num_classes, num_classes)`, references by predictions, and the class names.
 
-    ``attribute`` picks the labels ``attribute: value``; empty takes rows of one plain class.
+    ``attribute`` selects the labels ``attribute: value``. An empty string means rows of one plain class.
     """
     pairs = [
         (_value(reference, attribute), _value(prediction, attribute))
         for prediction, reference in zip(predictions, references, strict=True)
     ]
     names = sorted({name for pair in pairs for name in pair})
-    place = {name: index for index, name in enumerate(names)}
+    index = {name: position for position, name in enumerate(names)}
     counts = np.zeros((len(names), len(names)), dtype=int)
-    for true, predicted in pairs:
-        counts[place[true], place[predicted]] += 1
+    for reference_value, predicted_value in pairs:
+        counts[index[reference_value], index[predicted_value]] += 1
     return counts, names
 
 
@@ -53,13 +57,8 @@ def _value(row: list[str], attribute: str) -> str:
     return next(label.removeprefix(prefix) for label in row if label.startswith(prefix))
 
 
-def is_share(group: str) -> bool:
-    """Tell whether a slice is a share of 1, which reads best in percent: it is."""
-    return True
-
-
 class Confusion(evaluate.Metric):
-    """The `evaluate` face: the recall of each class."""
+    """The `evaluate` metric: the recall of each class."""
 
     def _info(self) -> evaluate.MetricInfo:
         labels = datasets.Sequence(datasets.Value("string"))
@@ -71,7 +70,4 @@ class Confusion(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[list[str]], references: list[list[str]]) -> dict[str, float]:
-        return {
-            f"recall {name}": float(numerators.sum() / denominators.sum())
-            for name, (numerators, denominators) in row_statistics(predictions, references).items()
-        }
+        return ratio_scores(row_statistics(predictions, references), prefix="recall ")

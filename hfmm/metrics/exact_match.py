@@ -1,8 +1,8 @@
-"""Share of the questions answered exactly, all together and kind by kind.
+"""Share of the questions that are answered exactly, overall and by kind of question.
 
-Case, the whitespace around an answer and the punctuation at its end do not count. Loadable by path,
-``evaluate.load("exact_match.py")``, with no network and without hfmm; ``answers.py`` and ``quotients.py``
-lie beside it.
+Case, surrounding whitespace and final punctuation are ignored. Can be loaded by path with
+``evaluate.load("exact_match.py")``, without network and without hfmm. ``_answers.py`` and ``_scores.py`` must be in the
+same folder.
 """
 
 from __future__ import annotations
@@ -17,32 +17,28 @@ from ._answers import PredictedAnswers, metric_info, normalize_answer, scores_by
 from ._scores import ratio_scores
 
 GREATER_IS_BETTER = True
-SUMMARY = "questions answered exactly, case and final punctuation aside"  # what the slice "" is, for people
+PERCENT = True
+SUMMARY = "questions answered exactly, ignoring case and final punctuation"  # describes the slice "" in a model card
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def row_statistics(predictions: Sequence[PredictedAnswers], references: Sequence[dict[str, Any]]) -> Statistics:
-    """Return, for each slice, the exact answers and the questions of each row, whose quotient of sums is the share.
+    """Return, for each slice, the exact answers and the questions of each row. The score is the ratio of their sums.
 
-    A prediction is the list of a row's answers, or a record that has it; a reference gives the true ``answers`` and
-    their ``kinds``, each of which is a slice. Raises ValueError where answers are missing.
+    A prediction is the list of a row's answers or a record that contains it. A reference has the correct ``answers``
+    and their ``kinds``. Each kind is a slice. Raises ValueError if answers are missing.
     """
     return scores_by_kind(
-        predictions, references, lambda given, true: normalize_answer(given) == normalize_answer(true)
+        predictions, references, lambda prediction, answer: normalize_answer(prediction) == normalize_answer(answer)
     )
 
 
-def is_share(group: str) -> bool:
-    """Tell whether a slice is a share of 1, which reads best in percent: it is."""
-    return True
-
-
 class ExactMatch(evaluate.Metric):
-    """The `evaluate` face of `statistics`."""
+    """The `evaluate` metric: the share of exact answers, overall and by kind."""
 
     def _info(self) -> evaluate.MetricInfo:
         return metric_info(__doc__ or "")
 
     def _compute(self, predictions: list[list[str]], references: list[dict[str, Any]]) -> dict[str, float]:
-        return ratio_scores("exact_match", row_statistics(predictions, references))
+        return ratio_scores(row_statistics(predictions, references), overall="exact_match", prefix="exact_match_")

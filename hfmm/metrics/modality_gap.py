@@ -1,8 +1,8 @@
-"""How far apart the image and the text embeddings lie, as two clouds and pair by pair.
+"""Modality gap: the distance between image and text embeddings, as two distributions and pair by pair.
 
-The gap follows Liang et al. 2022 (arXiv:2203.02053), alignment and uniformity Wang and Isola 2020
-(arXiv:2005.10242). Loadable by path, ``evaluate.load("modality_gap.py")``, with no network and without hfmm;
-``lengths.py`` lies beside it.
+The gap follows Liang et al. 2022 (arXiv:2203.02053). Alignment and uniformity follow Wang and Isola 2020
+(arXiv:2005.10242). Can be loaded by path with ``evaluate.load("modality_gap.py")``, without network and without hfmm.
+``_norms.py`` and ``_scores.py`` must be in the same folder.
 """
 
 from __future__ import annotations
@@ -15,69 +15,72 @@ import evaluate
 import numpy as np
 
 from ._norms import row_norms
+from ._scores import ratio_scores
 
 GREATER_IS_BETTER = False
+PERCENT = frozenset({"separability"})
 SUMMARY = (
-    "how far the model's images and texts lie apart: distance between their centroids (0 to 2), cosines of pairs and "
-    "of others, alignment (squared distance of a pair), uniformity (lower: spread more evenly), and how often a "
-    "straight boundary tells an image from a text (50 %: by chance)"
+    "distance between image and text embeddings: distance of their centroids (0 to 2), cosines of pairs and of "
+    "non-pairs, alignment (squared distance of a pair), uniformity (lower: spread more evenly), and separability (how "
+    "often a linear classifier tells an image from a text; 50 % is chance)"
 )
-NEEDS_MODEL = True  # it says nothing of a baseline that is no model
+NEEDS_MODEL = True  # a baseline without a model has no embedding space to measure
 
-BLOCK_FLOATS = 2**26  # at most 256 MiB of pairs at a time, whatever the number of rows
-RIDGE = 1e-3  # of the mean variance: enough for more dimensions than rows, too little to move the boundary
+BLOCK_FLOATS = 2**26  # at most 256 MiB of pairs at a time, for any number of rows
+RIDGE = 1e-3  # relative to the mean variance: allows more dimensions than rows, but hardly moves the boundary
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 Functional = Callable[[np.ndarray], float]
 
 
 def row_statistics(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> Statistics:
-    """Return, for each slice, the per-row numerators and denominators whose quotient of sums is the score.
+    """Return, for each slice, the per-row numerators and denominators. The score is the ratio of their sums.
 
-    ``predictions`` holds the embeddings ``image`` and ``text``, both (n, d), where row i is a pair; ``references``
-    give the ``group`` of each row. Cosines are in [-1, 1], ``alignment`` is the mean squared distance of a pair in
-    [0, 4], ``separability`` in [0, 1] is how often a linear classifier tells an image from a text (0.5: never better
-    than chance); it needs two groups or has no slice. Raises ValueError for embeddings that cannot be compared.
+    ``predictions`` has the embeddings ``image`` and ``text``, both `(num_rows, embedding_dim)`. Row i is a pair.
+    ``references`` have the ``group`` of each row. Cosines are in [-1, 1]. ``alignment`` is the mean squared distance of
+    a pair, in [0, 4]. ``separability`` is how often a linear classifier tells an image from a text, in [0, 1] (0.5 is
+    chance). It needs at least two groups, otherwise it has no slice. Raises ValueError for embeddings that cannot be
+    compared.
     """
     images, texts = _normalized(predictions)
     if len(references) != len(images):
         raise ValueError(f"{len(images)} pairs of embeddings for {len(references)} references")
     ones = np.ones(len(images))
-    paired = np.einsum("ij,ij->i", images, texts, dtype=np.float64)
-    others = (images @ texts.mean(axis=0) * len(texts) - paired) / (len(texts) - 1)
+    paired_cosines = np.einsum("ij,ij->i", images, texts, dtype=np.float64)
+    unpaired_cosines = (images @ texts.mean(axis=0) * len(texts) - paired_cosines) / (len(texts) - 1)
     slices: Statistics = {
-        "paired cosine": (paired, ones),
-        "unpaired cosine": (others, ones),
+        "paired cosine": (paired_cosines, ones),
+        "unpaired cosine": (unpaired_cosines, ones),
         "alignment": (np.square(images - texts).sum(axis=1, dtype=np.float64), ones),
     }
-    _, group_of = np.unique([row["group"] for row in references], return_inverse=True)
-    held_out = group_of % 2 == 1
+    _, group_ids = np.unique([row["group"] for row in references], return_inverse=True)
+    held_out = group_ids % 2 == 1
     if held_out.any():
         slices["separability"] = (_linear_separability(images, texts, held_out), held_out.astype(float))
     return slices
 
 
 def _linear_separability(images: np.ndarray, texts: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """Return for each held-out row the share (0, 0.5, 1) of its two embeddings that a ridge classifier places right.
+    """Return the share (0, 0.5, 1) of the two embeddings of each held-out row that a ridge classifier gets right.
 
-    It is fitted in closed form on the other rows, so the result depends on nothing but the embeddings.
+    The classifier is fitted in closed form on the other rows, so the result is deterministic.
     """
-    fit = np.concatenate([images[~held_out], texts[~held_out]])
-    middle = fit.mean(axis=0)
-    scatter = (fit - middle).T @ (fit - middle)
+    train = np.concatenate([images[~held_out], texts[~held_out]])
+    mean = train.mean(axis=0)
+    scatter = (train - mean).T @ (train - mean)
     ridge = RIDGE * np.trace(scatter) / len(scatter) + np.finfo(float).tiny
     gap = images[~held_out].mean(axis=0) - texts[~held_out].mean(axis=0)
     direction = np.linalg.solve(scatter + ridge * np.eye(len(scatter)), gap).astype(np.float32)
-    threshold = middle @ direction
-    right = (images @ direction > threshold).astype(float) + (texts @ direction <= threshold)
-    return np.where(held_out, right / 2, 0.0)
+    threshold = mean @ direction
+    num_correct = (images @ direction > threshold).astype(float) + (texts @ direction <= threshold)
+    return np.where(held_out, num_correct / 2, 0.0)
 
 
 def weighted_scores(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> dict[str, Functional]:
-    """Return the measures that are no quotient of sums, as functions of non-negative row weights (n,).
+    """Return the scores that are not a ratio of sums, as functions of non-negative row weights `(num_rows,)`.
 
-    ``distance`` between the centroids of the normalised embeddings is in [0, 2], as is their ``cosine distance``;
-    ``uniformity`` is in [-8, 0], lower is more even.
+    ``distance`` and ``cosine distance`` compare the centroids of the normalized embeddings. Both are in [0, 2].
+    ``uniformity`` is in [-8, 0]. Lower is more even.
     """
     images, texts = _normalized(predictions)
 
@@ -104,33 +107,33 @@ def weighted_scores(predictions: dict[str, np.ndarray], references: list[dict[st
 def _uniformity(vectors: np.ndarray) -> Functional:
     """Return log E exp(-2 |x - y|^2) over pairs of different rows, as a function of row weights.
 
-    The pairs are summed once, by row. Equal weights give the exact value; others its Hajek projection, which has the
-    same bootstrap distribution to first order and costs n, not n^2, a replicate.
+    The pairs are summed once, by row. Equal weights give the exact value. Other weights give its Hajek projection,
+    which has the same bootstrap distribution to first order and costs n instead of n^2 per resample.
     """
-    count, doubled = len(vectors), 2 * vectors  # of unit vectors, -2 |x - y|^2 is 2x . 2y - 4
-    closeness = np.empty(count)
+    count, doubled = len(vectors), 2 * vectors  # for unit vectors, -2 |x - y|^2 is 2x . 2y - 4
+    mean_kernels = np.empty(count)
     step = max(1, BLOCK_FLOATS // count)
     for start in range(0, count, step):
         kernel = doubled[start : start + step] @ doubled.T
         np.exp(kernel, out=kernel)
         np.fill_diagonal(kernel[:, start:], 0)
-        closeness[start : start + step] = kernel.sum(axis=1) * np.exp(-4) / (count - 1)
-    whole = np.log(closeness.mean())
+        mean_kernels[start : start + step] = kernel.sum(axis=1) * np.exp(-4) / (count - 1)
+    unweighted = np.log(mean_kernels.mean())
 
     def uniformity(weights: np.ndarray) -> float:
-        return float(2 * np.log(weights @ closeness / weights.sum()) - whole)
+        return float(2 * np.log(weights @ mean_kernels / weights.sum()) - unweighted)
 
     return uniformity
 
 
 def _normalized(predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the image and text embeddings (n, d) with length 1, in fp32.
+    """Return the normalized image and text embeddings `(num_rows, embedding_dim)` in fp32.
 
-    Raises ValueError unless they are pairs of one width, at least two, and each has a direction.
+    Raises ValueError unless there are at least two pairs of one dimension, and each embedding has a direction.
     """
     images, texts = (np.asarray(predictions[name]) for name in ("image", "text"))
     if len(images) != len(texts):
-        raise ValueError(f"{len(images)} image embeddings are no pairs with {len(texts)} text embeddings")
+        raise ValueError(f"{len(images)} image embeddings and {len(texts)} text embeddings do not form pairs")
     if len(images) < 2:
         raise ValueError(f"the modality gap needs at least 2 rows, not {len(images)}")
     if images.shape[1] != texts.shape[1]:
@@ -142,13 +145,8 @@ def _normalized(predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndar
     return image, text
 
 
-def is_share(group: str) -> bool:
-    """Tell whether a slice is a share of 1, which reads best in percent, as only separability is."""
-    return group == "separability"
-
-
 class ModalityGap(evaluate.Metric):
-    """The `evaluate` face: each row brings its two embeddings and its group."""
+    """The `evaluate` metric. Each row has its two embeddings and its group."""
 
     def _info(self) -> evaluate.MetricInfo:
         embedding = datasets.Sequence(datasets.Value("float32"))
@@ -166,9 +164,6 @@ class ModalityGap(evaluate.Metric):
 
     def _compute(self, predictions: list[dict[str, list[float]]], references: list[dict[str, Any]]) -> dict[str, float]:
         embeddings = {name: np.array([row[name] for row in predictions]) for name in ("image", "text")}
-        scores = {
-            name: float(numerators.sum() / denominators.sum())
-            for name, (numerators, denominators) in row_statistics(embeddings, references).items()
-        }
+        scores = ratio_scores(row_statistics(embeddings, references))
         ones = np.ones(len(references))
-        return scores | {name: measure(ones) for name, measure in weighted_scores(embeddings, references).items()}
+        return scores | {name: score(ones) for name, score in weighted_scores(embeddings, references).items()}

@@ -1,7 +1,7 @@
-"""Character error rate of what was to be copied from a picture: characters to replace, insert or delete, as a share.
+"""Character error rate of the texts transcribed from images.
 
-Case and punctuation do not count. Loadable by path, ``evaluate.load("transcription.py")``, with no network and without
-hfmm; ``answers.py``, ``quotients.py`` and ``transcripts.py`` lie beside it.
+Case and punctuation are ignored. Can be loaded by path with ``evaluate.load("page_cer.py")``, without network and
+without hfmm. ``_answers.py``, ``_edit_rates.py`` and ``_scores.py`` must be in the same folder.
 """
 
 from __future__ import annotations
@@ -18,38 +18,36 @@ from ._edit_rates import normalize_words
 from ._scores import ratio_scores
 
 GREATER_IS_BETTER = False
-SUMMARY = "characters wrong, missing or too many for each one to be copied"  # what the slice "" is, for people
+REFERENCE_COLUMNS = ("kinds",)
+PERCENT = True
+# Describes the slice "" in a model card.
+SUMMARY = "character substitutions, insertions and deletions per character of the text to transcribe"
 
-KIND = "transcribe"  # the kind of the questions that count
+KIND = "transcribe"  # the kind of question that counts
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def row_statistics(predictions: Sequence[PredictedAnswers], references: Sequence[dict[str, Any]]) -> Statistics:
-    """Return, as the slice "", edits and characters of each row, whose quotient of sums is the rate.
+    """Return the edits and characters of each row as the slice "". The score is the ratio of their sums.
 
-    A prediction is the list of a row's answers, or a record that has it; a reference gives the true ``answers`` and
-    their ``kinds``, of which `KIND` counts. Without such questions there is no slice. Raises ValueError where answers
-    are missing.
+    A prediction is the list of a row's answers or a record that contains it. A reference has the correct ``answers``
+    and their ``kinds``. Only questions of the kind `KIND` count. Without any, there is no slice. Raises ValueError if
+    answers are missing.
     """
     edits, characters = np.zeros(len(references)), np.zeros(len(references))
-    for row, given, true, kind in iter_questions(predictions, references):
+    for row, prediction, answer, kind in iter_questions(predictions, references):
         if kind == KIND:
-            edits[row] += Levenshtein.distance(normalize_words(given), normalize_words(true))
-            characters[row] += len(normalize_words(true))
+            edits[row] += Levenshtein.distance(normalize_words(prediction), normalize_words(answer))
+            characters[row] += len(normalize_words(answer))
     return {"": (edits, characters)} if characters.any() else {}
 
 
-def is_share(group: str) -> bool:
-    """Tell whether a slice is a share of 1, which reads best in percent: it is."""
-    return True
-
-
 class PageCER(evaluate.Metric):
-    """The `evaluate` face of `statistics`."""
+    """The `evaluate` metric: the character error rate of the transcribed texts."""
 
     def _info(self) -> evaluate.MetricInfo:
         return metric_info(__doc__ or "")
 
     def _compute(self, predictions: list[list[str]], references: list[dict[str, Any]]) -> dict[str, float]:
-        return ratio_scores("transcription", row_statistics(predictions, references))
+        return ratio_scores(row_statistics(predictions, references), overall="transcription")

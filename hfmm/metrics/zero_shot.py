@@ -1,6 +1,7 @@
-"""Share of images whose own class has the nearest prompt among the prompts of all classes.
+"""Zero-shot accuracy: the share of images whose nearest class prompt is that of their own class.
 
-Loadable by path, ``evaluate.load("zero_shot.py")``, with no network and without hfmm; ``lengths.py`` lies beside it.
+Can be loaded by path with ``evaluate.load("zero_shot.py")``, without network and without hfmm. ``_norms.py`` and
+``_scores.py`` must be in the same folder.
 """
 
 from __future__ import annotations
@@ -12,21 +13,23 @@ import evaluate
 import numpy as np
 
 from ._norms import row_norms
+from ._scores import ratio_scores
 
 GREATER_IS_BETTER = True
-SUMMARY = "images whose class has the nearest prompt"  # what the slice "" is, for people
+PERCENT = True
+SUMMARY = "images whose nearest class prompt is that of their own class"  # describes the slice "" in a model card
 
-ROUNDING = 1e-6  # cosines of equal vectors may differ by this much
+ROUNDING = 1e-6  # cosines of equal vectors can differ by this much
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def row_statistics(predictions: dict[str, np.ndarray], references: list[dict[str, Any]]) -> Statistics:
-    """Return, as the slice "", the per-row numerators and denominators whose quotient of sums is the accuracy.
+    """Return the per-row numerators and denominators as the slice "". The ratio of their sums is the accuracy.
 
-    ``predictions`` holds the embeddings ``image`` and ``class``, both (n, d) and of length 1; row i of the second is
-    the prompt of row i's ``class`` in ``references``. The classes are those that occur. A tie is a mistake, so that
-    constant embeddings know nothing. Raises ValueError for embeddings that cannot be compared.
+    ``predictions`` has the normalized embeddings ``image`` and ``class``, both `(num_rows, embedding_dim)`. Row i of
+    ``class`` is the prompt of the ``class`` of row i in ``references``. Only classes that occur are compared. A tie is
+    an error, so constant embeddings score 0. Raises ValueError for embeddings that cannot be compared.
     """
     images, prompts = np.asarray(predictions["image"]), np.asarray(predictions["class"])
     if not len(images) == len(prompts) == len(references):
@@ -35,21 +38,18 @@ def row_statistics(predictions: dict[str, np.ndarray], references: list[dict[str
         raise ValueError(f"image embeddings have {images.shape[1]} dimensions, class embeddings {prompts.shape[1]}")
     row_norms(images, "image")
     row_norms(prompts, "class")
-    _, first, own = np.unique([row["class"] for row in references], return_index=True, return_inverse=True)
-    cosines = images @ prompts[first].T
+    names = [row["class"] for row in references]
+    _, prompt_rows, class_ids = np.unique(names, return_index=True, return_inverse=True)
+    cosines = images @ prompts[prompt_rows].T
     rows = np.arange(len(images))
-    right = cosines[rows, own].copy()
-    cosines[rows, own] = -np.inf
-    return {"": ((right > cosines.max(axis=1, initial=-np.inf) + ROUNDING).astype(float), np.ones(len(images)))}
-
-
-def is_share(group: str) -> bool:
-    """Tell whether a slice is a share of 1, which reads best in percent: it is."""
-    return True
+    own_cosine = cosines[rows, class_ids].copy()
+    cosines[rows, class_ids] = -np.inf
+    is_correct = own_cosine > cosines.max(axis=1, initial=-np.inf) + ROUNDING
+    return {"": (is_correct.astype(float), np.ones(len(images)))}
 
 
 class ZeroShot(evaluate.Metric):
-    """The `evaluate` face: each row brings the embeddings of its image and of its class's prompt, and the class."""
+    """The `evaluate` metric. Each row has the embeddings of its image and of the prompt of its class, and the class."""
 
     def _info(self) -> evaluate.MetricInfo:
         embedding = datasets.Sequence(datasets.Value("float32"))
@@ -67,5 +67,4 @@ class ZeroShot(evaluate.Metric):
 
     def _compute(self, predictions: list[dict[str, list[float]]], references: list[dict[str, Any]]) -> dict[str, float]:
         embeddings = {name: np.array([row[name] for row in predictions]) for name in ("image", "class")}
-        ((right, ones),) = row_statistics(embeddings, references).values()
-        return {"zero_shot": float(right.sum() / ones.sum())}
+        return ratio_scores(row_statistics(embeddings, references), overall="zero_shot")

@@ -135,6 +135,6 @@ def find_family(
     )
     choices = ", ".join(supported[:MAX_MODEL_TYPES]) + (", ..." if len(supported) > MAX_MODEL_TYPES else "")
     raise UserError(
-        f"model.checkpoint: {name} is a {model_type!r} model, which does not fit this task. The task needs a model that "
-        f"{' or '.join(auto_classes)} loads ({choices}). Choose another checkpoint, or another task for this one."
+        f"model.checkpoint: {name} is a {model_type!r} model, which does not fit this task. The task needs a model "
+        f"that {' or '.join(auto_classes)} loads ({choices}). Choose another checkpoint, or another task for this one."
     )

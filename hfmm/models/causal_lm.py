@@ -1,4 +1,4 @@
-"""The family of causal language models: anything that `AutoModelForCausalLM` loads and that has a chat template."""
+"""The family of causal language models: every model that `AutoModelForCausalLM` loads and that has a chat template."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ AUTO_CLASS = "AutoModelForCausalLM"
 
 
 class CausalLMOptions(StrictModel):
-    """What `model` takes for this family."""
+    """The options of `model` for this family."""
 
     max_new_tokens: int = Field(
-        64, ge=1, description="of an answer; saved with the model, so that it stops there whoever asks it"
+        64, ge=1, description="longest answer in tokens; saved in the generation config of the model"
     )
 
 
@@ -42,9 +42,9 @@ class CausalLM(ModelFamily):
     def load_processor(
         self, source: str, model_options: Model, config: Any, options: CausalLMOptions
     ) -> tuple[Any, Any]:
-        """Return the config and the tokenizer of a checkpoint; raises UserError when it has none.
+        """Return the config and the tokenizer of a checkpoint; raises UserError if it could not be loaded.
 
-        Warns where its chat template is changed.
+        Warns if its chat template is changed.
         """
         tokenizer, changes = _tokenizer(source, model_options)
         for change in changes:
@@ -60,9 +60,9 @@ class CausalLM(ModelFamily):
         features: Features,
         auto_class: str,
     ) -> tuple[Any, Any]:
-        """Return the model in fp32, which answers greedily and briefly, and its tokenizer.
+        """Return the model in fp32 with a generation config for short greedy answers, and its tokenizer.
 
-        Raises UserError when the checkpoint lacks tensors.
+        Raises UserError if the checkpoint lacks tensors.
         """
         import transformers
 
@@ -79,16 +79,16 @@ class CausalLM(ModelFamily):
         return model, tokenizer
 
     def modules_to_save(self, model: Any) -> list[str]:
-        """Return nothing: a language model is tuned to what its own head says."""
+        """Return an empty list: a language model keeps its head."""
         return []
 
     def target_modules(self, model: Any) -> list[str]:
-        """Return the names of all linear modules but the head."""
+        """Return the names of all linear modules except the head."""
         return find_linear_modules(model, model.base_model)
 
 
 def _tokenizer(source: str, model_options: Model) -> tuple[Any, list[str]]:
-    """Return the tokenizer, and what was changed of its chat template."""
+    """Return the tokenizer, and a message for each change of its chat template."""
     import transformers
 
     tokenizer = load_pretrained(transformers.AutoTokenizer, source, model_options)

@@ -1,1 +1,1 @@
-"""The recipe: its schema, how it is loaded, changed, checked and written."""
+"""Recipes: the schema, and how they are loaded, overridden, validated and written."""

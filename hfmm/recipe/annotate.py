@@ -1,4 +1,4 @@
-"""A recipe as commented YAML: the start of a recipe of one's own."""
+"""Recipes as commented YAML, from which users start their own."""
 
 from __future__ import annotations
 
@@ -16,28 +16,32 @@ COMMENT_COLUMN = 44
 
 
 def to_annotated_yaml(recipe: Recipe) -> str:
-    """Return the resolved recipe, every default spelled out, each key with what it means.
+    """Return the resolved recipe as YAML with all defaults and a comment that explains each key.
 
-    Raises UserError for a task or dataset that does not exist, and for a key or value that its part does not take.
+    Raises UserError if the task or dataset does not exist, or if a key or value is invalid.
     """
     values, comments = recipe.model_dump(mode="json"), dict(_descriptions(Recipe))
     for name, kind in _option_classes(recipe).items():
-        part = getattr(recipe, name)
-        options = validate(kind, part.options, recipe.key_locations, prefix=name)
-        values[name] = dict(part) | options.model_dump(mode="json")
+        section = getattr(recipe, name)
+        options = validate(kind, section.options, recipe.key_locations, prefix=name)
+        values[name] = dict(section) | options.model_dump(mode="json")
         comments |= _descriptions(kind, f"{name}.")
-    lines = [f"# {recipe.name}: run it with `hfmm run <this file>`.", *_lines(values, comments)]
+    lines = [f"# {recipe.name}: run with `hfmm run <this file>`.", *_lines(values, comments)]
     return "\n".join(lines) + "\n"
 
 
 def _option_classes(recipe: Recipe) -> dict[str, type[BaseModel]]:
-    """Return what takes the further keys of each part; of the model only where one family serves the task."""
+    """Return the class that validates the extra keys of each section.
+
+    The model section is included only if a single family supports the task. The config of the checkpoint would tell the
+    family, but it may have to be downloaded.
+    """
     task = registry.get("tasks", recipe.task.name, "task").TASK
     builder = registry.get("data", recipe.data.builder, "data.builder")
-    takers = {"task": task.Options, "data": builder.OPTIONS}
-    # The checkpoint, which tells the family for sure, may be far away.
-    families = [module.FAMILY for module in registry.load_all("models").values() if any(map(module.FAMILY.supported_model_types, task.auto_classes))]
-    return {**takers, "model": families[0].Options} if len(families) == 1 else takers
+    option_classes = {"task": task.Options, "data": builder.OPTIONS}
+    families = [module.FAMILY for module in registry.load_all("models").values()]
+    families = [family for family in families if any(map(family.supported_model_types, task.auto_classes))]
+    return {**option_classes, "model": families[0].Options} if len(families) == 1 else option_classes
 
 
 def _descriptions(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -74,5 +78,5 @@ def _inline(value: Any) -> str:
 
 
 def _with_comment(line: str, comment: str) -> str:
-    # Without a blank before it, # is no comment but part of the value.
+    # In YAML a comment must be separated from the value by a space.
     return f"{line:<{COMMENT_COLUMN - 1}} # {comment}" if comment else line

@@ -1,58 +1,66 @@
-"""A recipe's YAML file: found by name or path, its ``extends`` resolved, changed by `--set`, every key's line known."""
+"""Load recipes: find the YAML file, resolve ``extends``, apply `--set` overrides, and record the line of each key."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from hfmm.assets import RECIPES
-from hfmm.errors import UserError
+from hfmm.errors import UserError, did_you_mean
 from hfmm.recipe.overrides import apply_override
 from hfmm.recipe.schema import Recipe
 from hfmm.recipe.validation import validate
 
 
 def list_recipes() -> dict[str, Path]:
-    """Return the recipes that come with hfmm, by the name `hfmm run` takes."""
+    """Return the paths of the recipes that come with hfmm, by name."""
     return {str(path.relative_to(RECIPES).with_suffix("")): path for path in sorted(RECIPES.rglob("*.yaml"))}
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by name or path, resolve its ``extends``, apply ``a.b=value`` overrides, check it.
+    """Load and validate a recipe.
 
-    Raises UserError for an unknown recipe, key or value, naming file and line.
+    Args:
+        name: The name of a recipe that comes with hfmm, or the path of a YAML file.
+        overrides: Values to change, such as ``data.seed=1`` or ``stages.head.num_train_epochs=2``.
+
+    Returns:
+        The resolved recipe.
+
+    Raises:
+        UserError: The recipe does not exist, or a key or value is invalid. The message names the file and line.
     """
-    values, origins = _read(_locate(name))
+    values, key_locations = _read(_find_recipe(name))
     for override in overrides:
-        apply_override(values, origins, override)
-    recipe = validate(Recipe, values, origins)
-    recipe.key_locations.update(origins)
+        apply_override(values, key_locations, override)
+    recipe = validate(Recipe, values, key_locations)
+    recipe.key_locations.update(key_locations)
     return recipe
 
 
-def _locate(name: str) -> Path:
-    known = list_recipes()
-    if name in known:
-        return known[name]
+def _find_recipe(name: str) -> Path:
+    recipes = list_recipes()
+    if name in recipes:
+        return recipes[name]
     path = Path(name)
     if path.is_file():
         return path
     if path.suffix in (".yaml", ".yml") or "/" in name:
-        raise UserError(f"There is no recipe file {name}. `hfmm list` shows the recipes that come with hfmm.")
-    close = get_close_matches(name, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UserError(f"The recipe file {name} does not exist. `hfmm list` shows the recipes that come with hfmm.")
     raise UserError(
-        f"There is no recipe {name!r}.{hint} Recipes here: {', '.join(known)}; or give the path of a YAML file."
+        f"There is no recipe {name!r}.{did_you_mean(name, recipes)} Choices: {', '.join(recipes)}; or the path of a "
+        "YAML file."
     )
 
 
-def _read(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], dict[str, str]]:
-    if path in seen:
-        raise UserError(f"{path.name}: `extends` goes in a circle: {' -> '.join(one.name for one in (*seen, path))}.")
+def _read(path: Path, children: tuple[Path, ...] = ()) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values of a recipe file and of those that it extends, and the location of each key."""
+    if path in children:
+        cycle = " -> ".join(file.name for file in (*children, path))
+        raise UserError(f"{path.name}: `extends` forms a cycle: {cycle}.")
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -60,38 +68,41 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], dict
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
-        raise UserError(f"{path} is not a recipe: it should hold keys such as name, task, data, model, stages.")
-    origins = _key_locations(node, path.name)
+        raise UserError(f"{path} is not a recipe: it must have keys such as name, task, data, model and stages.")
+    key_locations = _key_locations(node, path.name)
     parent = values.pop("extends", None)
     if parent is None:
-        return values, origins
-    beside = path.parent / f"{parent}.yaml"
-    inherited, inherited_origins = _read(beside if beside.is_file() else _locate(str(parent)), (*seen, path))
-    return _merge(inherited, values), inherited_origins | origins
+        return values, key_locations
+    sibling = path.parent / f"{parent}.yaml"
+    parent_path = sibling if sibling.is_file() else _find_recipe(str(parent))
+    parent_values, parent_locations = _read(parent_path, (*children, path))
+    return _merge(parent_values, values), parent_locations | key_locations
 
 
 def _key_locations(node: yaml.Node | None, file: str, prefix: str = "") -> dict[str, str]:
-    """Return "file, line N" for every dotted key below ``node``; raises UserError for a key written twice."""
-    origins: dict[str, str] = {}
+    """Return "file, line N" for every dotted key below a node. Raises UserError for a duplicate key."""
+    key_locations: dict[str, str] = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             dotted = f"{prefix}{key.value}"
             line = f"{file}, line {key.start_mark.line + 1}"
-            if dotted in origins:
-                raise UserError(f"{line}: the key {dotted!r} stands twice, first in {origins[dotted]}.")
-            origins[dotted] = line
-            origins.update(_key_locations(value, file, f"{dotted}."))
+            if dotted in key_locations:
+                raise UserError(
+                    f"{line}: duplicate key {dotted!r}, first set in {key_locations[dotted]}. Remove one of them."
+                )
+            key_locations[dotted] = line
+            key_locations.update(_key_locations(value, file, f"{dotted}."))
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            origins[f"{prefix}{index}"] = f"{file}, line {value.start_mark.line + 1}"
-            origins.update(_key_locations(value, file, f"{prefix}{index}."))
-    return origins
+            key_locations[f"{prefix}{index}"] = f"{file}, line {value.start_mark.line + 1}"
+            key_locations.update(_key_locations(value, file, f"{prefix}{index}."))
+    return key_locations
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``change`` laid over it; mappings merge, everything else is replaced.
+    """Return ``base`` updated with ``change``: mappings are merged, all other values replaced.
 
-    A part that names another builder starts afresh: the options of the old one mean nothing to it.
+    A section with another builder replaces the old section, because each builder has its own options.
     """
     merged = dict(base)
     for key, value in change.items():

@@ -1,6 +1,6 @@
 """The tasks, one a file: how the rows of a dataset become a batch, a loss and predictions.
 
-`hfmm/tasks/NAME.py` is what ``task: NAME`` in a recipe means. A task module defines a subclass of `BaseTask` and names it:
+In a recipe, ``task: NAME`` means `hfmm/tasks/NAME.py`. A task module defines a subclass of `BaseTask` and names it:
 ``TASK = MyTask``.
 """
 

@@ -112,6 +112,9 @@ class BaseTask(ABC):
 
     # Scoring
 
+    default_metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    """The metrics of `hfmm evaluate MODEL --data PATH`, the primary metric first."""
+
     @abstractmethod
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[Prediction]:
         """Yield one prediction a row, in the order of the rows."""

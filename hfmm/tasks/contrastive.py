@@ -1,4 +1,4 @@
-"""Contrastive alignment: an image and its captions end near each other, other pairs far apart."""
+"""Contrastive image-text training: an image and its captions get similar embeddings, other pairs do not."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from hfmm.tasks.common.losses import (
 )
 from hfmm.tasks.common.row_rng import row_seed
 
-CANDIDATES = 8  # texts that the pipeline is asked to choose from when a saved model is checked
+CANDIDATES = 8  # candidate labels of the pipeline when a saved model is verified
 
 
 class ContrastiveTask(BaseTask):
     """Symmetric InfoNCE (CLIP, arXiv:2103.00020) or the sigmoid loss (SigLIP, arXiv:2303.15343).
 
-    Both take every caption of a row that occurs in the batch for a positive: InfoNCE as evenly soft targets (Yang et
-    al. 2022, arXiv:2204.03610). In each epoch one caption of a row is drawn; for scoring always the same one.
+    Every caption of a row that occurs in the batch is a positive. InfoNCE then has uniform soft targets (Yang et al.
+    2022, arXiv:2204.03610). Each epoch draws one caption per row. Evaluation always uses the same one.
     """
 
     auto_classes = ("AutoModelForZeroShotImageClassification",)
@@ -45,6 +45,7 @@ class ContrastiveTask(BaseTask):
     required_columns = ("id", "image", "captions", "group")
     target_columns = ("id", "captions", "group")
     input = ImageInput
+    default_metrics = ("retrieval", "zero_shot")
     random_per_epoch = True
     uses_in_batch_negatives = True
     outputs_scores = True
@@ -54,29 +55,31 @@ class ContrastiveTask(BaseTask):
         """What `task: {name: contrastive}` takes."""
 
         loss: Literal["auto", "softmax", "sigmoid"] = Field(
-            "auto", description="auto: sigmoid where the checkpoint has a logit_bias, else softmax (InfoNCE)"
+            "auto", description="auto: sigmoid if the checkpoint has a logit_bias, otherwise softmax (InfoNCE)"
         )
-        hard_negatives_per_row: int = Field(0, ge=0, description="wrong texts a row, drawn from its column `negatives`")
+        hard_negatives_per_row: int = Field(
+            0, ge=0, description="negative texts per row, drawn from the column `negatives`"
+        )
         templates: list[str] = Field(
             ["{}"], min_length=1, description="prompts around the first caption, for zero-shot classification"
         )
 
         @field_validator("templates")
         @classmethod
-        def _have_one_place_each(cls, templates: list[str]) -> list[str]:
-            if any([name for _, name, *_ in Formatter().parse(one) if name is not None] != [""] for one in templates):
-                raise ValueError("each needs one {}, where the caption goes")
+        def _check_placeholders(cls, templates: list[str]) -> list[str]:
+            if any([name for _, name, *_ in Formatter().parse(text) if name is not None] != [""] for text in templates):
+                raise ValueError("each template needs exactly one {} for the caption")
             return templates
 
     def __init__(self, config: Any, processor: Any, options: Options, family: ModelFamily | None = None) -> None:
         super().__init__(config, processor, options, family)
         self.embedder = Embedder(self.family, config, processor)
-        # Only an architecture that saves a logit_bias can keep what a sigmoid loss learns.
+        # The sigmoid loss trains a logit_bias, which not every architecture saves.
         has_bias = self.family.has_logit_bias(config)
         if options.loss == "sigmoid" and not has_bias:
             raise UserError(
-                f"task.loss: the sigmoid loss needs a logit_bias, and a {config.model_type!r} model cannot save one. Use "
-                "loss: softmax, or a SigLIP checkpoint."
+                f"task.loss: the sigmoid loss needs a logit_bias, and a {config.model_type!r} model cannot save one. "
+                "Use loss: softmax, or choose a SigLIP checkpoint."
             )
         self.sigmoid = has_bias if options.loss == "auto" else options.loss == "sigmoid"
 
@@ -86,8 +89,8 @@ class ContrastiveTask(BaseTask):
         return caption_check.make_caption_validator(family, config, processor)
 
     def reference(self, row: Row) -> dict[str, Any]:
-        """Return the text drawn for the row, all texts that are right for it, its group, and its class."""
-        captions = list(row.get("captions") or [""])  # `hfmm predict` has images alone
+        """Return the caption drawn for the row, all its captions, its group and its class (its first caption)."""
+        captions = list(row.get("captions") or [""])  # `hfmm predict` has only images
         return {
             "text": self._sample_caption(row),
             "captions": captions,
@@ -96,19 +99,19 @@ class ContrastiveTask(BaseTask):
         }
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Return ``pixel_values`` (rows, ...), tokens of the texts (texts, length), and ``labels`` (rows, texts).
+        """Return ``pixel_values``, tokens `(num_texts, sequence_length)` and ``labels`` `(batch_size, num_texts)`.
 
-        Text i is one of row i's captions; wrong texts stand after them. ``labels`` tells which are right for a row.
+        Text i is a caption of row i, and the negative texts follow. ``labels`` is true for positive pairs.
         """
         import torch
 
         texts = [self._sample_caption(row) for row in rows]
         texts += [text for row in rows for text in self._negatives(row)]
-        right = [[text in captions for text in texts] for captions in (set(row["captions"]) for row in rows)]
-        return {**self.embedder.pixels(rows), **self.embedder.tokens(texts), "labels": torch.tensor(right)}
+        positives = [[text in captions for text in texts] for captions in (set(row["captions"]) for row in rows)]
+        return {**self.embedder.pixels(rows), **self.embedder.tokens(texts), "labels": torch.tensor(positives)}
 
     def describe_labels(self, row: Row) -> str:
-        """Return the text a row is taught to match; raises UserError for wrong texts missing and prompts too long."""
+        """Return the caption drawn for a row; raises UserError if negative texts are missing or a prompt too long."""
         self._negatives(row)
         self._check_prompt_length(self._prompts(row["captions"][0]))
         return self._sample_caption(row)
@@ -122,11 +125,12 @@ class ContrastiveTask(BaseTask):
         inner = _require_single_process(model)
         pixels, tokens = image_inputs(batch), text_inputs(batch)
         images = grad_cache_forward(
-            lambda part: self.family.embed_images(inner, part), pixels, self.num_grad_cache_chunks
+            lambda chunk: self.family.embed_images(inner, chunk), pixels, self.num_grad_cache_chunks
         )
-        whole = partial(self.family.embed_texts, inner)
-        read = whole if self.family.needs_fixed_padding(self.config) else partial(length_bucketed_forward, whole)
-        texts = grad_cache_forward(read, tokens, self.num_grad_cache_chunks)
+        embed_texts = partial(self.family.embed_texts, inner)
+        if not self.family.needs_fixed_padding(self.config):
+            embed_texts = partial(length_bucketed_forward, embed_texts)
+        texts = grad_cache_forward(embed_texts, tokens, self.num_grad_cache_chunks)
         logits = cosine_similarity(images, texts) * self.family.logit_scale(inner) + self.family.logit_bias(inner)
         total = (
             siglip_loss(logits, batch["labels"]) if self.sigmoid else multi_positive_info_nce(logits, batch["labels"])
@@ -134,43 +138,46 @@ class ContrastiveTask(BaseTask):
         return total / num_items
 
     def on_step_end(self, model: Any) -> dict[str, float]:
-        """Clamp the factor from cosine to logit, and log it."""
+        """Clamp the logit scale, and return it."""
         inner = _require_single_process(model)
         self.family.clamp_logit_scale(inner)
         return {"logit_scale": round(self.family.logit_scale(inner).item(), 4)}
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[dict[str, Any]]:
-        """Yield a row's unit embeddings of image, drawn text and class prompts; raises UserError for too long ones."""
-        known: dict[str, np.ndarray] = {}
+        """Yield the normalized embeddings of the image, the drawn caption and the class of each row.
+
+        The class embedding is the mean over the prompts. Raises UserError for a prompt that is too long.
+        """
+        embeddings: dict[str, np.ndarray] = {}
         for batch in iter_batches(rows, batch_size):
             references = [self.reference(row) for row in batch]
-            wanted = [text for one in references for text in (one["text"], *self._prompts(one["class"]))]
-            if new := [text for text in dict.fromkeys(wanted) if text not in known]:
+            texts = [text for ref in references for text in (ref["text"], *self._prompts(ref["class"]))]
+            if new := [text for text in dict.fromkeys(texts) if text not in embeddings]:
                 self._check_prompt_length(new)
-                known.update(zip(new, self.embedder.embed_texts(model, new), strict=True))
+                embeddings.update(zip(new, self.embedder.embed_texts(model, new), strict=True))
             images = self.embedder.embed_images(model, batch)
-            for image, one in zip(images, references, strict=True):
-                mean = np.mean([known[text] for text in self._prompts(one["class"])], axis=0)
-                yield {"image": image, "text": known[one["text"]], "class": mean / np.linalg.norm(mean)}
+            for image, ref in zip(images, references, strict=True):
+                mean = np.mean([embeddings[text] for text in self._prompts(ref["class"])], axis=0)
+                yield {"image": image, "text": embeddings[ref["text"]], "class": mean / np.linalg.norm(mean)}
 
     def metric_inputs(self, predictions: Sequence[Row]) -> dict[str, np.ndarray]:
-        """Return the embeddings ``image``, ``text`` and ``class``, each (rows, width)."""
-        return {key: np.array([one[key] for one in predictions]) for key in ("image", "text", "class")}
+        """Return the embeddings ``image``, ``text`` and ``class``, each `(num_rows, hidden_size)`."""
+        return {key: np.array([prediction[key] for prediction in predictions]) for key in ("image", "text", "class")}
 
     def extra_logs(self, predictions: Sequence[Row]) -> dict[str, float]:
         """Return the modality gap: the distance between the centroids of the images and of the texts."""
-        both = self.metric_inputs(predictions)
-        return {"gap": round(float(np.linalg.norm(both["image"].mean(0) - both["text"].mean(0))), 4)}
+        embeddings = self.metric_inputs(predictions)
+        return {"gap": round(float(np.linalg.norm(embeddings["image"].mean(0) - embeddings["text"].mean(0))), 4)}
 
     def mark_wrong(self, predictions: Sequence[Row], references: Sequence[Row]) -> list[bool]:
-        """Tell of each row whether the text nearest to its image is none of its captions."""
-        texts = {one["text"]: row["text"] for row, one in zip(predictions, references, strict=True)}
+        """Return for each row whether the text closest to its image is not one of its captions."""
+        texts = {ref["text"]: prediction["text"] for prediction, ref in zip(predictions, references, strict=True)}
         names, vectors = list(texts), np.array(list(texts.values()))
-        nearest = [names[int((vectors @ row["image"]).argmax())] for row in predictions]
-        return [text not in one["captions"] for text, one in zip(nearest, references, strict=True)]
+        nearest = [names[int((vectors @ prediction["image"]).argmax())] for prediction in predictions]
+        return [text not in ref["captions"] for text, ref in zip(nearest, references, strict=True)]
 
     def pipeline_call(self, example: str, recorded: Sequence[Row]) -> str:
-        """Return the call that scores some texts against the example."""
+        """Return the call that prints the best of some texts for the example."""
         labels = "\n".join(f"    {json.dumps(text, ensure_ascii=False)}," for text in _candidate_texts(recorded))
         return (
             f"texts = [\n{labels}\n]\n"
@@ -180,42 +187,42 @@ class ContrastiveTask(BaseTask):
 
     def expected_snippet_output(self, model: Any, recorded: Sequence[Row]) -> str:
         """Return the lines that the snippet prints."""
-        (scores,) = (one["scores"] for one in self.expected_pipeline_output(model, recorded, rows=1))
+        (scores,) = (output["scores"] for output in self.expected_pipeline_output(model, recorded, rows=1))
         best = sorted(scores, key=lambda text: -scores[text])[:3]
         return "\n".join(f"{scores[text]:.2f} {text}" for text in best)
 
     def pipeline_kwargs(self, recorded: Sequence[Row]) -> dict[str, Any]:
-        """Ask for the score of some recorded texts."""
+        """Return the arguments that request the scores of some recorded texts."""
         return {"candidate_labels": list(_candidate_texts(recorded)), "hypothesis_template": "{}"}
 
     def parse_pipeline_output(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the score of each text in the pipeline's list of ``{"label", "score"}``."""
-        return {"scores": {guess["label"]: guess["score"] for guess in output}}
+        """Return the score of each text from the pipeline's list of ``{"label", "score"}``."""
+        return {"scores": {entry["label"]: entry["score"] for entry in output}}
 
     def expected_pipeline_output(
         self, model: Any, recorded: Sequence[Row], rows: int | None = None
     ) -> list[dict[str, Any]]:
-        """Return the scores that follow from the recorded embeddings."""
+        """Return the scores computed from the recorded embeddings."""
         return self._scores(model, recorded[:rows], _candidate_texts(recorded))
 
     def format_predictions(self, model: Any, predictions: Sequence[Row], texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Return for each image the score of each text, best first."""
-        known = dict(zip(texts, self.embedder.embed_texts(model, texts), strict=True))
-        every = [one["scores"] for one in self._scores(model, predictions, known)]
-        return [{"scores": dict(sorted(scores.items(), key=lambda one: -one[1]))} for scores in every]
+        """Return the score of each text for each image, best first."""
+        embeddings = dict(zip(texts, self.embedder.embed_texts(model, texts), strict=True))
+        scores_by_row = [output["scores"] for output in self._scores(model, predictions, embeddings)]
+        return [{"scores": dict(sorted(scores.items(), key=lambda item: -item[1]))} for scores in scores_by_row]
 
     def _scores(self, model: Any, predictions: Sequence[Row], texts: Mapping[str, Any]) -> list[dict[str, Any]]:
         import torch
 
-        images = torch.tensor(np.array([row["image"] for row in predictions]))
+        images = torch.tensor(np.array([prediction["image"] for prediction in predictions]))
         logits = images @ torch.tensor(np.array(list(texts.values()))).T
         with torch.inference_mode():
             logits = logits * self.family.logit_scale(model).float() + self.family.logit_bias(model)
         scores = (logits.sigmoid() if self.family.has_logit_bias(self.config) else logits.softmax(-1)).tolist()
-        return [{"scores": dict(zip(texts, row, strict=True))} for row in scores]
+        return [{"scores": dict(zip(texts, row_scores, strict=True))} for row_scores in scores]
 
     def _sample_caption(self, row: Row) -> str:
-        """Return one caption, drawn by row and epoch; outside training there is one draw."""
+        """Return a caption, drawn by row and epoch. Outside training it is always the same."""
         captions: Sequence[str] = row.get("captions") or [""]
         return captions[row_seed(row, "text") % len(captions)]
 
@@ -228,27 +235,22 @@ class ContrastiveTask(BaseTask):
         )
 
     def _negatives(self, row: Row) -> list[str]:
-        """Return wrong texts of a row, drawn like its caption."""
-        wrong = (
-            caption_check.negative_texts(row, self.options.hard_negatives_per_row)
-            if self.options.hard_negatives_per_row
-            else []
-        )
-        order = np.random.default_rng(row_seed(row, "negatives")).permutation(len(wrong))[
-            : self.options.hard_negatives_per_row
-        ]
-        return [wrong[index] for index in order]
+        """Return negative texts of a row, drawn like its caption."""
+        count = self.options.hard_negatives_per_row
+        negatives = caption_check.negative_texts(row, count) if count else []
+        order = np.random.default_rng(row_seed(row, "negatives")).permutation(len(negatives))[:count]
+        return [negatives[index] for index in order]
 
 
 def _require_single_process(model: Any) -> Any:
-    """Return the model; raises UserError where several processes train one, each blind to the others' negatives."""
+    """Return the model; raises UserError if several processes train it, as each would lack the others' negatives."""
     if hasattr(model, "module"):
-        raise UserError("The contrastive task trains in one process: its loss compares all rows of a step.")
+        raise UserError("The contrastive task trains in a single process: its loss compares all rows of a step.")
     return model
 
 
 def _candidate_texts(recorded: Sequence[Row]) -> dict[str, list[float]]:
-    """Return some distinct recorded texts with their embeddings."""
+    """Return the first distinct recorded texts with their embeddings."""
     distinct = {row["reference"]["text"]: row["text"] for row in recorded}
     return dict(list(distinct.items())[:CANDIDATES])
 

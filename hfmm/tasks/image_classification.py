@@ -1,4 +1,4 @@
-"""Image classification: one class a row, or one value of each of several attributes in one native head."""
+"""Image classification: one class per row, or one value per attribute with a single multi-label head."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ from hfmm.tasks.common.pixels import ImageBatcher
 class ImageClassificationTask(BaseTask):
     """Cross-entropy over the classes, or over the values of each attribute plus binary cross-entropy over all labels.
 
-    The second is transformers' ``problem_type="multi_label_classification"``. The prediction is the
-    best label of each attribute, which the softmax term trains; the pipeline shows the sigmoid of each
-    label, which the binary term trains. Rows with ``token_labels`` (the index of a label for each
-    patch, -1 for none) train the patches through the same head as well, after Jiang et al. 2021,
-    arXiv:2104.10858.
+    The second is ``problem_type="multi_label_classification"`` in transformers. The prediction is the best label of
+    each attribute, which the softmax term trains. The pipeline returns the sigmoid of each label, which the binary term
+    trains. Rows with ``token_labels`` (the index of a label for each patch, -1 for none) also train the patches through
+    the same head (Jiang et al. 2021, arXiv:2104.10858).
     """
 
     auto_classes = ("AutoModelForImageClassification",)
@@ -74,7 +73,10 @@ class ImageClassificationTask(BaseTask):
         return [self.names[label] for label in labels]
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Return ``pixel_values`` (rows, channels, height, width) and ``labels``: (rows) or multi-hot."""
+        """Return ``pixel_values`` `(batch_size, num_channels, height, width)` and ``labels``.
+
+        The labels are class indices `(batch_size,)`, or multi-hot `(batch_size, num_labels)`.
+        """
         import torch
 
         batch = image_inputs(self.batcher(rows))
@@ -89,7 +91,7 @@ class ImageClassificationTask(BaseTask):
         return batch
 
     def describe_labels(self, row: Row) -> str:
-        """Return the names of the labels that the row has in its batch."""
+        """Return the names of the labels of the row, read from its batch."""
         labels = self.collate([row])["labels"][0]
         return ", ".join(self.names[index] for index in (labels.nonzero()[:, 0] if self.multi_label else [labels]))
 
@@ -104,27 +106,27 @@ class ImageClassificationTask(BaseTask):
         labels = batch["labels"]
         if "token_labels" in batch:
             logits, token_logits = _with_token_logits(model, batch["pixel_values"], batch["token_labels"].shape[1])
-            flat = (token_logits.flatten(0, 1), batch["token_labels"].flatten().long())
-            shown = (batch["token_labels"] >= 0).sum().clamp(min=1)
-            # The picture's loss is a sum over its attributes; the mean token weighs as much as one picture.
-            weight = len(self.attributes) * len(labels) / shown
-            total = functional.cross_entropy(*flat, ignore_index=-1, reduction="sum") * weight
+            token_pairs = (token_logits.flatten(0, 1), batch["token_labels"].flatten().long())
+            num_token_labels = (batch["token_labels"] >= 0).sum().clamp(min=1)
+            # The loss of an image is a sum over its attributes. The mean token has the weight of one image.
+            weight = len(self.attributes) * len(labels) / num_token_labels
+            total = functional.cross_entropy(*token_pairs, ignore_index=-1, reduction="sum") * weight
         else:
             logits, total = model(**image_inputs(batch)).logits.float(), 0.0
         if not self.multi_label:
             return (total + functional.cross_entropy(logits, labels, reduction="sum")) / num_items
         total = total + functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
-        for positions in self.attributes.values():
-            total = total + functional.cross_entropy(logits[:, positions], labels[:, positions], reduction="sum")
+        for indices in self.attributes.values():
+            total = total + functional.cross_entropy(logits[:, indices], labels[:, indices], reduction="sum")
         return total / num_items
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[Prediction]:
-        """Yield, for each row, the best label of each attribute (or the class) with its score."""
+        """Yield the class of each row, or its best label of each attribute, with the scores."""
         for batch in iter_batches(rows, batch_size):
             yield from map(self._decode_scores, self._scores(model, batch))
 
     def pipeline_call(self, example: str, recorded: Sequence[Row]) -> str:
-        """Return the call that prints the best labels: as many as there are attributes, and at least three."""
+        """Return the call that prints the best labels: one per attribute, and at least three."""
         return (
             f'for guess in pipe(f"{{model}}/{example}", top_k={self._top_k()}):\n'
             "    print(f\"{guess['score']:.2f} {guess['label']}\")"
@@ -137,12 +139,12 @@ class ImageClassificationTask(BaseTask):
         return "\n".join(f"{scores[index]:.2f} {self.names[index]}" for index in best)
 
     def pipeline_kwargs(self, recorded: Sequence[Row]) -> dict[str, Any]:
-        """Ask for the scores of all labels."""
+        """Return the arguments that request the scores of all labels."""
         return {"top_k": len(self.names)}
 
     def parse_pipeline_output(self, output: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the prediction in the pipeline's list of ``{"label", "score"}``."""
-        scores = {guess["label"]: guess["score"] for guess in output}
+        """Return the prediction from the pipeline's list of ``{"label", "score"}``."""
+        scores = {entry["label"]: entry["score"] for entry in output}
         return self._decode_scores([scores[name] for name in self.names])
 
     def expected_pipeline_output(self, model: Any, recorded: Sequence[Row]) -> list[dict[str, Any]]:
@@ -153,7 +155,7 @@ class ImageClassificationTask(BaseTask):
         return min(len(self.names), max(3, len(self.attributes)))
 
     def _scores(self, model: Any, rows: Sequence[Row]) -> list[list[float]]:
-        """Return, for each row, the score of every label as the pipeline shows it."""
+        """Return the scores of all labels for each row, as the pipeline returns them."""
         import torch
 
         with torch.inference_mode():
@@ -162,20 +164,20 @@ class ImageClassificationTask(BaseTask):
         return scores
 
     def _decode_scores(self, scores: Sequence[float]) -> dict[str, Any]:
-        best = [max(positions, key=scores.__getitem__) for positions in self.attributes.values()]
+        best = [max(indices, key=scores.__getitem__) for indices in self.attributes.values()]
         return {"prediction": [self.names[index] for index in best], "score": [scores[index] for index in best]}
 
 
-def _with_token_logits(model: Any, pixel_values: Any, tokens: int) -> tuple[Any, Any]:
-    """Return the logits of the pictures and those that the same head gives to their last ``tokens`` tokens."""
-    inner = unwrap_model(model)  # the wrapped model itself must be called
-    seen = {}
-    hook = inner.base_model.register_forward_hook(lambda module, inputs, output: seen.update(output))
+def _with_token_logits(model: Any, pixel_values: Any, num_tokens: int) -> tuple[Any, Any]:
+    """Return the logits of the images, and the logits of the same head for their last ``num_tokens`` tokens."""
+    inner = unwrap_model(model)  # only to attach the hook: the forward pass must go through the wrapper
+    outputs = {}
+    hook = inner.base_model.register_forward_hook(lambda module, inputs, output: outputs.update(output))
     try:
         logits = model(pixel_values=pixel_values).logits
     finally:
         hook.remove()
-    return logits.float(), inner.classifier(seen["last_hidden_state"][:, -tokens:]).float()
+    return logits.float(), inner.classifier(outputs["last_hidden_state"][:, -num_tokens:]).float()
 
 
 TASK = ImageClassificationTask

@@ -30,6 +30,7 @@ class ImageTextToTextTask(ConversationTask):
     pipeline_tag = "image-text-to-text"
     required_columns = ("id", "messages", "images", "group")
     input = ChatInput
+    default_metrics = ("exact_match", "token_f1")
     accepts_cached_features = True
     example_prompts = ("What is this?",)
 

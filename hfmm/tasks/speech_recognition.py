@@ -46,6 +46,7 @@ class SpeechRecognitionTask(BaseTask):
     required_columns = ("id", "audio", "text", "group")
     target_columns = ("text",)
     input = AudioInput
+    default_metrics = ("wer", "cer")
     random_per_epoch = True
     snippet_imports = ("import soundfile",)
 
@@ -80,8 +81,8 @@ class SpeechRecognitionTask(BaseTask):
             count = len(family.label_ids(config, transcriber.tokenizer, row["text"]))
             if count > max_tokens:
                 raise UserError(
-                    f"the transcript {row['text'][:40]!r} has {count} tokens, and a window of {max_seconds:g} s has room "
-                    f"for {max_tokens}: cut the clip and its transcript"
+                    f"the transcript {row['text'][:40]!r} has {count} tokens, and a window of {max_seconds:g} s has "
+                    f"room for {max_tokens}: cut the clip and its transcript"
                 )
 
         return validate

@@ -27,6 +27,7 @@ class TextGenerationTask(ConversationTask):
     pipeline_tag = "text-generation"
     required_columns = ("id", "messages", "group")
     input = TextInput
+    default_metrics = ("exact_match", "token_f1")
     example_prompts = ("What is the base form of the verb?",)
 
     @classmethod

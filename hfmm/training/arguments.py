@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hfmm.recipe.schema import Recipe
 from hfmm.utils.progress import is_interactive
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def training_arguments(
     recipe: Recipe, index: int, folder: Path, num_rows: int, greater_is_better: bool, bf16: bool, num_chunks: int
 ) -> TrainingArguments:
-    """Return the `TrainingArguments` of one stage: the values of the recipe and our fixed settings.
+    """Return the `TrainingArguments` of one stage: fixed settings, the values of the recipe, and what it passes through.
 
     ``num_rows`` is the number of training rows. ``num_chunks`` is the number of GradCache chunks: the task receives
     that many of the stage's batches at once.
@@ -25,7 +25,7 @@ def training_arguments(
 
     stage = recipe.stages[index]
     steps_per_epoch = max(1, num_rows // (stage.per_device_train_batch_size * stage.gradient_accumulation))
-    arguments = TrainingArguments(
+    settings: dict[str, Any] = dict(
         output_dir=str(folder.resolve()),
         per_device_train_batch_size=stage.per_device_train_batch_size * num_chunks,
         per_device_eval_batch_size=stage.per_device_train_batch_size,
@@ -55,6 +55,7 @@ def training_arguments(
         remove_unused_columns=False,
         label_names=["labels"],
     )
+    arguments = TrainingArguments(**settings | stage.training_arguments)
     # Each process trains on one GPU, and `accelerate launch` starts one process per GPU. With more GPUs in one process,
     # the Trainer would use nn.DataParallel and a larger batch than the recipe sets.
     arguments._n_gpu = min(1, arguments.n_gpu)

@@ -92,7 +92,7 @@ def _train_stage(
     recipe, stage = plan.recipe, plan.recipe.stages[index]
     load_initial_model = partial(_load_initial_model, plan, index, previous_stage_dir, data)
     model, processor = load_initial_model()
-    if PartialState().device.type == "cpu":
+    if PartialState().device.type == "cpu" and "attn_implementation" not in recipe.model.load:
         attention.use_eager_attention_if_short(model)
     family = plan.model.family
     earlier_stages = recipe.stages[:index]
@@ -157,7 +157,7 @@ def _load_initial_model(plan: Plan, index: int, previous_stage_dir: Path | None,
     set_seed(plan.recipe.seed + index)
     if previous_stage_dir is None:
         return plan.model.load(data["train"].features)
-    return load_saved(str(previous_stage_dir / "model"))
+    return load_saved(str(previous_stage_dir / "model"), **plan.recipe.model.load)
 
 
 def _uses_bf16(run: RunDirectory) -> bool:

@@ -66,6 +66,7 @@ def _with_lora(
         lora_dropout=stage.lora.lora_dropout,
         target_modules=stage.lora.target_modules or used_modules,
         modules_to_save=sorted({*family.modules_to_save(model), *trained_before}),
+        **stage.lora.options,
     )
     try:
         return get_peft_model(model, config)

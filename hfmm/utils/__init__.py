@@ -1,1 +1,1 @@
-"""Small helpers that know nothing of recipes, data or models."""
+"""Small helpers that do not depend on recipes, data or models."""

@@ -1,4 +1,4 @@
-"""The processes of one launch: which of them writes, and who goes first."""
+"""Helpers for distributed runs: rank 0, and synchronization of the processes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from contextlib import contextmanager
 
 
 def is_main_process() -> bool:
-    """Tell whether this is the process that writes and speaks; `accelerate launch` starts several."""
+    """Tell whether this is rank 0, the only process that writes files and prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
 def main_process_first() -> Iterator[None]:
-    """Let the main process do the block before the others do it too; none goes on before all have."""
+    """Run the block on rank 0 first, then on the other processes; all of them wait until every process is done."""
     import torch
     from accelerate import PartialState
 
-    # Left to itself it takes processes that were launched on bare CPUs for strangers to each other.
+    # Without `cpu=True`, accelerate does not form a process group for launches on CPUs.
     state = PartialState(cpu=not torch.accelerator.is_available())
     with state.main_process_first():
         yield
@@ -26,7 +26,7 @@ def main_process_first() -> Iterator[None]:
 
 
 def destroy_process_group() -> None:
-    """End what processes that were launched together share; one that exits in it is now and then aborted for that."""
+    """Destroy the process group. A process that exits without doing so is occasionally aborted."""
     from accelerate import PartialState
 
     PartialState().destroy_process_group()

@@ -1,4 +1,4 @@
-"""Atomic writes: a reader sees the old or the new content, never half of it."""
+"""Atomic writes: a reader sees the old content or the new, never a part of it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-COMPLETE = "COMPLETE"  # written last into a folder of many files: without it the folder was broken off
+COMPLETE = "COMPLETE"  # a file that is written last into a folder; without it the folder is incomplete
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place once the block ends without an error."""
+    """Yield a temporary path in the same folder. It replaces ``path`` if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")  # several processes may write one file
     try:
@@ -28,11 +28,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``path`` that takes its place once the block ends without an error.
+    """Yield an empty temporary folder next to ``path``. It replaces ``path`` if the block ends without an error.
 
-    A folder cannot be replaced in one step, so the old one is set aside for the instant between two renames.
+    A folder cannot be replaced in one step, so ``path`` does not exist for a moment between two renames.
     """
-    temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("partial", "old"))
+    temporary, old = (path.with_name(f".{path.name}.{suffix}") for suffix in ("partial", "old"))
     for leftover in (temporary, old):
         shutil.rmtree(leftover, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -47,7 +47,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically."""
+    """Write ``value`` atomically as indented JSON."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

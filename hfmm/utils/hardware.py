@@ -1,4 +1,4 @@
-"""What this machine is good at: precision, threads, the processes that train together, and the record of them."""
+"""The hardware and the environment: precision, CPU count, memory, and the record of them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ PACKAGES = ("hfmm", "torch", "transformers", "datasets", "accelerate", "peft", "
 
 
 class Precision(NamedTuple):
-    """The arithmetic that training uses, and why it was chosen."""
+    """The precision of training, and why it was chosen."""
 
     name: Literal["bf16", "fp32"]
     reason: str
 
 
-def choose_precision(wanted: Literal["auto", "bf16", "fp32"]) -> Precision:
-    """Return bf16 autocast where the hardware is fast at it and fp32 elsewhere, or what the recipe wants."""
+def choose_precision(precision: Literal["auto", "bf16", "fp32"]) -> Precision:
+    """Return the given precision; for "auto", bf16 autocast if the hardware is fast at it and fp32 otherwise."""
     import torch
 
-    if wanted != "auto":
-        return Precision(wanted, "the recipe says so")
+    if precision != "auto":
+        return Precision(precision, "the recipe sets it")
     if torch.cuda.is_available():
         major, minor = torch.cuda.get_device_capability()
         name = torch.cuda.get_device_name()
@@ -33,24 +33,24 @@ def choose_precision(wanted: Literal["auto", "bf16", "fp32"]) -> Precision:
             return Precision("bf16", f"{name} has bf16 tensor cores")
         return Precision("fp32", f"{name} (compute capability {major}.{minor}) has no bf16 tensor cores")
     if torch.backends.mps.is_available():
-        return Precision("fp32", "autocast to bf16 is not faster on this MPS device")
-    has = torch.cpu.get_capabilities()
-    for flag, unit in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512-BF16")):
-        if has.get(flag):
-            return Precision("bf16", f"the processor multiplies bf16 matrices in {unit}")
-    return Precision("fp32", "the processor has no bf16 matrix unit (AMX or AVX512-BF16)")
+        return Precision("fp32", "bf16 autocast is not faster on MPS devices")
+    capabilities = torch.cpu.get_capabilities()
+    for flag, instructions in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512-BF16")):
+        if capabilities.get(flag):
+            return Precision("bf16", f"the CPU has bf16 matrix instructions ({instructions})")
+    return Precision("fp32", "the CPU has no bf16 matrix instructions (AMX or AVX512-BF16)")
 
 
-def inference_dtype(wanted: Literal["auto", "bf16", "fp32"]) -> str:
-    """Return the name of torch's dtype for the weights of a model that only predicts."""
-    return {"bf16": "bfloat16", "fp32": "float32"}[choose_precision(wanted).name]
+def inference_dtype(precision: Literal["auto", "bf16", "fp32"]) -> str:
+    """Return the name of the torch dtype for the weights of a model that is only used for inference."""
+    return {"bf16": "bfloat16", "fp32": "float32"}[choose_precision(precision).name]
 
 
-def environment_info(wanted: Literal["auto", "bf16", "fp32"]) -> dict[str, Any]:
-    """Return hardware, threads, precision and versions for the run record; no host or user name."""
+def environment_info(precision: Literal["auto", "bf16", "fp32"]) -> dict[str, Any]:
+    """Return hardware, threads, precision and versions for the run record. Host and user names are not recorded."""
     import torch
 
-    chosen = choose_precision(wanted)
+    chosen = choose_precision(precision)
     return {
         "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu_name(),
         "threads": torch.get_num_threads(),
@@ -64,7 +64,7 @@ def environment_info(wanted: Literal["auto", "bf16", "fp32"]) -> dict[str, Any]:
 
 
 def peak_memory_mb() -> float:
-    """Return the most resident memory this process has held, in MiB (0 where the system does not tell)."""
+    """Return the peak resident memory of this process in MiB, or 0 if the system does not report it."""
     try:
         import resource
     except ImportError:
@@ -74,12 +74,12 @@ def peak_memory_mb() -> float:
 
 
 def available_cpus() -> int:
-    """Return how many processes may prepare data at once."""
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _commit() -> str | None:
-    """Return the commit of the checkout that hfmm runs from, marked where it was changed; none for a wheel."""
+    """Return the commit of the checkout that hfmm runs from, with "-dirty" if it was modified; None for a wheel."""
     checkout = Path(__file__).parents[2]
     if not (checkout / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""Progress bars with rate and time left, silent when nobody watches."""
+"""Progress bars, shown only to somebody who watches, and the lines that report the steps of a run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ from typing import TypeVar
 from tqdm import tqdm
 
 Item = TypeVar("Item")
-StepReporter = Callable[[str, str], None]  # takes a step's name and what to say of it
+StepReporter = Callable[[str, str], None]  # called with the name of a step and its result
 
 
 def is_interactive() -> bool:
-    """Tell whether standard error is a terminal, and this the first of the processes that share it."""
-    return sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"
+    """Tell whether somebody watches: standard error is a terminal, or this is a notebook, and the process is rank 0."""
+    in_notebook = "ipykernel" in sys.modules
+    return (sys.stderr.isatty() or in_notebook) and os.environ.get("RANK", "0") == "0"
 
 
-def progress_bar(items: Iterable[Item], what: str, total: int | None = None, unit: str = "row") -> Iterator[Item]:
-    """Yield ``items`` under a progress bar on standard error."""
-    yield from tqdm(items, desc=what, total=total, unit=unit, disable=not is_interactive(), leave=False)
+def print_step(step: str, text: str) -> None:
+    """Print the name of a step and its result, on rank 0 only. This is the default `StepReporter`."""
+    if os.environ.get("RANK", "0") == "0":
+        first, *rest = text.splitlines()
+        print("\n".join([f"{step:<14} {first}", *(f"{'':<14} {line}" for line in rest)]), flush=True)
+
+
+def progress_bar(
+    items: Iterable[Item], description: str, total: int | None = None, unit: str = "row"
+) -> Iterator[Item]:
+    """Yield the items while a progress bar is shown on standard error."""
+    yield from tqdm(items, desc=description, total=total, unit=unit, disable=not is_interactive(), leave=False)

@@ -1,4 +1,4 @@
-"""What a benchmark is: sides that do the same work at two sizes, one of them hfmm, each run in a process of its own."""
+"""A benchmark case: sides that do the same work at two sizes, each in its own process. One of them is hfmm."""
 
 from __future__ import annotations
 
@@ -17,64 +17,67 @@ SIZES = ("small", "large")
 
 @dataclass(frozen=True)
 class Job:
-    """What a side is given: the options of its size, what `prepare` wrote, and an empty folder of its own."""
+    """The inputs of a side: the options of the size, the folder that `prepare` wrote, and an empty folder."""
 
     options: Mapping[str, Any]
     prepared: Path
     scratch: Path
-    checkpoint: str | None  # a folder given by hand; None: random weights in the shape of the size
+    checkpoint: str | None  # a folder from --checkpoint; None: random weights in the shape of the size
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one run of a side found; memory is read when this is made, so make it before anything is checked."""
+    """The result of one run of a side.
+
+    Peak memory is read when the object is created, so create it before any checks of the outputs.
+    """
 
     value: float  # in the unit of the case
-    outputs: list[Any] = field(default_factory=list)  # numbers or texts that all sides should have alike
-    flops: float | None = None  # floating-point operations of the model for one row
+    outputs: list[Any] = field(default_factory=list)  # numbers or texts that should be the same on all sides
+    flops: float | None = None  # floating-point operations of the model per row
     details: dict[str, float] = field(default_factory=dict)
-    memory_mib: float = field(default_factory=peak_memory_mb)  # most resident memory so far
+    memory_mib: float = field(default_factory=peak_memory_mb)  # peak resident memory so far
 
 
 @dataclass(frozen=True)
 class Side:
-    """One way of doing the work; a peer names the side of hfmm that it stands against."""
+    """One implementation of the work. A peer names the hfmm side that it is compared with."""
 
     name: str
     run: Callable[[Job], Measured]
     against: str | None = None
-    alike: str | None = None  # whose outputs it should have, where that is not the side it stands against
-    needs: tuple[str, ...] = ()  # modules without which it is reported as missing
-    asked: float | None = None  # how many times faster hfmm is to be, at the large size
-    differs: str | None = None  # why its outputs cannot be those of hfmm
+    same_outputs_as: str | None = None  # the side with the expected outputs, if it is not `against`
+    needs: tuple[str, ...] = ()  # required modules; without them the side is reported as missing
+    target: float | None = None  # how many times faster hfmm should be at the large size
+    not_comparable: str | None = None  # why the outputs cannot be compared with those of hfmm
 
 
 @dataclass(frozen=True)
 class Case:
-    """A benchmark; a side of hfmm stands first."""
+    """A benchmark. The first side is one of hfmm."""
 
     title: str
-    unit: Literal["rows/s", "clips/s", "texts/s", "s"]  # a rate is better high, seconds are better low
+    unit: Literal["rows/s", "clips/s", "texts/s", "s"]  # for rates higher is better, for seconds lower is better
     sizes: Mapping[Literal["small", "large"], Mapping[str, Any]]
     sides: tuple[Side, ...]
     prepare: Callable[[Job], None] | None = None
-    family: str | None = None  # the config's model_type of the checkpoints that can be given by hand
-    tolerance: float = 0.02  # largest relative difference of outputs; bf16 keeps three digits of a loss
-    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by size: of "value" or a detail, at most
+    family: str | None = None  # config.model_type of the checkpoints that --checkpoint accepts
+    tolerance: float = 0.02  # maximum relative difference of outputs; bf16 keeps three digits of a loss
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by size: maximum of "value" or a detail
 
     def side(self, name: str) -> Side:
         """Return a side by its name."""
-        return next(one for one in self.sides if one.name == name)
+        return next(side for side in self.sides if side.name == name)
 
 
 def names() -> list[str]:
-    """Return the cases there are: the folder is the registry."""
+    """Return the names of all cases: the files of the folder `cases`."""
     return sorted(path.stem for path in CASES.glob("[!_]*.py"))
 
 
 def load(name: str) -> Case:
-    """Return a case by name; raises UserError with the choices when there is none."""
+    """Return a case by its name. Raises UserError with the choices if it does not exist."""
     if name not in names():
         raise UserError(f"There is no benchmark {name!r}. Choices: {', '.join(names())}.")
-    found: Case = importlib.import_module(f"tests.benchmarks.cases.{name}").CASE
-    return found
+    case: Case = importlib.import_module(f"tests.benchmarks.cases.{name}").CASE
+    return case

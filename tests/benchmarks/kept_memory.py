@@ -1,8 +1,8 @@
-"""What it gains to keep the memory that a step frees: hfmm's own side of a case with that and without, in turn.
+"""The speedup from keeping freed memory: the hfmm side of a case with and without it, in turn.
 
     python -m tests.benchmarks.kept_memory vit_finetune clip_finetune [--checkpoint FOLDER]
 
-Each run has a process of its own: what one has kept, another would find.
+Each run has its own process, because a later run would reuse the memory that an earlier one kept.
 """
 
 from __future__ import annotations
@@ -20,46 +20,50 @@ from hfmm.errors import UserError
 from hfmm.utils.hardware import available_cpus
 from tests.benchmarks import arithmetic, process
 from tests.benchmarks import case as cases
-from tests.benchmarks.__main__ import checkpoint_of
+from tests.benchmarks.__main__ import assign_checkpoints
 from tests.benchmarks.case import Job
 
 
-def once(name: str, prepared: Path, checkpoint: str | None, kept: bool) -> tuple[float, float]:
-    """Return what hfmm's first side measures at the large size, and its memory in MiB."""
-    if not kept:
+def run_once(name: str, prepared: Path, checkpoint: str | None, keep_memory: bool) -> tuple[float, float]:
+    """Return the figure of hfmm's first side at the large size, and its memory in MiB."""
+    if not keep_memory:
         models.configure_malloc = lambda: None
     case = cases.load(name)
     with tempfile.TemporaryDirectory() as scratch:
-        found = case.sides[0].run(Job(case.sizes["large"], prepared, Path(scratch), checkpoint))
-    return found.value, found.memory_mib
+        result = case.sides[0].run(Job(case.sizes["large"], prepared, Path(scratch), checkpoint))
+    return result.value, result.memory_mib
 
 
 def main() -> None:
-    """Print a row for each case."""
+    """Print one row for each case."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.kept_memory")
     parser.add_argument("names", nargs="+", choices=cases.names(), metavar="name")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
-    asked = parser.parse_args()
-    chosen = {name: cases.load(name) for name in asked.names}
-    checkpoints = checkpoint_of(chosen, asked.checkpoint)
+    arguments = parser.parse_args()
+    selected = {name: cases.load(name) for name in arguments.names}
+    checkpoints = assign_checkpoints(selected, arguments.checkpoint)
     os.environ |= process.environment(available_cpus())
     print("| case | given back | kept | faster | MiB | MiB, kept |\n|---|---|---|---|---|---|")
-    for name, case in chosen.items():
+    for name, case in selected.items():
         with tempfile.TemporaryDirectory() as prepared:
             checkpoint = checkpoints.get(name)
             process.measure(name, "large", process.PREPARE, Path(prepared), available_cpus(), checkpoint)
             with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-                found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-                for repeat in range(asked.repeats):
-                    for kept in (False, True) if repeat % 2 == 0 else (True, False):
-                        found[kept].append(pool.apply(once, (name, Path(prepared), checkpoint, kept)))
-        (before, held_before), (after, held) = (map(list, zip(*found[kept], strict=True)) for kept in (False, True))
-        ratio = arithmetic.times_faster(after, before, case.unit != "s")
+                results: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+                for repeat in range(arguments.repeats):
+                    for keep_memory in (False, True) if repeat % 2 == 0 else (True, False):
+                        result = pool.apply(run_once, (name, Path(prepared), checkpoint, keep_memory))
+                        results[keep_memory].append(result)
+        (values_without, memory_without), (values_with, memory_with) = (
+            map(list, zip(*results[keep_memory], strict=True)) for keep_memory in (False, True)
+        )
+        ratio = arithmetic.times_faster(values_with, values_without, case.unit != "s")
         print(
-            f"| {case.title} | {statistics.median(before):.3g} {case.unit} | {statistics.median(after):.3g} | "
+            f"| {case.title} | {statistics.median(values_without):.3g} {case.unit} | "
+            f"{statistics.median(values_with):.3g} | "
             f"x {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) | "
-            f"{max(held_before):,.0f} | {max(held):,.0f} |",
+            f"{max(memory_without):,.0f} | {max(memory_with):,.0f} |",
             flush=True,
         )
 

@@ -1,9 +1,9 @@
-"""Where the time of a case goes, by kind of operation: what a ratio is made of, and what bounds it.
+"""The time of a case by kind of operation.
 
     python -m tests.benchmarks.operators vit_finetune --size large [--checkpoint FOLDER]
 
-Every side is run once under torch's profiler, which costs the small sizes more than the large ones: the shares are what
-to read, not the seconds. A side that has none, as faster-whisper, does not use torch.
+Each side runs once under the profiler of torch. The profiler slows down the small sizes more than the large ones, so
+read the shares and not the seconds. A side without shares, such as faster-whisper, does not use torch.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from hfmm.errors import UserError
 from hfmm.utils.hardware import available_cpus
 from tests.benchmarks import case as cases
 from tests.benchmarks import process, timed
-from tests.benchmarks.__main__ import checkpoint_of
+from tests.benchmarks.__main__ import assign_checkpoints
 from tests.benchmarks.case import Job
 
-# By what stands in an operator's name, the first kind that fits.
+# Substrings of operator names. The first kind that matches counts.
 KINDS = {
     "optimizer": ("adamw", "foreach", "linalg_vector_norm"),
     "attention": ("scaled_dot_product", "flash_attention"),
@@ -35,113 +35,114 @@ KINDS = {
     "copies and casts": ("copy", "aten::to", "clone", "contiguous", "aten::cat", "fill_", "zero_", "empty", "pad"),
     "norms, softmax, activations": ("norm", "softmax", "gelu", "relu", "silu", "sigmoid", "tanh"),
 }
-REST, OUTSIDE = "other operators", "outside torch"
+OTHER, OUTSIDE = "other operators", "outside torch"
 
 
-def kind(operator: str) -> str:
+def operator_kind(operator: str) -> str:
     """Return the kind of an operator by its name."""
-    return next((name for name, parts in KINDS.items() if any(part in operator for part in parts)), REST)
+    return next((kind for kind, parts in KINDS.items() if any(part in operator for part in parts)), OTHER)
 
 
-def shares(microseconds: Mapping[str, float], seconds: float) -> dict[str, float]:
-    """Return the share of ``seconds`` that each kind took, from the time of each operator itself."""
-    found: defaultdict[str, float] = defaultdict(float)
-    for operator, spent in microseconds.items():
-        found[kind(operator)] += spent / 1e6 / seconds
-    names = (*KINDS, REST)
-    return {name: found[name] for name in names} | {OUTSIDE: max(0.0, 1 - sum(found.values()))}
+def time_shares(microseconds: Mapping[str, float], seconds: float) -> dict[str, float]:
+    """Return the share of ``seconds`` that each kind took, from the self time of each operator."""
+    shares: defaultdict[str, float] = defaultdict(float)
+    for operator, self_time in microseconds.items():
+        shares[operator_kind(operator)] += self_time / 1e6 / seconds
+    kinds = (*KINDS, OTHER)
+    return {kind: shares[kind] for kind in kinds} | {OUTSIDE: max(0.0, 1 - sum(shares.values()))}
 
 
-class Spent:
-    """The seconds that were watched, and the microseconds of each operator itself within them."""
+class Profile:
+    """The profiled seconds, and the self time of each operator in microseconds."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.operators: Counter[str] = Counter()
 
     def start(self) -> None:
-        """Watch from now on."""
+        """Start profiling."""
         from torch.profiler import ProfilerActivity, profile
 
         self.profiler = profile(activities=[ProfilerActivity.CPU])
         self.profiler.start()
-        self.begun = time.perf_counter()
+        self.started = time.perf_counter()
 
     def stop(self) -> None:
-        """Add what was watched."""
-        self.seconds += time.perf_counter() - self.begun
+        """Stop profiling and add the result."""
+        self.seconds += time.perf_counter() - self.started
         self.profiler.stop()
-        for one in self.profiler.key_averages():
-            if one.key.startswith("aten::"):
-                self.operators[one.key] += one.self_cpu_time_total
+        for event in self.profiler.key_averages():
+            if event.key.startswith("aten::"):
+                self.operators[event.key] += event.self_cpu_time_total
 
 
 @contextlib.contextmanager
-def watched(spent: Spent) -> Iterator[None]:
-    """Within it what every Trainer does from its first step to its last is watched, and every stretch that is timed.
+def profiling(profile: Profile) -> Iterator[None]:
+    """Profile within the block every Trainer from its first step to its last, and every timed block.
 
-    What comes after the last step, scoring and saving, is left out: peers do neither.
+    The time after the last step, evaluation and saving, is left out because peers do neither.
     """
     from transformers import Trainer, TrainerCallback
 
-    class Watch(TrainerCallback):
+    class ProfileCallback(TrainerCallback):
         def on_train_begin(self, *_: Any, **__: Any) -> None:
-            spent.start()
+            profile.start()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step == state.max_steps:
-                spent.stop()
+                profile.stop()
 
     @contextlib.contextmanager
-    def watch() -> Iterator[None]:
-        spent.start()
+    def profile_block() -> Iterator[None]:
+        profile.start()
         yield
-        spent.stop()
+        profile.stop()
 
     train = Trainer.train
 
-    def watching(trainer: Trainer, *arguments: Any, **options: Any) -> Any:
-        trainer.add_callback(Watch())
-        return train(trainer, *arguments, **options)
+    def train_with_profile(trainer: Trainer, *args: Any, **kwargs: Any) -> Any:
+        trainer.add_callback(ProfileCallback())
+        return train(trainer, *args, **kwargs)
 
-    Trainer.train, timed.watch = watching, watch
+    Trainer.train, timed.profiler = train_with_profile, profile_block
     try:
         yield
     finally:
-        Trainer.train, timed.watch = train, contextlib.nullcontext
+        Trainer.train, timed.profiler = train, contextlib.nullcontext
 
 
-def profiled(name: str, size: str, side: str, prepared: Path, checkpoint: str | None) -> dict[str, float] | None:
-    """Run a side and return its shares; None where it used no torch."""
-    case, spent = cases.load(name), Spent()
-    with tempfile.TemporaryDirectory() as scratch, watched(spent):
+def profile_side(name: str, size: str, side: str, prepared: Path, checkpoint: str | None) -> dict[str, float] | None:
+    """Run a side and return its time shares. None if it does not use torch."""
+    case, profile = cases.load(name), Profile()
+    with tempfile.TemporaryDirectory() as scratch, profiling(profile):
         case.side(side).run(Job(case.sizes[size], prepared, Path(scratch), checkpoint))  # type: ignore[index]
-    return shares(spent.operators, spent.seconds) if spent.operators else None
+    return time_shares(profile.operators, profile.seconds) if profile.operators else None
 
 
 def main() -> None:
-    """Print the shares of every side, each from a process of its own; an empty row is one that used no torch."""
+    """Print the time shares of each side, measured in separate processes. Sides without torch have an empty row."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.operators")
     parser.add_argument("name", choices=cases.names())
     parser.add_argument("--size", choices=cases.SIZES, default="large")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
-    asked = parser.parse_args()
-    case = cases.load(asked.name)
-    checkpoint = checkpoint_of({asked.name: case}, asked.checkpoint).get(asked.name)
+    arguments = parser.parse_args()
+    name, size, case = arguments.name, arguments.size, cases.load(arguments.name)
+    checkpoint = assign_checkpoints({name: case}, arguments.checkpoint).get(name)
     os.environ |= process.environment(available_cpus())
     with tempfile.TemporaryDirectory() as prepared:
-        process.measure(asked.name, asked.size, process.PREPARE, Path(prepared), available_cpus(), checkpoint)
+        process.measure(name, size, process.PREPARE, Path(prepared), available_cpus(), checkpoint)
         with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-            rows = {
-                side.name: pool.apply(profiled, (asked.name, asked.size, side.name, Path(prepared), checkpoint))
+            shares_by_side = {
+                side.name: pool.apply(profile_side, (name, size, side.name, Path(prepared), checkpoint))
                 for side in case.sides
-                if not process.missing(side)
+                if not process.missing_module(side)
             }
-    kinds = (*KINDS, REST, OUTSIDE)
+    kinds = (*KINDS, OTHER, OUTSIDE)
     print("| side | " + " | ".join(kinds) + " |")
     print("|---" * (1 + len(kinds)) + "|")
-    for name, row in rows.items():
-        print(f"| {name} | " + " | ".join("" if row is None else f"{100 * row[one]:.0f} %" for one in kinds) + " |")
+    for side_name, shares in shares_by_side.items():
+        cells = ["" if shares is None else f"{100 * shares[kind]:.0f} %" for kind in kinds]
+        print(f"| {side_name} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What pretraining is worth: the embedded ViT against the same ViT from random weights, at equal budget.
+"""The gain from pretraining: the built-in ViT and the same ViT with random weights, at the same training budget.
 
     python -m tests.benchmarks.pretraining_gain [--rows 250 1000 4000] [--out model_cards/pretraining_gain.png]
 
-Each point is a whole `hfmm run vit_icons` that trains on as many pictures, few of them often or many of them seldom;
-only the number of training icons and `model.init` differ.
+Each point is a complete `hfmm run vit_icons`. Only the number of training icons and `model.init` differ. The number of
+epochs is adapted, so that all runs process the same number of images.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from hfmm.run_directory import primary_record
 
 
 def score(rows: int, init: str) -> tuple[float, float, float]:
-    """Return whole-cell accuracy on the test split and its interval."""
-    with tempfile.TemporaryDirectory() as name:
-        passes = [
+    """Return the accuracy of complete cells on the test split, and the two ends of its interval."""
+    with tempfile.TemporaryDirectory() as folder:
+        num_train_epochs = [
             f"stages.{stage.name}.num_train_epochs={stage.num_train_epochs * 1000 / rows}"
             for stage in load_recipe("vit_icons").stages
         ]
-        made = load_recipe("vit_icons", [f"data.train={rows}", f"model.init={init}", "baselines=[]", *passes])
-        record = primary_record(run_recipe(made, Path(name) / "run", False, lambda step, text: None))
+        overrides = [f"data.train={rows}", f"model.init={init}", "baselines=[]", *num_train_epochs]
+        record = primary_record(
+            run_recipe(load_recipe("vit_icons", overrides), Path(folder) / "run", False, lambda step, text: None)
+        )
     return record["value"], record["ci95"][0], record["ci95"][1]
 
 
 def main() -> None:
-    """Measure every point, print the table, draw the two curves."""
+    """Measure all points, print the table and draw the two curves."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, nargs="+", default=[250, 1000, 4000])
     parser.add_argument("--out", type=Path, default=Path("model_cards/pretraining_gain.png"))
@@ -43,7 +45,7 @@ def main() -> None:
         points = []
         for rows in arguments.rows:
             points.append(score(rows, init))
-            value, low, high = (100 * number for number in points[-1])
+            value, low, high = (100 * share for share in points[-1])
             print(f"| {rows:,} | {init} | {value:.1f} | {low:.1f} to {high:.1f} |", flush=True)
         values, lows, highs = zip(*points, strict=True)
         axis.plot(arguments.rows, values, marker="o", label=init)

@@ -1,4 +1,4 @@
-"""How much memory a push takes beyond that of the idle client, for a model of many megabytes.
+"""The memory that a push of a large model needs in addition to the idle client.
 
 `python -m tests.benchmarks.push_memory --megabytes 500 [--xet]`
 """
@@ -15,8 +15,8 @@ from tests.hub.client import client
 from tests.hub.fake_hub import Hub, serve
 
 
-def grown(folder: Path, megabytes: int, xet: bool) -> tuple[float, float]:
-    """Return by how many MiB the client's resident memory grew at most, and how many seconds the push took."""
+def memory_growth(folder: Path, megabytes: int, xet: bool) -> tuple[float, float]:
+    """Return the growth of the client's peak resident memory in MiB, and the seconds of the push."""
     model = folder / "model"
     model.mkdir()
     (model / "README.md").write_text("---\nlicense: mit\n---\n# A model\n")
@@ -25,22 +25,22 @@ def grown(folder: Path, megabytes: int, xet: bool) -> tuple[float, float]:
         for _ in range(megabytes):
             file.write(os.urandom(1_000_000))
     with serve(Hub(folder / "hub", xet)) as hub, client(hub.environment(), folder / "home") as child:
-        begun = time.monotonic()
-        said = child("push", folder=model, repo="me/model")
-        if "error" in said:
-            raise SystemExit(said["error"])
-        return said["grown_mb"], time.monotonic() - begun
+        start = time.monotonic()
+        answer = child("push", folder=model, repo="me/model")
+        if "error" in answer:
+            raise SystemExit(answer["error"])
+        return answer["grown_mb"], time.monotonic() - start
 
 
 def main() -> None:
-    """Print both."""
+    """Print the time and the memory of one push."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--xet", action="store_true")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        memory, seconds = grown(Path(folder), asked.megabytes, asked.xet)
-    print(f"{asked.megabytes} MB pushed in {seconds:.1f} s, {memory:.0f} MiB over the idle client")
+        memory, seconds = memory_growth(Path(folder), arguments.megabytes, arguments.xet)
+    print(f"{arguments.megabytes} MB pushed in {seconds:.1f} s, {memory:.0f} MiB more than the idle client")
 
 
 if __name__ == "__main__":

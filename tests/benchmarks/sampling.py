@@ -1,4 +1,4 @@
-"""A sampling profiler of one question: how much of a block of work is model arithmetic?"""
+"""A sampling profiler that measures which part of a block is model arithmetic."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import time
 from types import FrameType
 
 PERIOD = 0.01  # seconds
-ARITHMETIC = ("/torch/nn/", "/torch/autograd/", "/torch/optim/")  # files that stand on the stack of it
+ARITHMETIC = ("/torch/nn/", "/torch/autograd/", "/torch/optim/")  # paths of files whose frames count as arithmetic
 IMPORT = "<frozen importlib"
 
 
 class Sampler(threading.Thread):
-    """Looks at the stack of the thread that made it; the time since the last look goes to what it finds there.
+    """Samples the stack of the thread that created it, and adds up the time of samples in model arithmetic.
 
-    A module's own Python counts as arithmetic, and so do the loss, the gradient and the optimizer's step. What another
-    process does counts as none. Use it as a context: `arithmetic` is then the seconds found.
+    The Python code of modules counts as arithmetic, and so do the loss, the backward pass and the optimizer step. The
+    work of other processes does not count. Use it as a context manager, then read `arithmetic`, in seconds.
     """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.watched, self.arithmetic, self.over = threading.get_ident(), 0.0, threading.Event()
+        self.thread_id, self.arithmetic, self.stopped = threading.get_ident(), 0.0, threading.Event()
 
     def run(self) -> None:
         last = time.perf_counter()
-        while not self.over.wait(PERIOD):
+        while not self.stopped.wait(PERIOD):
             now = time.perf_counter()
-            if is_arithmetic(sys._current_frames().get(self.watched)):
+            if is_arithmetic(sys._current_frames().get(self.thread_id)):
                 self.arithmetic += now - last
             last = now
 
@@ -36,17 +36,17 @@ class Sampler(threading.Thread):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.over.set()
+        self.stopped.set()
         self.join()
 
 
 def is_arithmetic(frame: FrameType | None) -> bool:
-    """Tell whether a frame, or one that called it, stands in a file of model arithmetic and computes: loads nothing."""
+    """Return whether a frame or one of its callers is in a file of model arithmetic, and no import is running."""
     found = False
     while frame is not None:
-        name = frame.f_code.co_filename
-        if name.startswith(IMPORT):
+        filename = frame.f_code.co_filename
+        if filename.startswith(IMPORT):
             return False
-        found = found or any(part in name for part in ARITHMETIC)
+        found = found or any(part in filename for part in ARITHMETIC)
         frame = frame.f_back
     return found

@@ -1,6 +1,7 @@
-"""benchmarks.json as tables: `python -m tests.benchmarks.table` puts what has a target into the README, all beside it.
+"""The tables of benchmarks.json. `python -m tests.benchmarks.table` writes them into the two READMEs.
 
-Each stands between two marks, in `README.md` and in `tests/benchmarks/README.md`.
+`README.md` gets the figures that have a target, `tests/benchmarks/README.md` gets all figures. Each table replaces the
+text between two markers.
 """
 
 from __future__ import annotations
@@ -13,148 +14,150 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 BENCHMARKS = FOLDER / "benchmarks.json"
-SHORT, WHOLE = FOLDER.parents[1] / "README.md", FOLDER / "README.md"
+MAIN_README, BENCHMARKS_README = FOLDER.parents[1] / "README.md", FOLDER / "README.md"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
-ASKED_HEAD = (
+TARGET_HEADER = (
     "| case | hfmm | peer | hfmm is faster | target | same result |",
     "|---|---|---|---|---|---|",
 )
-HEAD = (
+FULL_HEADER = (
     "| case | side | measured | hfmm is faster | target | of the bf16 / fp32 peak | MiB | same result |",
     "|---|---|---|---|---|---|---|---|",
 )
 
 
-def asked(known: dict[str, Any]) -> list[str]:
-    """Return the table of what has a target: the peers of large sizes, and the limits of a case."""
-    return [*ASKED_HEAD, *(row for one in known.values() for size in one["sizes"] for row in _asked_rows(one, size))]
+def target_table(records: dict[str, Any]) -> list[str]:
+    """Return the table of all figures with a target: peers at the large size, and limits of a case."""
+    rows = (row for record in records.values() for size in record["sizes"] for row in _target_rows(record, size))
+    return [*TARGET_HEADER, *rows]
 
 
-def lines(known: dict[str, Any]) -> list[str]:
-    """Return the table of all cases, the machines under it, then what stands beside the figures."""
-    rows = [row for one in known.values() for size in one["sizes"] for row in _rows(one, size)]
-    return [*HEAD, *rows, "", *_machines(known), "", *(note for one in known.values() for note in _notes(one))]
+def full_table(records: dict[str, Any]) -> list[str]:
+    """Return the table of all cases, followed by the machines and by further details of the cases."""
+    rows = [row for record in records.values() for size in record["sizes"] for row in _rows(record, size)]
+    details = (line for record in records.values() for line in _detail_lines(record))
+    return [*FULL_HEADER, *rows, "", *_machine_lines(records), "", *details]
 
 
-def _asked_rows(one: dict[str, Any], size: str) -> Iterator[str]:
-    sides, title, unit = one["sizes"][size]["sides"], one["title"], one["unit"]
+def _target_rows(record: dict[str, Any], size: str) -> Iterator[str]:
+    sides, title, unit = record["sizes"][size]["sides"], record["title"], record["unit"]
     for name, side in sides.items():
         if size == "large" and side["asked"] is not None and side["status"] != "measured":
-            yield f"| {title} | | {name}: {side['status']} | | {_wanted(side)} | |"
-        elif verdict := _asked(side, size):
+            yield f"| {title} | | {name}: {side['status']} | | {_target(side)} | |"
+        elif verdict := _target_verdict(side, size):
             ours = f"{_spread(sides[side['against']])} {unit}, {side['against']}"
             peer = f"{_spread(side)} {unit}, {name}"
             faster, same = _spread(side["times_faster"], " x"), _agreement(side.get("agreement"))
             yield f"| {title} | {ours} | {peer} | {faster} | {verdict} | {same} |"
-    first, own = next(iter(sides.items()))
-    for key, value, limit in _limited(one["sizes"][size], own):
-        verdict, what = "reached" if value <= limit else "missed", unit if key == "value" else key
-        yield f"| {title} | {_number(value)} {what}, {first} | | | at most {_number(limit)}, {verdict} | |"
+    first_name, first_side = next(iter(sides.items()))
+    for key, value, limit in _limited_values(record["sizes"][size], first_side):
+        verdict, quantity = "reached" if value <= limit else "missed", unit if key == "value" else key
+        yield f"| {title} | {_number(value)} {quantity}, {first_name} | | | at most {_number(limit)}, {verdict} | |"
 
 
-def _limited(found: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
-    """Yield the name, value and limit of whatever of hfmm's own side is limited."""
+def _limited_values(size_record: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
+    """Yield the name, the value and the limit of each limited value of hfmm's side."""
     if ours["status"] == "measured":
         values = {"value": ours["median"]} | ours["details"]
-        yield from ((key, values[key], limit) for key, limit in found["limits"].items() if key in values)
+        yield from ((key, values[key], limit) for key, limit in size_record["limits"].items() if key in values)
 
 
-def _rows(one: dict[str, Any], size: str) -> Iterator[str]:
-    first = f"{one['title']}, {size}"
-    for name, side in one["sizes"][size]["sides"].items():
+def _rows(record: dict[str, Any], size: str) -> Iterator[str]:
+    first_cell = f"{record['title']}, {size}"
+    for name, side in record["sizes"][size]["sides"].items():
         if side["status"] != "measured":
-            yield f"| {first} | {name} | {side['status']}: {side['because']} | | | | | |"
+            yield f"| {first_cell} | {name} | {side['status']}: {side['because']} | | | | | |"
         else:
             cells = (
-                f"{_spread(side)} {one['unit']}",
+                f"{_spread(side)} {record['unit']}",
                 _spread(side["times_faster"], " x") if "times_faster" in side else "",
-                _asked(side, size),
+                _target_verdict(side, size),
                 " / ".join(f"{100 * share:.0f} %" for share in side.get("utilisation", {}).values()),
                 f"{side['memory_mib']:,}",
                 _agreement(side.get("agreement")),
             )
-            yield f"| {first} | {name} | {' | '.join(cells)} |"
-        first = ""
+            yield f"| {first_cell} | {name} | {' | '.join(cells)} |"
+        first_cell = ""
 
 
 def _number(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _spread(found: dict[str, float], unit: str = "") -> str:
-    median = f"{_number(found['median'])}{unit}"
-    if found["low"] == found["high"]:
+def _spread(values: dict[str, float], unit: str = "") -> str:
+    median = f"{_number(values['median'])}{unit}"
+    if values["low"] == values["high"]:
         return median
-    return f"{median} ({found['low']:.3g} to {found['high']:.3g})"
+    return f"{median} ({values['low']:.3g} to {values['high']:.3g})"
 
 
-def _asked(side: dict[str, Any], size: str) -> str:
+def _target_verdict(side: dict[str, Any], size: str) -> str:
     if side["asked"] is None or size != "large" or "times_faster" not in side:
         return ""
     reached = "reached" if side["times_faster"]["median"] >= side["asked"] else "missed"
-    return f"{_wanted(side)}, {reached}"
+    return f"{_target(side)}, {reached}"
 
 
-def _wanted(side: dict[str, Any]) -> str:
+def _target(side: dict[str, Any]) -> str:
     return f"{side['asked']:g} x" if side["asked"] >= 1 else f"at most {1 / side['asked']:g} x as long"
 
 
-def _agreement(found: dict[str, Any] | None) -> str:
-    if found is None:
+def _agreement(agreement: dict[str, Any] | None) -> str:
+    if agreement is None:
         return ""
-    if found["same"] is None:
-        because: str = found["because"]
+    if agreement["same"] is None:
+        because: str = agreement["because"]
         return because
-    verdict = "yes" if found["same"] else "NO"
-    return f"{verdict}, {found['difference']:.1g} apart"
+    verdict = "yes" if agreement["same"] else "NO"
+    return f"{verdict}, {agreement['difference']:.1g} apart"
 
 
-def _machines(known: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each machine and day, with the cases measured there."""
-    where: dict[str, dict[str, list[str]]] = {}
-    for one in known.values():
-        for size, found in one["sizes"].items():
-            machine = found["machine"]
+def _machine_lines(records: dict[str, Any]) -> Iterator[str]:
+    """Yield one line for each machine and date, with the cases that were measured there."""
+    sizes_by_machine: dict[str, dict[str, list[str]]] = {}
+    for record in records.values():
+        for size, size_record in record["sizes"].items():
+            machine = size_record["machine"]
             peaks = ", ".join(f"{name} {peak:,.0f} GFLOP/s" for name, peak in machine["peak_gflops"].items())
             line = (
                 f"- {machine['hardware']}, {machine['threads']} threads, bf16 unit: {machine['bf16_unit']}, "
-                f"matrix peak {peaks}, torch {machine['packages']['torch']}, {found['date']}"
+                f"matrix peak {peaks}, torch {machine['packages']['torch']}, {size_record['date']}"
             )
-            where.setdefault(line, {}).setdefault(one["title"], []).append(size)
-    for line, titles in where.items():
+            sizes_by_machine.setdefault(line, {}).setdefault(record["title"], []).append(size)
+    for line, titles in sizes_by_machine.items():
         measured = "; ".join(f"{title}, {' and '.join(sizes)}" for title, sizes in titles.items())
         yield f"{line}: {measured}."
 
 
-def _notes(one: dict[str, Any]) -> Iterator[str]:
-    """Yield what was measured beside the figures of a case, all its sides in a line, and how hfmm's stand to limits."""
-    for size, found in one["sizes"].items():
-        noted = []
-        for name, side in found["sides"].items():
+def _detail_lines(record: dict[str, Any]) -> Iterator[str]:
+    """Yield one line per size with the further details of all sides, and whether hfmm is within its limits."""
+    for size, size_record in record["sizes"].items():
+        sides = []
+        for name, side in size_record["sides"].items():
             if side["status"] != "measured":
                 continue
-            mine = [f"{key} {_number(value)}" for key, value in side["details"].items()]
+            details = [f"{key} {_number(value)}" for key, value in side["details"].items()]
             if side["against"] is None:
-                for key, value, limit in _limited(found, side):
-                    mine.append(f"{key} {'within' if value <= limit else 'ABOVE'} the limit of {_number(limit)}")
-            if mine:
-                noted.append(f"{name}: {', '.join(mine)}")
-        if noted:
-            yield f"- {one['title']}, {size}. {'; '.join(noted)}."
+                for key, value, limit in _limited_values(size_record, side):
+                    details.append(f"{key} {'within' if value <= limit else 'ABOVE'} the limit of {_number(limit)}")
+            if details:
+                sides.append(f"{name}: {', '.join(details)}")
+        if sides:
+            yield f"- {record['title']}, {size}. {'; '.join(sides)}."
 
 
 def main() -> None:
-    """Replace both tables by those of benchmarks.json."""
+    """Replace both tables with those of benchmarks.json."""
     if not BENCHMARKS.is_file():
-        sys.exit(f"There is no {BENCHMARKS}. Measure first: python -m tests.benchmarks")
-    known = json.loads(BENCHMARKS.read_text(encoding="utf-8"))
-    for file, table in ((SHORT, asked(known)), (WHOLE, lines(known))):
+        sys.exit(f"{BENCHMARKS} does not exist. Measure first: python -m tests.benchmarks")
+    records = json.loads(BENCHMARKS.read_text(encoding="utf-8"))
+    for file, table in ((MAIN_README, target_table(records)), (BENCHMARKS_README, full_table(records))):
         text = file.read_text(encoding="utf-8")
         before, begin, rest = text.partition(BEGIN)
         _, end, after = rest.partition(END)
         if not (begin and end):
-            sys.exit(f"{file} has no {BEGIN} with {END} after it.")
+            sys.exit(f"{file} has no {BEGIN} followed by {END}.")
         body = "\n".join(table)
         file.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}", encoding="utf-8")
 

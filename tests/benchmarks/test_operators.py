@@ -7,7 +7,7 @@ import torch
 from transformers import Trainer, TrainingArguments
 
 from tests.benchmarks import timed
-from tests.benchmarks.operators import OUTSIDE, REST, Spent, kind, shares, watched
+from tests.benchmarks.operators import OTHER, OUTSIDE, Profile, operator_kind, profiling, time_shares
 
 
 @pytest.mark.parametrize(
@@ -20,22 +20,22 @@ from tests.benchmarks.operators import OUTSIDE, REST, Spent, kind, shares, watch
         ("aten::_foreach_norm", "optimizer"),
         ("aten::native_layer_norm_backward", "norms, softmax, activations"),
         ("aten::copy_", "copies and casts"),
-        ("aten::scatter", REST),
+        ("aten::scatter", OTHER),
     ],
 )
-def test_an_operator_belongs_to_the_kind_that_its_name_tells(operator: str, expected: str) -> None:
-    assert kind(operator) == expected
+def test_the_name_of_an_operator_determines_its_kind(operator: str, expected: str) -> None:
+    assert operator_kind(operator) == expected
 
 
-def test_what_no_operator_took_is_outside_torch() -> None:
-    found = shares({"aten::mm": 1.5e6, "aten::bmm": 0.5e6, "aten::copy_": 1e6}, 4.0)
-    assert found["matrix products"] == 0.5
-    assert found["copies and casts"] == 0.25
-    assert found[OUTSIDE] == 0.25
-    assert sum(found.values()) == 1
+def test_time_without_an_operator_is_outside_torch() -> None:
+    shares = time_shares({"aten::mm": 1.5e6, "aten::bmm": 0.5e6, "aten::copy_": 1e6}, 4.0)
+    assert shares["matrix products"] == 0.5
+    assert shares["copies and casts"] == 0.25
+    assert shares[OUTSIDE] == 0.25
+    assert sum(shares.values()) == 1
 
 
-def test_a_trainer_leaves_the_time_of_its_steps_and_operators_and_is_then_let_alone(tmp_path: Path) -> None:
+def test_profiling_records_trainer_steps_and_restores_the_trainer(tmp_path: Path) -> None:
     class Model(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -47,23 +47,23 @@ def test_a_trainer_leaves_the_time_of_its_steps_and_operators_and_is_then_let_al
     arguments = TrainingArguments(
         output_dir=str(tmp_path), max_steps=3, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True
     )
-    untouched, spent = Trainer.train, Spent()
-    with watched(spent):
+    original, profile = Trainer.train, Profile()
+    with profiling(profile):
         Trainer(model=Model(), args=arguments, train_dataset=[{"x": torch.ones(4)}] * 8).train()
-    assert Trainer.train is untouched
-    assert 0 < sum(spent.operators.values()) / 1e6 < spent.seconds
-    assert shares(spent.operators, spent.seconds)["matrix products"] > 0
+    assert Trainer.train is original
+    assert 0 < sum(profile.operators.values()) / 1e6 < profile.seconds
+    assert time_shares(profile.operators, profile.seconds)["matrix products"] > 0
 
 
-def test_every_stretch_that_is_timed_adds_to_what_was_watched_and_nothing_outside_it_does() -> None:
-    spent, factor = Spent(), torch.ones(64, 64)
-    with watched(spent):
-        factor.sigmoid()
+def test_only_timed_blocks_are_profiled() -> None:
+    profile, matrix = Profile(), torch.ones(64, 64)
+    with profiling(profile):
+        matrix.sigmoid()
         for _ in range(2):
-            with timed.timed() as stretch:
-                factor @ factor
+            with timed.timed() as timer:
+                matrix @ matrix
     with timed.timed():
-        factor.tanh()
-    assert 0 < stretch.seconds < spent.seconds
-    assert "aten::mm" in spent.operators
-    assert not {"aten::sigmoid", "aten::tanh"} & set(spent.operators)
+        matrix.tanh()
+    assert 0 < timer.seconds < profile.seconds
+    assert "aten::mm" in profile.operators
+    assert not {"aten::sigmoid", "aten::tanh"} & set(profile.operators)

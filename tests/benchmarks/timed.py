@@ -1,4 +1,4 @@
-"""The stretch of a side's work that is timed, and that a profiler can watch."""
+"""A timer for the measured part of a side. A profiler can observe it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-watch: Callable[[], AbstractContextManager[None]] = nullcontext  # opened around every stretch, before its clock
+profiler: Callable[[], AbstractContextManager[None]] = nullcontext  # entered around every timed block
 
 
 @dataclass
-class Stretch:
-    """What `timed` found, once it has ended."""
+class Timer:
+    """The result of `timed`, available after its block has ended."""
 
     seconds: float = 0.0
 
 
 @contextmanager
-def timed() -> Iterator[Stretch]:
+def timed() -> Iterator[Timer]:
     """Time the block."""
-    found = Stretch()
-    with watch():
-        begun = time.perf_counter()
-        yield found
-        found.seconds = time.perf_counter() - begun
+    timer = Timer()
+    with profiler():
+        start = time.perf_counter()
+        yield timer
+        timer.seconds = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Training measured alike on every side: steps between the first fifth and the last, by the clock of its own loop."""
+"""The training speed of all sides, measured in the same way: the steps after the first fifth of the epoch."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from hfmm.run_directory import read_log
 from hfmm.utils.hardware import peak_memory_mb
 from tests.benchmarks.case import Job, Measured
 
-FIRST = 5  # the first of so many parts of an epoch only warms up, as long as hfmm takes until its log's first line
-FORWARD_AND_BACKWARD = 3  # times the operations of a forward pass: the gradient takes two products for each
+WARMUP_PARTS = 5  # the first fifth of the epoch is warmup; the log of hfmm has its first line at its end
+FORWARD_AND_BACKWARD = 3  # in forward passes: the backward pass takes two matrix products for each one
 
 
-def own(job: Job, recipe: dict[str, Any]) -> Measured:
-    """Train a recipe of one stage as `hfmm run` does, and return rows a second, the first batch's loss and memory."""
-
+def train_with_hfmm(job: Job, recipe: dict[str, Any]) -> Measured:
+    """Train a recipe of one stage as `hfmm run` does. The outputs are the loss of the first batch before training."""
     loaded, run, data = run_recipe(job, recipe)
     memory = peak_memory_mb()
-    logged = [line for line in read_log(run.log) if "loss" in line]
-    first, last = logged[0], logged[-1]
-    batch_size = loaded.stages[0].batch_size
+    lines = [line for line in read_log(run.log) if "loss" in line]
+    first, last = lines[0], lines[-1]
+    batch_size = loaded.stages[0].per_device_train_batch_size
     value = batch_size * (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
     loss, flops = _first_batch(loaded, data["train"], batch_size)
-    # As a Trainer's `training_loss`: the mean over all of the run.
-    mean = sum(line["loss"] for line in logged) / len(logged)
-    return Measured(value, [loss], flops, {"mean loss": mean}, memory)
+    # The mean over the complete run, like `training_loss` of the Trainer.
+    mean_loss = sum(line["loss"] for line in lines) / len(lines)
+    return Measured(value, [loss], flops, {"mean loss": mean_loss}, memory)
 
 
 def run_recipe(job: Job, recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """Prepare the data of a recipe and train it; returns the recipe as loaded, the run's folder and the data."""
+    """Prepare the data of a recipe and train it. Return the loaded recipe, the run directory and the data."""
     import yaml
 
     from hfmm.plan import resolve_plan
@@ -52,7 +51,7 @@ def run_recipe(job: Job, recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def _first_batch(recipe: Any, rows: Any, batch_size: int) -> tuple[float, float]:
-    """Return the loss of the first rows before training, and the operations that training on one row takes."""
+    """Return the loss of the first batch before training, and the floating-point operations of training on one row."""
     from hfmm.plan import resolve_plan
     from hfmm.utils.hardware import choose_precision
 
@@ -61,49 +60,49 @@ def _first_batch(recipe: Any, rows: Any, batch_size: int) -> tuple[float, float]
     task = plan.make_task(model, processor)
     batch = task.collate([rows[index] for index in range(batch_size)])
     in_bf16 = choose_precision(recipe.precision).name == "bf16"
-    loss, flops = counted(lambda: task.loss(model, batch, task.num_items(batch)), in_bf16)
+    loss, flops = loss_and_flops(lambda: task.loss(model, batch, task.num_items(batch)), in_bf16)
     return loss, FORWARD_AND_BACKWARD * flops / batch_size
 
 
-def counted(compute: Callable[[], Any], in_bf16: bool) -> tuple[float, float]:
+def loss_and_flops(compute_loss: Callable[[], Any], in_bf16: bool) -> tuple[float, float]:
     """Return a loss and the floating-point operations of its forward pass."""
     import torch
 
     with torch.autocast("cpu", torch.bfloat16, enabled=in_bf16):
-        loss, flops = operations(compute)
+        loss, flops = count_flops(compute_loss)
     return float(loss), flops
 
 
-def operations(compute: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what ``compute`` returns, and how many floating-point operations its matrix products take."""
+def count_flops(compute: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the result of ``compute`` and the floating-point operations of its matrix products."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-    def blockwise(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    def attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
         return int(sdpa_flop_count(query, key, value))
 
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping={kernel: blockwise}) as counter:
-        found = compute()
-    return found, float(counter.get_total_flops())
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping={kernel: attention_flops}) as counter:
+        result = compute()
+    return result, float(counter.get_total_flops())
 
 
-def plain(
+def train_with_trainer(
     job: Job, model: Any, rows: Any, collate: Callable[[Sequence[Any]], dict[str, Any]], batch_size: int, in_bf16: bool
 ) -> Measured:
-    """Train with transformers' Trainer as its example scripts set it up."""
+    """Train with the Trainer of transformers, with the settings of its example scripts."""
     from transformers import Trainer, TrainingArguments
 
-    steps = stopwatch()
-    arguments = TrainingArguments(**common(job.scratch, batch_size, in_bf16), remove_unused_columns=False)
-    trainer = Trainer(model=model, args=arguments, data_collator=collate, train_dataset=rows, callbacks=[steps])
+    step_timer = make_step_timer()
+    arguments = TrainingArguments(**common_arguments(job.scratch, batch_size, in_bf16), remove_unused_columns=False)
+    trainer = Trainer(model=model, args=arguments, data_collator=collate, train_dataset=rows, callbacks=[step_timer])
     batch = collate([rows[index] for index in range(batch_size)])
-    before = counted(lambda: model(**batch).loss, in_bf16)
-    return watched(trainer, steps, batch_size, before)
+    first_batch = loss_and_flops(lambda: model(**batch).loss, in_bf16)
+    return train_and_measure(trainer, step_timer, batch_size, first_batch)
 
 
-def common(out: Path, batch_size: int, in_bf16: bool) -> dict[str, Any]:
-    """Return the arguments of one epoch that every Trainer of a peer is given; nothing is saved or reported."""
+def common_arguments(out: Path, batch_size: int, in_bf16: bool) -> dict[str, Any]:
+    """Return the training arguments of all peers: one epoch, nothing is saved or reported."""
     return {
         "output_dir": str(out),
         "num_train_epochs": 1,
@@ -118,29 +117,29 @@ def common(out: Path, batch_size: int, in_bf16: bool) -> dict[str, Any]:
     }
 
 
-def watched(trainer: Any, steps: Any, batch_size: int, before: tuple[float, float]) -> Measured:
-    """Train a Trainer that carries a `stopwatch`; ``before`` is `counted` of its first batch."""
-    trained = trainer.train().training_loss
-    loss, flops = before
-    flops_a_row = FORWARD_AND_BACKWARD * flops / batch_size
-    return Measured(rate(steps.times, batch_size), [loss], flops_a_row, {"mean loss": trained})
+def train_and_measure(trainer: Any, step_timer: Any, batch_size: int, first_batch: tuple[float, float]) -> Measured:
+    """Train with a Trainer that has a step timer. ``first_batch`` is `loss_and_flops` of its first batch."""
+    mean_loss = trainer.train().training_loss
+    loss, flops = first_batch
+    flops_per_row = FORWARD_AND_BACKWARD * flops / batch_size
+    return Measured(rate(step_timer.times, batch_size), [loss], flops_per_row, {"mean loss": mean_loss})
 
 
-def stopwatch() -> Any:
-    """Return a callback whose ``times`` say when each step ended."""
+def make_step_timer() -> Any:
+    """Return a callback that records the end of each step in ``times``."""
     from transformers import TrainerCallback
 
-    class Stopwatch(TrainerCallback):
+    class StepTimer(TrainerCallback):
         def __init__(self) -> None:
             self.times: list[float] = []
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.times.append(time.perf_counter())
 
-    return Stopwatch()
+    return StepTimer()
 
 
 def rate(times: Sequence[float], batch_size: int) -> float:
-    """Return rows a second from the times at which steps ended, the first fifth of them left out."""
-    first = max(1, len(times) // FIRST)
-    return batch_size * (len(times) - first) / (times[-1] - times[first - 1])
+    """Return the rows per second from the end times of the steps, without the first fifth of the steps."""
+    num_warmup = max(1, len(times) // WARMUP_PARTS)
+    return batch_size * (len(times) - num_warmup) / (times[-1] - times[num_warmup - 1])

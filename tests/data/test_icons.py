@@ -30,8 +30,8 @@ def test_the_number_of_processes_does_not_change_the_images(
     tmp_path: Path, data: DatasetDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generate, "MIN_ROWS_FOR_MULTIPROCESSING", 10)
-    again = build(tmp_path, num_proc=2)
-    assert fingerprint(disable_media_decoding(again)) == fingerprint(disable_media_decoding(data))
+    rebuilt = build(tmp_path, num_proc=2)
+    assert fingerprint(disable_media_decoding(rebuilt)) == fingerprint(disable_media_decoding(data))
 
 
 def test_another_seed_changes_the_images(tmp_path: Path, data: DatasetDict) -> None:

@@ -33,8 +33,8 @@ def test_the_seed_changes_the_rows_and_the_number_of_processes_does_not(
 ) -> None:
     monkeypatch.setattr(generate, "MIN_ROWS_FOR_MULTIPROCESSING", 50)
     assert fingerprint(disable_media_decoding(build(tmp_path, num_proc=2))) == fingerprint(data)
-    other = disable_media_decoding(build(tmp_path / "other", seed=1, train=5))["train"]
-    assert other["text"][:] != data["train"]["text"][:5]
+    other_seed = disable_media_decoding(build(tmp_path / "other", seed=1, train=5))["train"]
+    assert other_seed["text"][:] != data["train"]["text"][:5]
 
 
 def test_each_image_has_one_question_and_its_text_as_the_answer(rows: list[dict[str, Any]]) -> None:

@@ -74,7 +74,7 @@ def test_every_caption_is_the_text_or_describes_a_cell_of_the_text(
 ) -> None:
     data = request.getfixturevalue(content)
     for row in data["train"]:
-        readings = {VerbCell(*reading[:3]) for reading in parse(row["text"])}  # `want` is not in the grid
+        readings = {VerbCell(*reading[:3]) for reading in parse(row["text"])}  # `wants` is not in the grid
         correct = {caption for cell in readings & set(CELLS) for caption in captions(cell)}
         assert row["text"] in row["captions"]
         assert set(row["captions"]) <= correct | {row["text"]}

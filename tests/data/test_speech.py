@@ -122,9 +122,9 @@ def test_speakers_and_cells_can_both_be_held_out(tmp_path: Path) -> None:
 
 def test_several_contents_alternate(tmp_path: Path) -> None:
     mixed = build(tmp_path / "mixed", content=["phrases", "sentences"])
-    words = [len(text.split()) for text in mixed["train"]["text"][:]]
-    assert max(words[::2]) <= 4  # For him to work.
-    assert np.mean(words[1::2]) > 5
+    word_counts = [len(text.split()) for text in mixed["train"]["text"][:]]
+    assert max(word_counts[::2]) <= 4  # For him to work.
+    assert np.mean(word_counts[1::2]) > 5
     phrases = build(tmp_path / "alone", content="phrases")["train"]["text"][:]
     assert mixed["train"]["text"][:][::2] == phrases[:20]
 

@@ -43,14 +43,14 @@ def test_the_number_of_processes_does_not_change_the_rows(
 
 def test_the_first_line_is_the_text_that_an_image_would_show(data: DatasetDict) -> None:
     for row in data["test"]:
-        first, _, question = row["messages"][0]["content"].partition("\n")
+        first_line, _, question = row["messages"][0]["content"].partition("\n")
         cell = VerbCell(*row["group"].split("/"))
         expected = {sentence.text for full in (True, False) for sentence in sentences(cell, full)} | {
             describe_icon(cell)
         }
         if row["error"]:
             expected = {mistake.wrong for full in (True, False) for mistake in mistakes(cell, row["error"], full)}
-        assert first == row["text"] and first in expected
+        assert first_line == row["text"] and first_line in expected
         assert question and "\n" not in question
 
 

@@ -57,9 +57,9 @@ def test_the_number_of_processes_does_not_change_the_rows(
 
 
 def test_the_seed_changes_rows_and_adding_rows_keeps_earlier_ones(tmp_path: Path, data: DatasetDict) -> None:
-    other = disable_media_decoding(build(tmp_path / "other", seed=1, train=5))["train"]
+    other_seed = disable_media_decoding(build(tmp_path / "other", seed=1, train=5))["train"]
     longer = disable_media_decoding(build(tmp_path / "longer", train=100))["train"]
-    assert other["messages"][:] != data["train"]["messages"][:5]
+    assert other_seed["messages"][:] != data["train"]["messages"][:5]
     assert longer[87] == data["train"][87]
 
 

@@ -71,7 +71,7 @@ def test_the_card_shows_each_dataset_before_and_after(scored: Path, hfmm: Callab
     done: subprocess.CompletedProcess[str] = hfmm("card", scored)
     assert done.returncode == 0, done.stderr
     card = (scored / "model" / "README.md").read_text()
-    assert "### What it forgot" in card
+    assert "### Forgetting" in card
     assert "| accuracy | icons 1 test | 12 |" in card and "| accuracy | icons 2 test | 20 |" in card
 
 

@@ -14,7 +14,7 @@ from hfmm.grammar.questions import (
 from hfmm.grammar.sentences import Sentence, sentences
 
 NAMING = ("tense", "person", "lemma", "conjugate")
-PERFECT = {
+TENSE_BY_NAME = {
     "present perfect": "participle",
     "past simple": "past",
     "present simple": "present",
@@ -22,27 +22,27 @@ PERFECT = {
 }
 
 
-def ask(shown: Stimulus, kind: str, times: int = 40) -> list[QuestionAnswer]:
-    return [make_question(shown, kind, np.random.default_rng(seed)) for seed in range(times)]  # type: ignore[arg-type]
+def ask(stimulus: Stimulus, kind: str, count: int = 40) -> list[QuestionAnswer]:
+    return [make_question(stimulus, kind, np.random.default_rng(seed)) for seed in range(count)]  # type: ignore[arg-type]
 
 
 def page(text: str, *cell: str, printed: str = "") -> Stimulus:
-    one = next(one for one in sentences(VerbCell(*cell)) if one.text == text)  # type: ignore[arg-type]
-    return Stimulus(one.cell, one, printed or text)
+    sentence = next(sentence for sentence in sentences(VerbCell(*cell)) if sentence.text == text)  # type: ignore[arg-type]
+    return Stimulus(sentence.cell, sentence, printed or text)
 
 
 @pytest.mark.parametrize(
     ("kind", "answer"), [("tense", "past participle"), ("person", "third person"), ("lemma", "write")]
 )
-def test_what_a_verb_is_has_the_same_name_on_an_icon_and_on_a_page(kind: str, answer: str) -> None:
+def test_icon_and_page_have_the_same_answer(kind: str, answer: str) -> None:
     cell = ("write", "participle", "3sg")
-    for shown in (Stimulus(VerbCell(*cell)), page("She has written a letter.", *cell)):  # type: ignore[arg-type]
-        assert {one.answer for one in ask(shown, kind)} == {answer}
+    for stimulus in (Stimulus(VerbCell(*cell)), page("She has written a letter.", *cell)):  # type: ignore[arg-type]
+        assert {question.answer for question in ask(stimulus, kind)} == {answer}
 
 
-def test_a_wrong_sentence_is_copied_as_it_is_judged_wrong_and_mended() -> None:
-    shown = page("She has written a letter.", "write", "participle", "3sg", printed="She has wrote a letter.")
-    answers = {kind: ask(shown, kind, 1)[0].answer for kind in ("transcribe", "judge", "correct")}
+def test_answers_about_a_wrong_sentence() -> None:
+    stimulus = page("She has written a letter.", "write", "participle", "3sg", printed="She has wrote a letter.")
+    answers = {kind: ask(stimulus, kind, 1)[0].answer for kind in ("transcribe", "judge", "correct")}
     assert answers == {
         "transcribe": "She has wrote a letter.",
         "judge": "no",
@@ -50,41 +50,43 @@ def test_a_wrong_sentence_is_copied_as_it_is_judged_wrong_and_mended() -> None:
     }
 
 
-def test_a_right_sentence_is_judged_right_and_left_alone() -> None:
-    shown = page("I went home.", "go", "past", "1sg")
-    answers = {kind: ask(shown, kind, 1)[0].answer for kind in ("transcribe", "judge", "correct")}
+def test_answers_about_a_correct_sentence() -> None:
+    stimulus = page("I went home.", "go", "past", "1sg")
+    answers = {kind: ask(stimulus, kind, 1)[0].answer for kind in ("transcribe", "judge", "correct")}
     assert answers == {"transcribe": "I went home.", "judge": "yes", "correct": "I went home."}
 
 
 @pytest.mark.parametrize("person", ["1sg", "2sg", "3sg"])
-def test_an_icon_is_conjugated_in_its_person_into_each_other_tense(person: str) -> None:
-    found = {one.question: one.answer for one in ask(Stimulus(VerbCell("be", "past", person)), "conjugate", 200)}  # type: ignore[arg-type]
+def test_icon_is_conjugated_into_every_other_tense(person: str) -> None:
+    stimulus = Stimulus(VerbCell("be", "past", person))  # type: ignore[arg-type]
+    answers = {question.question: question.answer for question in ask(stimulus, "conjugate", 200)}
     expected = {
         "1sg": {"am", "have been", "will be"},
         "2sg": {"are", "have been", "will be"},
         "3sg": {"is", "has been", "will be"},
     }
-    assert set(found.values()) == expected[person]
-    for question, answer in found.items():
-        name = next(name for name in PERFECT if name in question)
-        assert PERFECT[name] in {reading.tense for reading in parse(answer)}
+    assert set(answers.values()) == expected[person]
+    for question, answer in answers.items():
+        name = next(name for name in TENSE_BY_NAME if name in question)
+        assert TENSE_BY_NAME[name] in {reading.tense for reading in parse(answer)}
 
 
-def test_a_sentence_is_conjugated_into_one_that_is_among_the_sentences_of_the_other_cell() -> None:
-    texts = {one.text for cell in CELLS for one in sentences(cell)}
+def test_conjugated_sentence_is_a_sentence_of_the_other_cell() -> None:
+    texts = {sentence.text for cell in CELLS for sentence in sentences(cell)}
     for cell in CELLS[::7]:
-        for one in sentences(cell):
-            if has_unique_answer(one, "conjugate"):
-                (exchange,) = ask(Stimulus(cell, one, one.text), "conjugate", 1)
-                syncretic = cell.lemma in ("put", "read") and cell.person != "3sg"
-                assert exchange.answer in texts or syncretic, exchange
-                tense = PERFECT[next(name for name in PERFECT if name in exchange.question)]
+        for sentence in sentences(cell):
+            if has_unique_answer(sentence, "conjugate"):
+                (question,) = ask(Stimulus(cell, sentence, sentence.text), "conjugate", 1)
+                is_ambiguous = cell.lemma in ("put", "read") and cell.person != "3sg"
+                assert question.answer in texts or is_ambiguous, question
+                tense = TENSE_BY_NAME[next(name for name in TENSE_BY_NAME if name in question.question)]
                 assert tense != cell.tense
-                assert (cell.lemma, tense, cell.person) in {reading[:3] for reading in parse(exchange.answer)}
+                assert (cell.lemma, tense, cell.person) in {reading[:3] for reading in parse(question.answer)}
 
 
-def test_a_sentence_in_another_tense_reads_as_english_does() -> None:
-    answers = {one.answer for one in ask(page("It stops at the corner.", "stop", "present", "3sg"), "conjugate")}
+def test_conjugated_sentences_of_a_known_page() -> None:
+    stimulus = page("It stops at the corner.", "stop", "present", "3sg")
+    answers = {question.answer for question in ask(stimulus, "conjugate")}
     assert answers == {"It stopped at the corner.", "It has stopped at the corner.", "It will stop at the corner."}
 
 
@@ -97,24 +99,23 @@ def test_a_sentence_in_another_tense_reads_as_english_does() -> None:
         ("I went home.", "SUBJ PAST", ("go", "past", "1sg"), NAMING),
     ],
 )
-def test_a_question_with_several_answers_is_not_asked(
+def test_kinds_with_a_unique_answer(
     text: str, template: str, cell: tuple[str, str, str], kinds: tuple[str, ...]
 ) -> None:
-    one = Sentence(text, template, VerbCell(*cell))  # type: ignore[arg-type]
-    assert tuple(kind for kind in NAMING if has_unique_answer(one, kind)) == kinds  # type: ignore[arg-type]
+    sentence = Sentence(text, template, VerbCell(*cell))  # type: ignore[arg-type]
+    assert tuple(kind for kind in NAMING if has_unique_answer(sentence, kind)) == kinds  # type: ignore[arg-type]
 
 
-def test_every_kind_has_several_wordings_and_none_gives_its_answer_away() -> None:
-    shown = {"icon": Stimulus(VerbCell("eat", "past", "3sg")), "page": page("She ate an apple.", "eat", "past", "3sg")}
-    for picture, one in shown.items():
-        for kind in QUESTION_KINDS if picture == "page" else (*NAMING, "caption"):
-            found = ask(one, kind, 200)
-            wordings = {exchange.question for exchange in found}
-            assert len(wordings) >= 4
-            for exchange in found:
-                listed = exchange.question.count("simple") > 1 or "First, second" in exchange.question
-                listed = listed or "first, second" in exchange.question or "yes or no" in exchange.question.lower()
-                assert listed or exchange.answer.lower() not in exchange.question.lower(), exchange
+def test_kinds_have_several_wordings_that_do_not_reveal_the_answer() -> None:
+    icon = Stimulus(VerbCell("eat", "past", "3sg"))
+    for stimulus in (icon, page("She ate an apple.", "eat", "past", "3sg")):
+        for kind in QUESTION_KINDS if stimulus.sentence else (*NAMING, "caption"):
+            questions = ask(stimulus, kind, 200)
+            assert len({question.question for question in questions}) >= 4
+            for question in questions:
+                text = question.question.lower()
+                lists_answers = text.count("simple") > 1 or "first, second" in text or "yes or no" in text
+                assert lists_answers or question.answer.lower() not in text, question
 
 
 def test_answers_are_short() -> None:
@@ -122,18 +123,17 @@ def test_answers_are_short() -> None:
         for kind in NAMING:
             assert len(ask(Stimulus(cell), kind, 1)[0].answer.split()) <= 2
     for kind in MISTAKE_KINDS:
-        assert all(len(one.right.text) <= 64 for cell in CELLS for one in mistakes(cell, kind))
+        assert all(len(mistake.right.text) <= 64 for cell in CELLS for mistake in mistakes(cell, kind))
 
 
-def test_an_icon_holds_no_sentence() -> None:
+def test_sentence_questions_about_an_icon_are_an_error() -> None:
     for kind in set(FULL_SENTENCE_KINDS) - {"conjugate"} | {"judge"}:
         with pytest.raises(KeyError):
             ask(Stimulus(CELLS[0]), kind, 1)
 
 
-def test_a_picture_has_one_short_caption() -> None:
-    assert (
-        ask(Stimulus(VerbCell("go", "past", "1sg")), "caption", 1)[0].answer == "1st person singular past simple of go"
-    )
-    shown = page("I went home.", "go", "past", "1sg", printed="I goed home.")
-    assert {one.answer for one in ask(shown, "caption")} == {"I goed home."}
+def test_caption_of_an_icon_and_of_a_page() -> None:
+    icon = Stimulus(VerbCell("go", "past", "1sg"))
+    assert ask(icon, "caption", 1)[0].answer == "1st person singular past simple of go"
+    stimulus = page("I went home.", "go", "past", "1sg", printed="I goed home.")
+    assert {question.answer for question in ask(stimulus, "caption")} == {"I goed home."}

@@ -1,11 +1,11 @@
 from hfmm.grammar import CELLS, LEMMAS, PERSONS, TENSES, Person, Tense, surface_form
 
 
-def test_the_universe_has_twenty_verbs_five_tenses_three_persons() -> None:
+def test_grid_has_twenty_verbs_five_tenses_three_persons() -> None:
     assert (len(LEMMAS), len(TENSES), len(PERSONS), len(set(CELLS))) == (20, 5, 3, 300)
 
 
-def test_irregular_forms_are_right() -> None:
+def test_irregular_forms() -> None:
     expected: dict[tuple[str, Tense, Person], str] = {
         ("do", "present", "3sg"): "does",
         ("go", "past", "2sg"): "went",
@@ -23,13 +23,13 @@ def test_irregular_forms_are_right() -> None:
     assert {cell: surface_form(*cell) for cell in expected} == expected
 
 
-def test_every_form_agrees_with_an_independent_inflector() -> None:
+def test_every_form_equals_that_of_lemminflect() -> None:
     from lemminflect import getInflection
 
     tags = {"infinitive": "VB", "past": "VBD", "participle": "VBN"}
     for lemma, tense, person in CELLS:
         if lemma == "be" and tense in ("present", "past"):
-            continue  # the inflector does not tell the persons of be apart; they are spelled out above
+            continue  # lemminflect does not distinguish the persons of be; they are tested above
         if tense == "future":
             assert surface_form(lemma, tense, person) == f"will {lemma}"
             continue

@@ -168,7 +168,7 @@ def test_damaged_image_raises_with_its_row(photos: Path, tmp_path: Path) -> None
 def test_damaged_clip_outside_the_contact_sheet_raises_with_its_row(tmp_path: Path) -> None:
     clips = [encode(tone(500))] * 19 + [{"bytes": b"not audio", "path": None}]
     rows = Dataset.from_dict({"audio": clips, "text": ["x"] * 20}).cast_column("audio", AUDIO_FEATURE)
-    with pytest.raises(UserError, match="train, row 19: the clip is no audio that can be read"):
+    with pytest.raises(UserError, match="train, row 19: the clip is not audio that libsndfile can read"):
         save_dataset(DatasetDict({"train": rows}), tmp_path / "out", name="x", command="x", description="x")
 
 
@@ -181,7 +181,7 @@ def test_card_of_user_data_has_no_license_language_or_claims(
     assert not {"license", "language"} & set(card.data.to_dict())
     assert card.data.tags == ["hfmm"]
     assert not [text for text in ("drawn", "synthetic", "licensed as", str(tmp_path)) if text in card.content]
-    assert f"`hfmm data folder --set path={source} --out out` with hfmm. The rows are not hfmm's" in card.content
+    assert f"`hfmm data folder --set path={source} --out out` with hfmm. hfmm only converted the rows" in card.content
 
 
 @pytest.fixture

@@ -100,10 +100,10 @@ def test_verify_int8_raises_on_a_different_prediction_or_output(
 
 def test_publish_raises_at_once_without_torchao(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8, "find_spec", lambda name: None)
-    recipe, run = open_run(run.root)
+    plan, run = open_run(run.root)
     with pytest.raises(UserError, match=r'--int8-repo needs torchao, which is not installed: pip install "hfmm\[int8'):
         publish(
-            recipe,
+            plan,
             run,
             RepoTarget("me/tiny"),
             PublishOptions(int8="me/tiny-int8"),
@@ -113,10 +113,10 @@ def test_publish_raises_at_once_without_torchao(run: RunDirectory, monkeypatch: 
 
 
 def test_int8_repo_is_rejected_for_a_run_that_fails_verification(run: RunDirectory) -> None:
-    recipe, run = open_run(run.root)
+    plan, run = open_run(run.root)
     path = run.model / "README.md"
     path.write_text(path.read_text().replace("```text\n", "```text\n0.99 nonsense\n"))
     options = PublishOptions(int8="me/tiny-int8", allow_unverified=True)
     with pytest.raises(UserError, match="--int8-repo requires a run that passes its verification"):
-        publish(recipe, run, RepoTarget("me/tiny"), options, lambda: True, lambda *arguments: None)
+        publish(plan, run, RepoTarget("me/tiny"), options, lambda: True, lambda *arguments: None)
     assert json.loads(run.results.read_text())["verified"] is None

@@ -60,7 +60,9 @@ def test_metric_is_pushed_as_a_space_that_evaluate_loads(hub: Hub, call: Call) -
 def test_nothing_is_sent_without_a_terminal_to_confirm(hub: Hub, call: Call) -> None:
     completed = call("-m", "hfmm.cli", "publish", "metric:cer", "--repo", "me/unasked")
     assert completed.returncode == 2 and "me/unasked (public space" in completed.stdout
-    assert completed.stderr == "hfmm: Nothing was sent: there is no terminal to ask in. Give --yes.\n"
+    assert completed.stderr == (
+        "hfmm: Nothing was sent: there is no terminal to confirm in. Pass --yes to send without asking.\n"
+    )
     assert ("spaces", "me/unasked") not in hub.repositories
 
 

@@ -149,7 +149,7 @@ def test_published_run_is_reproduced_by_hub_id(published: Published) -> None:
     completed = published.call("reproduce", REPO, "--out", "reproduced")
     assert completed.returncode == 0, completed.stdout + completed.stderr
     assert re.search(r"data +the same, SHA-256", completed.stdout)
-    assert re.search(r"accuracy +\S+ published, \S+ again: exactly", completed.stdout)
+    assert re.search(r"accuracy +\S+ published, \S+ reproduced: equal", completed.stdout)
 
 
 def test_publish_to_a_branch_verifies_and_names_the_branch(published: Published) -> None:
@@ -211,8 +211,8 @@ def test_unverified_run_is_only_sent_if_allowed_and_its_card_reports_it(publishe
     assert "reproduced" not in completed.stdout
     files = {name: entry.content or b"" for name, entry in _entries(published.hub, repo).items()}
     card = files["README.md"].decode()
-    assert card.index("> **Not verified.** The check that plain `transformers` says what this card says failed") < (
-        card.index("A 0.0 M parameter model")
+    assert card.index("> **Not verified.** Plain `transformers` did not reproduce this card") < (
+        card.index("This image-classification model has ")
     )
     assert re.search(r"> Verification failed: for row .* but transformers.pipeline on this repository gives", card)
     assert json.loads(files["results.json"])["verified"] is None

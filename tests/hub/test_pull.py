@@ -13,7 +13,7 @@ from hfmm.hub.pull import resolve_model_folder
 
 def test_builtin_name_resolves_to_its_folder() -> None:
     assert resolve_model_folder("builtin:tiny-vit") == CHECKPOINTS / "tiny-vit"
-    with pytest.raises(UserError, match="MODEL: there is no builtin:huge"):
+    with pytest.raises(UserError, match="MODEL: builtin:huge does not exist"):
         resolve_model_folder("builtin:huge")
 
 

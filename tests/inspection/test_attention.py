@@ -17,14 +17,15 @@ from hfmm.inspection import attention
 
 
 @pytest.fixture
-def speaker(tiny_whisper: Path, tmp_path: Path) -> Path:
-    """The tiny Whisper, made to write letters and nothing else."""
-    shutil.copytree(tiny_whisper, tmp_path / "speaker")
-    settings = GenerationConfig.from_pretrained(tiny_whisper)
-    letters = settings.eos_token_id
-    settings.suppress_tokens = list(range(letters, WhisperConfig.from_pretrained(tiny_whisper).vocab_size))
-    settings.save_pretrained(tmp_path / "speaker")
-    return tmp_path / "speaker"
+def letters_only_whisper(tiny_whisper: Path, tmp_path: Path) -> Path:
+    """The tiny Whisper with all special tokens suppressed, so that it generates letters only."""
+    folder = tmp_path / "letters-only"
+    shutil.copytree(tiny_whisper, folder)
+    config = GenerationConfig.from_pretrained(tiny_whisper)
+    vocab_size = WhisperConfig.from_pretrained(tiny_whisper).vocab_size
+    config.suppress_tokens = list(range(config.eos_token_id, vocab_size))
+    config.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture
@@ -36,37 +37,38 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_heard_is_what_the_model_generates(speaker: Path, clip: Path) -> None:
-    heard = attention.transcribe_with_attention(str(speaker), clip)
-    assert heard.text == "".join(one.text for one in heard.tokens).strip()
-    assert heard.attention.shape == (len(heard.tokens), 100)
-    assert heard.features.shape == (80, 200)
-    assert all(0 < one.probability <= 1 and 0 <= one.start <= one.end <= 2 for one in heard.tokens)
-    # Greedy decoding writes the likeliest token, which then is no less likely than an even guess.
-    assert all(one.probability >= 1 / 300 for one in heard.tokens)
+def test_transcription_is_what_the_model_generates(letters_only_whisper: Path, clip: Path) -> None:
+    details = attention.transcribe_with_attention(str(letters_only_whisper), clip)
+    assert details.text == "".join(token.text for token in details.tokens).strip()
+    assert details.attention.shape == (len(details.tokens), 100)
+    assert details.features.shape == (80, 200)
+    assert all(0 < token.probability <= 1 and 0 <= token.start <= token.end <= 2 for token in details.tokens)
+    # Greedy decoding takes the most likely token, whose probability is at least that of a uniform distribution.
+    assert all(token.probability >= 1 / 300 for token in details.tokens)
 
 
-def test_words_begin_with_a_space_and_multiply_their_probabilities() -> None:
+def test_words_start_with_a_space_and_multiply_probabilities() -> None:
     tokens = [
         attention.Token(text, 0, 0.0, 0.5, start, start + 1) for start, text in enumerate((" He", " wor", "ks", "."))
     ]
     assert attention._words(tokens) == [("He", 0.5, 0, 1), ("works.", 0.125, 1, 4)]
 
 
-def test_the_command_prints_tokens_and_draws_where_it_looked(
-    hfmm: Callable[..., Any], speaker: Path, clip: Path, tmp_path: Path
+def test_command_prints_tokens_and_plots_the_attention(
+    hfmm: Callable[..., Any], letters_only_whisper: Path, clip: Path, tmp_path: Path
 ) -> None:
-    done = hfmm("inspect", "attention", clip, "--model", speaker)
-    assert done.returncode == 0, done.stderr
-    assert "probability" in done.stdout and "segments" in done.stdout
+    command = ["inspect", "attention", clip, "--model", letters_only_whisper]
+    completed = hfmm(*command)
+    assert completed.returncode == 0, completed.stderr
+    assert "probability" in completed.stdout and "segments" in completed.stdout
     assert Image.open(tmp_path / "attention.png").size[0] > 400
-    found = json.loads(hfmm("inspect", "attention", clip, "--model", speaker, "--json").stdout)
-    assert {"text", "segments", "tokens", "words"} == found.keys()
+    output = json.loads(hfmm(*command, "--json").stdout)
+    assert {"text", "segments", "tokens", "words"} == output.keys()
 
 
-def test_what_cannot_be_heard_is_told(tiny_whisper: Path, tiny_vit: Path, clip: Path, tmp_path: Path) -> None:
+def test_unusable_model_or_clip_is_reported(tiny_whisper: Path, tiny_vit: Path, clip: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'vit' model"):
         attention.transcribe_with_attention(str(tiny_vit), clip)
     (tmp_path / "long.flac").write_bytes(encode(np.tile([0.1, -0.1], 3 * SAMPLE_RATE).astype(np.float32))["bytes"])
-    with pytest.raises(UserError, match=r"long\.flac lasts 6\.0 s; .* hears 4 s at a time"):
+    with pytest.raises(UserError, match=r"long\.flac has 6\.0 s, but .* accepts at most 4 s"):
         attention.transcribe_with_attention(str(tiny_whisper), tmp_path / "long.flac")

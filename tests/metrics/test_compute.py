@@ -5,16 +5,18 @@ from hfmm import metrics
 from hfmm.errors import UserError
 
 
-def test_slices_and_functionals_come_with_the_metric_of_that_name() -> None:
-    slices, functionals = metrics.compute("accuracy", [["a"], ["b"]], [["a"], ["a"]])
-    right, ones = slices[""]
-    assert (right.sum(), ones.sum()) == (1, 2)
-    assert functionals == {}
+def test_compute_returns_row_statistics_and_weighted_scores() -> None:
+    row_statistics, weighted_scores = metrics.compute("accuracy", [["a"], ["b"]], [["a"], ["a"]])
+    correct, ones = row_statistics[""]
+    assert (correct.sum(), ones.sum()) == (1, 2)
+    assert weighted_scores == {}
 
 
-def test_predictions_that_cannot_be_measured_are_told_with_their_row() -> None:
+def test_compute_reports_the_row_of_an_invalid_prediction() -> None:
     vectors = np.eye(3)
     embeddings = {"image": vectors, "text": vectors * [[1], [np.nan], [1]]}
-    references = [{"text": one, "captions": [one], "group": one} for one in "abc"]
-    with pytest.raises(UserError, match=r"modality_gap cannot be measured: the text embedding of row 1 holds NaN"):
+    references = [{"text": name, "captions": [name], "group": name} for name in "abc"]
+    with pytest.raises(
+        UserError, match=r"modality_gap could not be computed: the text embedding of row 1 contains NaN"
+    ):
         metrics.compute("modality_gap", embeddings, references)

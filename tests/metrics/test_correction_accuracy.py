@@ -14,31 +14,31 @@ def row(text: str, answer: str, verb: str, error: str = "") -> dict[str, Any]:
     return {"text": text, "verb": verb, "answers": [answer], "kinds": ["correct"], "error": error}
 
 
-def right(prediction: str, text: str, answer: str, verb: str) -> float:
-    tops, bottoms = correction_accuracy.row_statistics(
+def score(prediction: str, text: str, answer: str, verb: str) -> float:
+    numerators, denominators = correction_accuracy.row_statistics(
         [[prediction]], [row(text, answer, verb, "form" if text != answer else "")]
     )[""]
-    assert bottoms.tolist() == [1]
-    return float(tops[0])
+    assert denominators.tolist() == [1]
+    return float(numerators[0])
 
 
 @pytest.mark.parametrize("kind", MISTAKE_KINDS)
-def test_the_verb_comes_out_right_exactly_when_the_words_in_its_place_are_the_right_ones(kind: str) -> None:
-    """The oracle is how the prediction was made: which verb was put into it, and which other words were misread."""
+def test_generated_prediction_scores_one_only_with_the_correct_verb(kind: str) -> None:
+    """The expected score follows from the construction of the prediction: which verb it has and which words differ."""
     generator = random.Random(kind)
     cells = [cell for cell in CELLS if mistakes(cell, kind)]  # type: ignore[arg-type]
     for cell in generator.sample(cells, 60):
-        one = generator.choice(mistakes(cell, kind))  # type: ignore[arg-type]
-        group = verb_group(one.right)
-        before, _, after = with_verb_group(one.right, "|").partition("|")
-        wrong_group = one.wrong.removeprefix(before).removesuffix(after)
+        mistake = generator.choice(mistakes(cell, kind))  # type: ignore[arg-type]
+        answer, group = mistake.right.text, verb_group(mistake.right)
+        before, _, after = with_verb_group(mistake.right, "|").partition("|")
+        wrong_group = mistake.wrong.removeprefix(before).removesuffix(after)
         misread = f"{after.rpartition(' ')[0]} xylophones."
-        for text, rest in product((one.wrong, one.right.text), (after, misread)):
-            assert right(f"{before}{group}{rest}".upper(), text, one.right.text, group) == 1
-            left_over = (f"{group} {wrong_group}",) if text == one.wrong else ()
-            for other in (wrong_group, "jumps", f"{wrong_group} {group}", "", *left_over):
-                prediction = f"{before}{other}{rest}"
-                assert right(prediction, text, one.right.text, group) == 0, (prediction, one)
+        for text, rest in product((mistake.wrong, answer), (after, misread)):
+            assert score(f"{before}{group}{rest}".upper(), text, answer, group) == 1
+            repeated = (f"{group} {wrong_group}",) if text == mistake.wrong else ()
+            for predicted_group in (wrong_group, "jumps", f"{wrong_group} {group}", "", *repeated):
+                prediction = f"{before}{predicted_group}{rest}"
+                assert score(prediction, text, answer, group) == 0, (prediction, mistake)
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,14 @@ def test_the_verb_comes_out_right_exactly_when_the_words_in_its_place_are_the_ri
         ("", "He went home.", "went", 0),
     ],
 )
-def test_a_sentence_is_marked_as_a_teacher_would(prediction: str, text: str, verb: str, expected: int) -> None:
-    wrong = next((one for one in ("will go", "will put", "has went", "have had", "goed") if one in text), "")
-    wrong = wrong or ("went" if verb == "will go" else verb)
-    assert right(prediction, text, text.replace(wrong, verb), verb) == expected
+def test_sentence_score(prediction: str, text: str, verb: str, expected: int) -> None:
+    wrong_groups = ("will go", "will put", "has went", "have had", "goed")
+    wrong_group = next((group for group in wrong_groups if group in text), "")
+    wrong_group = wrong_group or ("went" if verb == "will go" else verb)
+    assert score(prediction, text, text.replace(wrong_group, verb), verb) == expected
 
 
-def test_right_and_wrong_sentences_are_both_shown_and_other_questions_are_left_out() -> None:
+def test_slices_count_only_correction_questions() -> None:
     references = [
         row("He goed home.", "He went home.", "went", "inflection"),
         row("I has a car.", "I have a car.", "have", "agreement"),
@@ -82,7 +83,9 @@ def test_right_and_wrong_sentences_are_both_shown_and_other_questions_are_left_o
     slices = correction_accuracy.row_statistics(
         [["yes", "He went home."], ["I has a car."], ["He eats."], ["He eats."]], references
     )
-    assert {name: (tops.tolist(), bottoms.tolist()) for name, (tops, bottoms) in slices.items()} == {
+    assert {
+        name: (numerators.tolist(), denominators.tolist()) for name, (numerators, denominators) in slices.items()
+    } == {
         "": ([1, 0, 0, 0], [1, 1, 1, 0]),
         "error: agreement": ([0, 0, 0, 0], [0, 1, 0, 0]),
         "error: inflection": ([1, 0, 0, 0], [1, 0, 0, 0]),
@@ -92,29 +95,30 @@ def test_right_and_wrong_sentences_are_both_shown_and_other_questions_are_left_o
     assert next(iter(slices)) == ""
 
 
-def test_who_copies_has_every_right_sentence_and_no_wrong_one_and_who_always_changes_none() -> None:
-    found = mistakes(VerbCell("write", "participle", "3sg"), "form")
-    pairs = [(one.wrong, one.right.text, verb_group(one.right)) for one in found]
-    references = [row(*one, "form") for one in pairs] + [row(answer, answer, verb) for _, answer, verb in pairs]
-    copied = correction_accuracy.row_statistics([[one["text"]] for one in references], references)
-    assert copied["right sentences"][0].sum() == copied["right sentences"][1].sum() == len(pairs)
+def test_copying_solves_only_correct_sentences() -> None:
+    forms = mistakes(VerbCell("write", "participle", "3sg"), "form")
+    triples = [(mistake.wrong, mistake.right.text, verb_group(mistake.right)) for mistake in forms]
+    references = [row(*triple, "form") for triple in triples]
+    references += [row(answer, answer, verb) for _, answer, verb in triples]
+    copied = correction_accuracy.row_statistics([[reference["text"]] for reference in references], references)
+    assert copied["right sentences"][0].sum() == copied["right sentences"][1].sum() == len(triples)
     assert copied["wrong sentences"][0].sum() == 0
-    changed = correction_accuracy.row_statistics([[wrong] for wrong, *_ in pairs] * 2, references)
+    changed = correction_accuracy.row_statistics([[wrong] for wrong, *_ in triples] * 2, references)
     assert changed["right sentences"][0].sum() == 0
 
 
-def test_without_a_sentence_to_correct_there_is_no_slice() -> None:
+def test_rows_without_correction_questions_have_no_slice() -> None:
     assert correction_accuracy.row_statistics([["a"]], [row("", "a", "") | {"kinds": ["tense"]}]) == {}
 
 
-def test_missing_answers_are_named_with_their_row() -> None:
-    with pytest.raises(ValueError, match="row 0 has 2 answers given, 1 true ones"):
+def test_missing_answers_are_reported_with_their_row() -> None:
+    with pytest.raises(ValueError, match="row 0 has 2 predicted answers, 1 reference answers"):
         correction_accuracy.row_statistics([["a", "b"]], [row("a", "a", "a")])
 
 
-def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) -> None:
+def test_evaluate_loads_the_metric_by_path_offline_without_hfmm(compute_offline: Any) -> None:
     references = [row("He goed.", "He went.", "went", "inflection"), row("He ate.", "He ate.", "ate")]
-    assert alone(correction_accuracy, [["he went"], ["he eats"]], references) == {
+    assert compute_offline(correction_accuracy, [["he went"], ["he eats"]], references) == {
         "correction": 0.5,
         "correction error: inflection": 1.0,
         "correction right sentences": 0.0,

@@ -12,27 +12,28 @@ ROWS = [
     {"answers": ["past simple"], "kinds": ["tense"]},
     {"answers": ["My sister will go."], "kinds": ["transcribe"]},
 ]
-SAID = [["he write", "first person"], ["future simple"], ["My sister go."]]
+PREDICTIONS = [["he write", "first person"], ["future simple"], ["My sister go."]]
 
 
-def test_only_what_was_to_be_copied_counts_and_the_rate_is_that_of_jiwer() -> None:
-    edits, characters = page_cer.row_statistics(SAID, ROWS)[""]
+def test_only_transcriptions_count_and_the_rate_equals_jiwer() -> None:
+    edits, characters = page_cer.row_statistics(PREDICTIONS, ROWS)[""]
     assert (edits.tolist(), characters.tolist()) == ([1, 0, 5], [8, 0, 17])
-    true, said = (
-        [normalize_words(rows[place][0]) for place in (0, 2)] for rows in ([one["answers"] for one in ROWS], SAID)
+    references, predictions = (
+        [normalize_words(rows[index][0]) for index in (0, 2)]
+        for rows in ([row["answers"] for row in ROWS], PREDICTIONS)
     )
-    assert edits.sum() / characters.sum() == pytest.approx(jiwer.cer(true, said))
+    assert edits.sum() / characters.sum() == pytest.approx(jiwer.cer(references, predictions))
 
 
-def test_where_nothing_was_to_be_copied_there_is_no_score() -> None:
-    assert page_cer.row_statistics(SAID[1:2], ROWS[1:2]) == {}
+def test_rows_without_transcriptions_have_no_score() -> None:
+    assert page_cer.row_statistics(PREDICTIONS[1:2], ROWS[1:2]) == {}
 
 
-def test_missing_answers_are_told_with_their_row() -> None:
-    with pytest.raises(ValueError, match="row 1 has 0 answers given"):
-        page_cer.row_statistics([SAID[0], [], SAID[2]], ROWS)
+def test_missing_answers_are_reported_with_their_row() -> None:
+    with pytest.raises(ValueError, match="row 1 has 0 predicted answers"):
+        page_cer.row_statistics([PREDICTIONS[0], [], PREDICTIONS[2]], ROWS)
 
 
-def test_it_loads_by_path_without_hfmm() -> None:
+def test_evaluate_loads_the_metric_by_path() -> None:
     metric = evaluate.load(str(Path(page_cer.__file__)))
-    assert metric.compute(predictions=SAID, references=ROWS) == {"transcription": pytest.approx(6 / 25)}
+    assert metric.compute(predictions=PREDICTIONS, references=ROWS) == {"transcription": pytest.approx(6 / 25)}

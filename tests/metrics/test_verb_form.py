@@ -11,18 +11,18 @@ FINITE: tuple[Tense, ...] = ("present", "past", "participle", "future")
 
 
 def row(text: str) -> dict[str, Any]:
-    return {"text": text, "readings": [one._asdict() for one in parse(text)]}
+    return {"text": text, "readings": [reading._asdict() for reading in parse(text)]}
 
 
-def heard(prediction: str, text: str) -> tuple[float, float]:
-    tops, bottoms = verb_form.row_statistics([prediction], [row(text)])[""]
-    return tops[0], bottoms[0]
+def count_exact(prediction: str, text: str) -> tuple[float, float]:
+    numerators, denominators = verb_form.row_statistics([prediction], [row(text)])[""]
+    return numerators[0], denominators[0]
 
 
-def taken_for(prediction: str, text: str) -> tuple[str, str, str, str]:
-    ((true, said, times, form, words),) = verb_form.confusions([prediction], [row(text)], parse)
-    assert times == 1
-    return true, said, form, words
+def single_confusion(prediction: str, text: str) -> tuple[str, str, str, str]:
+    ((name, predicted_name, count, form, predicted_form),) = verb_form.confusions([prediction], [row(text)], parse)
+    assert count == 1
+    return name, predicted_name, form, predicted_form
 
 
 def form(lemma: str, tense: Tense, person: Person) -> str:
@@ -32,22 +32,23 @@ def form(lemma: str, tense: Tense, person: Person) -> str:
 
 @pytest.mark.parametrize("person", SUBJECTS)
 @pytest.mark.parametrize("lemma", LEMMAS)
-def test_one_form_in_place_of_another_is_the_confusion_of_their_cells(lemma: str, person: Person) -> None:
-    """The oracle is the grid itself: what was said and what was heard are both drawn from it."""
+def test_replaced_form_is_the_confusion_of_two_cells(lemma: str, person: Person) -> None:
+    """The expected confusion follows from the grid, because both forms are drawn from it."""
     forms = {tense: form(lemma, tense, person) for tense in FINITE}
-    for true, said in forms.items():
-        for tense, words in forms.items():
-            text, prediction = (f"{SUBJECTS[person]} {one} a lot." for one in (said, words))
-            assert heard(prediction, text) == (said == words, 1)
-            if said != words:
-                name, other, *shown = taken_for(prediction, text)
-                assert f"{true} {person}" == name or true in name.split()[0].split("/")
-                assert f"{tense} {person}" == other or list(forms.values()).count(words) > 1
-                assert shown == [said, words]
+    for tense, words in forms.items():
+        for predicted_tense, predicted_words in forms.items():
+            text, prediction = (f"{SUBJECTS[person]} {group} a lot." for group in (words, predicted_words))
+            assert count_exact(prediction, text) == (words == predicted_words, 1)
+            if words != predicted_words:
+                name, predicted_name, *examples = single_confusion(prediction, text)
+                assert f"{tense} {person}" == name or tense in name.split()[0].split("/")
+                is_ambiguous = list(forms.values()).count(predicted_words) > 1
+                assert f"{predicted_tense} {person}" == predicted_name or is_ambiguous
+                assert examples == [words, predicted_words]
 
 
 @pytest.mark.parametrize(
-    ("prediction", "text", "right"),
+    ("prediction", "text", "exact"),
     [
         ("He has never worked", "he has never worked.", 1),
         ("he has worked", "He has never worked.", 0),
@@ -61,8 +62,8 @@ def test_one_form_in_place_of_another_is_the_confusion_of_their_cells(lemma: str
         ("", "She works.", 0),
     ],
 )
-def test_a_form_is_heard_with_its_auxiliaries_or_not_at_all(prediction: str, text: str, right: int) -> None:
-    assert heard(prediction, text) == (right, 1)
+def test_form_is_exact_only_with_its_auxiliaries(prediction: str, text: str, exact: int) -> None:
+    assert count_exact(prediction, text) == (exact, 1)
 
 
 @pytest.mark.parametrize(
@@ -79,19 +80,21 @@ def test_a_form_is_heard_with_its_auxiliaries_or_not_at_all(prediction: str, tex
         ("", "She has written.", ("participle 3sg", "nothing", "has written", "")),
     ],
 )
-def test_what_a_form_was_taken_for_is_named(prediction: str, text: str, expected: tuple[str, ...] | None) -> None:
+def test_confusion_of_a_form(prediction: str, text: str, expected: tuple[str, ...] | None) -> None:
     if expected:
-        assert taken_for(prediction, text) == expected
+        assert single_confusion(prediction, text) == expected
     else:
-        names = {one[:2] for one in verb_form.confusions([prediction], [row(text)], parse)}
+        names = {confusion[:2] for confusion in verb_form.confusions([prediction], [row(text)], parse)}
         assert names == {("present 3sg", "past 3sg"), ("infinitive", "nothing")}
 
 
-def test_slices_are_counted_by_hand() -> None:
+def test_slices_equal_manual_count() -> None:
     texts = ["She works to live.", "I have worked.", "Walked.", "The table."]
     predictions = ["she worked to live", "I have worked", "walk", "the tables"]
     slices = verb_form.row_statistics(predictions, [row(text) for text in texts])
-    assert {name: (tops.tolist(), bottoms.tolist()) for name, (tops, bottoms) in slices.items()} == {
+    assert {
+        name: (numerators.tolist(), denominators.tolist()) for name, (numerators, denominators) in slices.items()
+    } == {
         "": ([1, 1, 0, 0], [2, 1, 1, 0]),
         "person: 1sg": ([0, 1, 0, 0], [0, 1, 0, 0]),
         "person: 3sg": ([0, 0, 0, 0], [1, 0, 0, 0]),
@@ -102,14 +105,17 @@ def test_slices_are_counted_by_hand() -> None:
     assert next(iter(slices)) == ""
 
 
-def test_confusions_are_the_misses_and_the_most_frequent_comes_first() -> None:
+def test_confusions_are_the_inexact_forms_by_frequency() -> None:
     texts = ["She works.", "He works.", "You went.", "I go."]
     predictions = ["she worked", "he worked", "you go", "I go"]
     references = [row(text) for text in texts]
-    found = verb_form.confusions(predictions, references, parse)
-    assert [one[:3] for one in found] == [("present 3sg", "past 3sg", 2), ("past 2sg", "present 2sg", 1)]
-    tops, bottoms = verb_form.row_statistics(predictions, references)[""]
-    assert sum(one.times for one in found) == np.sum(bottoms - tops)
+    confusions = verb_form.confusions(predictions, references, parse)
+    assert [confusion[:3] for confusion in confusions] == [
+        ("present 3sg", "past 3sg", 2),
+        ("past 2sg", "present 2sg", 1),
+    ]
+    exact, counts = verb_form.row_statistics(predictions, references)[""]
+    assert sum(confusion.times for confusion in confusions) == np.sum(counts - exact)
 
 
 def test_references_without_a_verb_form_have_no_slice() -> None:
@@ -117,14 +123,14 @@ def test_references_without_a_verb_form_have_no_slice() -> None:
     assert verb_form.confusions(["the table"], [row("the table")], parse) == []
 
 
-def test_lengths_must_agree() -> None:
+def test_different_lengths_are_an_error() -> None:
     with pytest.raises(ValueError, match="1 predictions for 2 references"):
         verb_form.row_statistics(["a"], [row("a"), row("b")])
 
 
-def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) -> None:
+def test_evaluate_loads_the_metric_by_path_offline_without_hfmm(compute_offline: Any) -> None:
     references = [row("The table."), row("She works."), row("You have gone.")]
-    assert alone(verb_form, ["table", "she worked", "you have gone"], references) == {
+    assert compute_offline(verb_form, ["table", "she worked", "you have gone"], references) == {
         "verb_form": 0.5,
         "verb_form person: 2sg": 1,
         "verb_form person: 3sg": 0,

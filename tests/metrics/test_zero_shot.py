@@ -10,30 +10,30 @@ def embeddings(rows: int, classes: int, seed: int) -> tuple[dict[str, np.ndarray
     rng = np.random.default_rng(seed)
     prompts = rng.standard_normal((classes, 8))
     prompts /= np.linalg.norm(prompts, axis=1, keepdims=True)
-    own = rng.integers(classes, size=rows)
-    images = prompts[own] + 0.5 * rng.standard_normal((rows, 8))
+    class_ids = rng.integers(classes, size=rows)
+    images = prompts[class_ids] + 0.5 * rng.standard_normal((rows, 8))
     images /= np.linalg.norm(images, axis=1, keepdims=True)
-    return {"image": images, "class": prompts[own]}, [{"class": f"class {one}"} for one in own]
+    return {"image": images, "class": prompts[class_ids]}, [{"class": f"class {index}"} for index in class_ids]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_it_equals_the_naive_nearest_class(seed: int) -> None:
+def test_accuracy_equals_naive_nearest_class(seed: int) -> None:
     predictions, references = embeddings(50, 7, seed)
-    prompts = {one["class"]: row for one, row in zip(references, predictions["class"], strict=True)}
-    right = [
-        max(prompts, key=lambda name: float(image @ prompts[name])) == one["class"]
-        for image, one in zip(predictions["image"], references, strict=True)
+    prompts = {row["class"]: prompt for row, prompt in zip(references, predictions["class"], strict=True)}
+    is_correct = [
+        max(prompts, key=lambda name: float(image @ prompts[name])) == row["class"]
+        for image, row in zip(predictions["image"], references, strict=True)
     ]
-    assert zero_shot.row_statistics(predictions, references)[""][0].mean() == pytest.approx(np.mean(right))
+    assert zero_shot.row_statistics(predictions, references)[""][0].mean() == pytest.approx(np.mean(is_correct))
 
 
-def test_constant_embeddings_know_nothing() -> None:
+def test_constant_embeddings_score_zero() -> None:
     predictions, references = embeddings(20, 4, 0)
     constant = {name: np.ones_like(value) / np.sqrt(8) for name, value in predictions.items()}
     assert zero_shot.row_statistics(constant, references)[""][0].sum() == 0
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
+def test_embeddings_that_do_not_match_are_an_error() -> None:
     predictions, references = embeddings(20, 4, 0)
     with pytest.raises(ValueError, match="8 dimensions, class embeddings 7"):
         zero_shot.row_statistics(predictions | {"class": predictions["class"][:, :7]}, references)
@@ -42,16 +42,17 @@ def test_what_cannot_be_compared_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["image", "class"])
-@pytest.mark.parametrize(("value", "what"), [(np.nan, "holds NaN or infinity"), (0, "is zero")])
-def test_embeddings_without_a_direction_are_refused(name: str, value: float, what: str) -> None:
+@pytest.mark.parametrize(("value", "problem"), [(np.nan, "contains NaN or infinity"), (0, "is zero")])
+def test_embeddings_without_a_direction_are_an_error(name: str, value: float, problem: str) -> None:
     predictions, references = embeddings(20, 4, 0)
     predictions[name][3] = value
-    with pytest.raises(ValueError, match=f"the {name} embedding of row 3 {what}"):
+    with pytest.raises(ValueError, match=f"the {name} embedding of row 3 {problem}"):
         zero_shot.row_statistics(predictions, references)
 
 
-def test_evaluate_loads_it_by_path_without_network_and_without_hfmm(alone: Any) -> None:
+def test_evaluate_loads_the_metric_by_path_offline_without_hfmm(compute_offline: Any) -> None:
     predictions, references = embeddings(20, 4, 1)
-    rows = [{"image": image.tolist(), "class": own.tolist()} for image, own in zip(*predictions.values(), strict=True)]
+    pairs = zip(*predictions.values(), strict=True)
+    rows = [{"image": image.tolist(), "class": prompt.tolist()} for image, prompt in pairs]
     expected = zero_shot.row_statistics(predictions, references)[""][0].mean()
-    assert alone(zero_shot, rows, references) == {"zero_shot": pytest.approx(expected)}
+    assert compute_offline(zero_shot, rows, references) == {"zero_shot": pytest.approx(expected)}

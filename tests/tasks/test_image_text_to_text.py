@@ -434,7 +434,7 @@ def test_two_stages_go_through_the_same_spine(
     assert aligned == {"model.multi_modal_projector"}
     assert finetuned == {"model.multi_modal_projector", "model.language_model"}
     card = (tmp_path / "out/model/README.md").read_text()
-    assert "| row | kind of question | right | said |\n|---|---|---|---|\n| test-" in card
+    assert "| row | question type | reference | prediction |\n|---|---|---|---|\n| test-" in card
     assert "speaker(text=chat, return_full_text=False)" in card and str(tmp_path.parent) not in card
     said = hfmm("predict", "out/model", "out/model/example.png", "--text", "Who?", "--text", "What?").stdout
     asked = [json.loads(line) for line in said.splitlines()]

@@ -195,7 +195,7 @@ def test_a_whisper_goes_through_the_same_spine(
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out/results.json").read_text())
     assert found["verified"]["snippet"]
-    assert {one["baseline"] for one in found["records"]} == {"", "before training"}
+    assert {one["baseline"] for one in found["records"]} == {"", "pretrained checkpoint"}
     card = (tmp_path / "out/model/README.md").read_text()
     assert '<audio controls src="example.wav"></audio>' in card and "chunk_length_s=2" in card
     said = hfmm("predict", "out/model", "out/model/example.wav").stdout

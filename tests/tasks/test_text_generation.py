@@ -222,6 +222,6 @@ def test_it_goes_through_the_same_spine_and_is_written_and_proved_in_the_dtype_a
     assert found["verified"] == {"predictions": 32, "snippet": True}
     card = (tmp_path / "out/model/README.md").read_text()
     assert "example.png" not in card
-    assert ("its weights written in bf16" in card) == (dtype is torch.bfloat16)
+    assert ("The weights are stored in bf16." in card) == (dtype is torch.bfloat16)
     said = hfmm("predict", "out/model", "out/model/example.txt", "--text", "Who?", "--text", "What?").stdout
     assert [json.loads(line)["question"] for line in said.splitlines()] == ["Who?", "What?"]

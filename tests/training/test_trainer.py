@@ -13,11 +13,11 @@ from hfmm.training.trainer import StageTrainer
 def test_a_training_step_does_not_change_frozen_batch_norm_statistics(tmp_path: Path) -> None:
     model = torch.nn.Sequential(torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
     model[0].requires_grad_(False)
-    task = SimpleNamespace(loss=lambda model, batch, items: model(batch["x"]).sum(), collate=list)
+    task: Any = SimpleNamespace(loss=lambda model, batch, items: model(batch["x"]).sum(), collate=list)
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
     trainer = StageTrainer(
         task=task, metric="accuracy", metric_module=accuracy, sampler=None, model=model, args=arguments
-    )  # type: ignore[arg-type]
+    )
     trainer.create_optimizer()
     trainer.training_step(model, {"x": torch.randn(8, 4)}, torch.tensor(1))
     assert not model[0].running_mean.any()
@@ -35,9 +35,9 @@ def test_a_loss_that_calls_a_submodule_uses_the_precision_of_the_stage(bf16: boo
     model = torch.nn.Module()
     model.part = torch.nn.Linear(4, 4)  # called directly and not through the forward method that accelerate wraps
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, bf16=bf16, report_to="none")
-    task = SimpleNamespace(loss=loss, collate=list)
+    task: Any = SimpleNamespace(loss=loss, collate=list)
     trainer = StageTrainer(
         task=task, metric="accuracy", metric_module=accuracy, sampler=None, model=model, args=arguments
-    )  # type: ignore[arg-type]
+    )
     trainer.compute_loss(trainer.model, {}, num_items_in_batch=1)
     assert dtypes == [torch.bfloat16 if bf16 else torch.float32]

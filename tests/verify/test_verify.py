@@ -30,7 +30,7 @@ def test_changed_weights_fail_the_verification(run: RunDirectory) -> None:
 def test_a_missing_image_processor_fails_the_verification(run: RunDirectory) -> None:
     for name in ("preprocessor_config.json", "processor_config.json"):
         (run.model / name).unlink(missing_ok=True)
-    with pytest.raises(UserError, match="does not load"):
+    with pytest.raises(UserError, match="could not be loaded"):
         verify(*open_evaluated_run(run.root))
 
 

@@ -21,17 +21,10 @@ from hfmm.grammar.questions import (
 )
 from hfmm.grammar.sentences import Sentence, sentences
 
-RECOGNITION_QUESTIONS: tuple[QuestionKind, ...] = (
-    "tense",
-    "person",
-    "lemma",
-    "conjugate",
-)  # asked about correct sentences
-CORRECTION_QUESTIONS: tuple[QuestionKind, ...] = (
-    "transcribe",
-    "judge",
-    "correct",
-)  # asked about correct and wrong sentences
+# Asked about correct sentences only.
+RECOGNITION_QUESTIONS: tuple[QuestionKind, ...] = ("tense", "person", "lemma", "conjugate")
+# Asked about correct and wrong sentences.
+CORRECTION_QUESTIONS: tuple[QuestionKind, ...] = ("transcribe", "judge", "correct")
 
 Pictures = Literal["both", "icons", "pages"]
 

@@ -1,4 +1,4 @@
-"""Batches of tensors: on the device and in the dtype of a model, and the inputs of its towers."""
+"""Move batches to the device of a model, select the inputs of its towers, and unwrap models."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import Any
 
 
 def unwrap_model(model: Any) -> Any:
-    """Return the model itself where distributed training has wrapped it."""
+    """Return the model itself if distributed training has wrapped it."""
     return getattr(model, "module", model)
 
 
+def unwrap_adapter(model: Any) -> Any:
+    """Return the base model of a model with an adapter, and any other model as it is."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def to_model_device(batch: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    """Return the batch on the device of the model, floating-point tensors in its dtype."""
+    """Return the batch on the device of the model, with floating-point tensors in its dtype."""
     return {
         name: value.to(model.device, model.dtype if value.is_floating_point() else None)
         for name, value in batch.items()

@@ -1,8 +1,8 @@
-"""Chat templates: a checkpoint's own, which is the same every day and ends each answer, or one that is written.
+"""Chat templates: make the template of a checkpoint deterministic and end each answer, or write a default one.
 
-Templates of language models take a message's content as one text, while a conversation with pictures has a list of
-parts; what is put in front of that of a fused model makes one of the other. It also keeps a model that can think aloud
-(Qwen 3, SmolLM 3) from doing so, because the answers that it is to learn have no thoughts before them.
+The template of a language model expects the content of a message as text, but a conversation with images has a list of
+parts. For a fused model, a prefix of the template joins the parts into text. The prefix also disables the reasoning of
+models such as Qwen 3 and SmolLM 3, because the answers of the training data have none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jinja2 import TemplateError
 
 from hfmm.errors import UserError
 
-FIXED_DATE = date(2024, 7, 26)  # which the template of Llama 3.2 has for want of a clock
+FIXED_DATE = date(2024, 7, 26)  # the default of the Llama 3.2 template without a clock
 STRFTIME_NOW = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 ANSWER = "forty-two"
 
@@ -36,7 +36,7 @@ PARTS_TO_TEXT = """\
 {%- set messages = flat.messages -%}
 """
 
-# LLaVA 1.5 learnt an end token after each answer, which its template on the Hub leaves out.
+# LLaVA 1.5 was trained with an EOS token after each answer, which its template on the Hub omits.
 APPEND_EOS = """\
 {%- set ended = namespace(messages=[]) -%}
 {%- for message in messages -%}
@@ -53,7 +53,7 @@ APPEND_EOS = """\
 {%- set messages = ended.messages -%}
 """
 
-# The turns of LLaVA 1.5 (Liu et al. 2023, arXiv:2310.03744), each on a line of its own.
+# The turns of LLaVA 1.5 (Liu et al. 2023, arXiv:2310.03744), each on its own line.
 LLAVA_TURNS = """\
 {%- for message in messages -%}
     {%- if message.role == 'user' -%}
@@ -71,57 +71,67 @@ LLAVA_TURNS = """\
 
 
 def add_image_support(template: str, image_token: str) -> str:
-    """Return the template for messages whose content is a text or a list of parts; a picture gets its own line."""
+    """Return the template for messages whose content is text or a list of parts. Each image gets its own line."""
     return PARTS_TO_TEXT.replace("IMAGE", repr(f"{image_token}\n")) + template
 
 
 def default_template(tokenizer: Any) -> str:
-    """Return a template for a language model that has none, begun as the tokenizer begins a text."""
-    begins = tokenizer.bos_token is not None and tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
-    return ("{{- bos_token -}}\n" if begins else "") + LLAVA_TURNS
+    """Return a template for a language model without one. It starts with a BOS token if the tokenizer adds one."""
+    has_bos = tokenizer.bos_token is not None and tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
+    return ("{{- bos_token -}}\n" if has_bos else "") + LLAVA_TURNS
 
 
 def is_default_template(template: str) -> bool:
-    """Tell whether a template is one that was written because the language model has none."""
+    """Tell whether a template is one that `default_template` returned."""
     return template.endswith(LLAVA_TURNS)
 
 
 def make_deterministic(processor: Any, key: str, name: str) -> list[str]:
-    """Let the chat template of a processor or tokenizer write one day's date for ever, and an end after each answer.
+    """Fix the date in the chat template of a processor or tokenizer, and make it end each answer with a special token.
 
-    Return what was changed, a sentence each: nothing where there is no template. ``name`` is the checkpoint's and
-    ``key`` the recipe's for it. Raises UserError where there is no end token to write.
+    Does nothing without a chat template.
+
+    Args:
+        processor: The processor or the tokenizer.
+        key: The recipe key of the checkpoint, for messages.
+        name: The name of the checkpoint, for messages.
+
+    Returns:
+        A message for each change.
+
+    Raises:
+        UserError: Answers have no end, and the tokenizer has no EOS token.
     """
-    own, changes = processor.chat_template, list[str]()
-    own = own.get("default") if isinstance(own, dict) else own
-    if not own:
+    template, changes = processor.chat_template, list[str]()
+    template = template.get("default") if isinstance(template, dict) else template
+    if not template:
         return changes
-    dated = STRFTIME_NOW.sub(lambda call: f"{call[1]}{FIXED_DATE.strftime(call[2])}{call[1]}", own)
-    if dated != own:
+    dated = STRFTIME_NOW.sub(lambda call: f"{call[1]}{FIXED_DATE.strftime(call[2])}{call[1]}", template)
+    if dated != template:
         processor.chat_template = dated
         changes.append(
-            f"{key}: the chat template of {name} writes the date of the day it is used, and a model that is asked "
-            f"another question each day has no score to compare. {FIXED_DATE:%d %B %Y} is put in its place."
+            f"{key}: the chat template of {name} inserts the current date, so prompts and scores would change from day "
+            f"to day. The date is fixed to {FIXED_DATE:%d %B %Y}."
         )
     if answer_end_tokens(processor) == []:
-        end = getattr(processor, "tokenizer", processor).eos_token
-        if end is None:
+        eos_token = getattr(processor, "tokenizer", processor).eos_token
+        if eos_token is None:
             raise UserError(
-                f"{key}: the chat template of {name} writes no end after an answer, and its tokenizer has no end "
-                "token, so no answer would ever end. Choose another checkpoint."
+                f"{key}: the chat template of {name} does not end an answer with a special token, and its tokenizer "
+                "has no EOS token, so generation would not stop. Choose another checkpoint."
             )
         processor.chat_template = APPEND_EOS + dated
         changes.append(
-            f"{key}: the chat template of {name} writes no end after an answer, so that none would be learnt. "
-            f"{end} is put there."
+            f"{key}: the chat template of {name} does not end an answer with a special token, so the model would not "
+            f"learn to stop. {eos_token} is added to each answer."
         )
     return changes
 
 
 def answer_end_tokens(processor: Any) -> list[int] | None:
-    """Return the token that a chat template writes after an answer to end it, alone in a list; an empty one for none.
+    """Return the special token with which a chat template ends an answer, in a list that is empty if there is none.
 
-    None where there is no template, or one that does not take a single question with its answer.
+    Returns None without a template, or if the template does not accept a single question with its answer.
     """
     tokenizer = getattr(processor, "tokenizer", processor)
     chat: list[dict[str, Any]] = [{"role": "user", "content": "?"}, {"role": "assistant", "content": ANSWER}]
@@ -132,8 +142,8 @@ def answer_end_tokens(processor: Any) -> list[int] | None:
     if not processor.chat_template:
         return None
     try:
-        _, found, after = processor.apply_chat_template(chat, tokenize=False).rpartition(ANSWER)
+        _, answer, after = processor.apply_chat_template(chat, tokenize=False).rpartition(ANSWER)
     except TemplateError:
         return None
-    first = tokenizer(after.strip(), add_special_tokens=False)["input_ids"][:1]
-    return [one for one in first if one in tokenizer.added_tokens_decoder] if found else None
+    first_token = tokenizer(after.strip(), add_special_tokens=False)["input_ids"][:1]
+    return [token for token in first_token if token in tokenizer.added_tokens_decoder] if answer else None

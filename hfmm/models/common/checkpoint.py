@@ -1,4 +1,4 @@
-"""Where a checkpoint is: embedded, in a folder, or on the Hub; and what is said when it cannot be had."""
+"""Locate and load checkpoints: built-in ones, local folders and the Hub."""
 
 from __future__ import annotations
 
@@ -7,110 +7,126 @@ from pathlib import Path
 from typing import Any
 
 from hfmm.assets import BUILTIN, CHECKPOINTS, builtin_checkpoints
-from hfmm.errors import UserError
+from hfmm.errors import UserError, first_line
 from hfmm.models.common.malloc import configure_malloc
 from hfmm.recipe.schema import Model
 
-RECIPE_KEY = (
-    "model.checkpoint"  # where a recipe names it; a family that takes a second checkpoint has another key for that
-)
+RECIPE_KEY = "model.checkpoint"  # families with a second checkpoint have another key for it
 
 
 def run_folder_hint(folder: Path) -> str:
-    """Return a sentence that says where the model of a run lies; an empty one where the folder is none."""
+    """Return a sentence with the path of the model if the folder is a run, otherwise an empty string."""
     inner = folder / "model"
-    return f" It is a run; its model is {inner}." if (inner / "config.json").is_file() else ""
+    return f" It is a run. Its model is {inner}." if (inner / "config.json").is_file() else ""
 
 
-def resolve_checkpoint(spec: Model, key: str = RECIPE_KEY) -> str:
-    """Return the folder or Hub id that `from_pretrained` takes; raises UserError for what cannot exist."""
-    name = spec.checkpoint
+def resolve_checkpoint(model_options: Model, key: str = RECIPE_KEY) -> str:
+    """Return the folder or Hub id for `from_pretrained`; raises UserError for a folder that does not exist."""
+    name = model_options.checkpoint
     if name.startswith(BUILTIN):
         folder = CHECKPOINTS / name.removeprefix(BUILTIN)
         if not (folder / "config.json").is_file():
-            raise UserError(f"{key}: there is no {name}. {_builtin_hint()}")
+            raise UserError(f"{key}: {name} does not exist. {_builtin_hint()}")
         return str(folder)
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise UserError(
-                f"{key}: the folder {name} holds no config.json, so it is no checkpoint.{run_folder_hint(path)}"
+                f"{key}: the folder {name} is not a checkpoint: config.json is missing.{run_folder_hint(path)}"
             )
         return str(path)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UserError(f"{key}: there is no folder {name}. {_builtin_hint()}")
+        raise UserError(f"{key}: the folder {name} does not exist. {_builtin_hint()}")
     return name
 
 
-def config(source: str, spec: Model, key: str = RECIPE_KEY) -> Any:
-    """Return the transformers config at ``source``; raises UserError when it cannot be had or read."""
+def config(source: str, model_options: Model, key: str = RECIPE_KEY) -> Any:
+    """Return the config of the checkpoint at ``source``; raises UserError if it could not be loaded."""
     from transformers import AutoConfig
 
-    return load_pretrained(AutoConfig, source, spec, key)
+    return load_pretrained(AutoConfig, source, model_options, key)
 
 
-def load_pretrained(kind: Any, source: str, spec: Model, key: str = RECIPE_KEY) -> Any:
-    """Return what ``kind``, an Auto class of configs, processors or tokenizers, finds at ``source``.
+def load_pretrained(auto_class: Any, source: str, model_options: Model, key: str = RECIPE_KEY) -> Any:
+    """Return the config, processor or tokenizer at ``source``; raises UserError if it could not be loaded.
 
-    Raises UserError when it cannot be had or read.
+    Args:
+        auto_class: An Auto class of configs, processors or tokenizers.
+        source: A folder or a Hub id.
+        model_options: The ``model`` section of the recipe.
+        key: The recipe key of the checkpoint, for messages.
     """
     try:
-        return kind.from_pretrained(source, revision=spec.revision)
+        return auto_class.from_pretrained(source, revision=model_options.revision)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise checkpoint_error(spec, error, key) from error
+        raise checkpoint_error(model_options, error, key) from error
 
 
-def checkpoint_error(spec: Model, error: Exception, key: str = RECIPE_KEY) -> UserError:
-    """Return the paragraph for a checkpoint that did not load, offering the embedded ones."""
-    revision = f" at revision {spec.revision}" if spec.revision else ""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if Path(spec.checkpoint).expanduser().is_dir():
-        return UserError(f"{key}: the folder {spec.checkpoint} does not load: {reason}")
+def checkpoint_error(model_options: Model, error: Exception, key: str = RECIPE_KEY) -> UserError:
+    """Return the error for a checkpoint that could not be loaded. It lists the built-in checkpoints."""
+    checkpoint, revision = model_options.checkpoint, model_options.revision
+    if Path(checkpoint).expanduser().is_dir():
+        return UserError(f"{key}: the folder {checkpoint} could not be loaded: {first_line(error)}")
     return UserError(
-        f"{key}: {spec.checkpoint}{revision} cannot be had. Either this machine is offline, or the "
-        "repository is missing, or it is private and you are not logged in (`hf auth login`); the Hub does not tell "
-        f"these apart. {_builtin_hint()} The loader said: {reason}"
+        f"{key}: {checkpoint}{f' at revision {revision}' if revision else ''} could not be loaded. Either this machine "
+        "is offline, or the repository does not exist, or it is private and you are not logged in (`hf auth login`). "
+        f"{_builtin_hint()} The error was: {first_line(error)}"
     )
 
 
-def load_weights(kind: Any, source: str, spec: Model, key: str = RECIPE_KEY, **more: Any) -> tuple[Any, dict[str, Any]]:
-    """Return what ``kind.from_pretrained`` reads, in fp32, and what it tells of tensors missing and mismatched.
+def load_weights(
+    model_class: Any, source: str, model_options: Model, key: str = RECIPE_KEY, **kwargs: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Return a model in fp32, and the loading info of `from_pretrained` with the missing and mismatched keys.
 
-    ``more`` goes to it as well. Raises UserError when the checkpoint cannot be had or read, or is quantized.
+    Args:
+        model_class: The class of the model, or an Auto class.
+        source: A folder or a Hub id.
+        model_options: The ``model`` section of the recipe.
+        key: The recipe key of the checkpoint, for messages.
+        kwargs: Further arguments of `from_pretrained`.
+
+    Raises:
+        UserError: The checkpoint could not be loaded, or is quantized.
     """
     from safetensors import SafetensorError
 
     try:
-        model, info = kind.from_pretrained(
-            source, revision=spec.revision, dtype="float32", output_loading_info=True, **more
+        model, info = model_class.from_pretrained(
+            source, revision=model_options.revision, dtype="float32", output_loading_info=True, **kwargs
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
-        raise checkpoint_error(spec, error, key) from error
+        raise checkpoint_error(model_options, error, key) from error
     if getattr(model, "is_quantized", False):
         raise UserError(
-            f"{key}: {spec.checkpoint} holds quantized weights, which are read and not trained. Name the model that it "
-            "was made of, which its card calls its base."
+            f"{key}: {model_options.checkpoint} has quantized weights, which cannot be trained. Use the model that was "
+            "quantized. It is the base model in the model card."
         )
     return model, info
 
 
-def check_missing_keys(lost: Iterable[str], model: Any, spec: Model, key: str = RECIPE_KEY) -> None:
-    """Raise UserError where a checkpoint lacks tensors that its architecture needs."""
-    if names := sorted(lost):
+def check_missing_keys(missing_keys: Iterable[str], model: Any, model_options: Model, key: str = RECIPE_KEY) -> None:
+    """Raise UserError if tensors of the model are missing in the checkpoint."""
+    if names := sorted(missing_keys):
         raise UserError(
-            f"{key}: {spec.checkpoint} lacks {len(names)} tensors that a {type(model).__name__} needs, "
-            f"among them {', '.join(names[:3])}. It is damaged, or made for another architecture."
+            f"{key}: {model_options.checkpoint} lacks {len(names)} tensors that a {type(model).__name__} needs, for "
+            f"example {', '.join(names[:3])}. It is damaged, or it was saved from another architecture."
         )
 
 
 def _builtin_hint() -> str:
-    return f"These come with hfmm: {', '.join(BUILTIN + name for name in builtin_checkpoints())}."
+    return f"The built-in checkpoints are {', '.join(BUILTIN + name for name in builtin_checkpoints())}."
 
 
 def load_saved(directory: str, dtype: str = "auto") -> tuple[Any, Any]:
-    """Return (model, processor) from a folder that a run wrote; ``auto`` is the dtype it was saved in.
+    """Return the model and the processor from a folder that a run saved.
 
-    Raises UserError when the folder does not hold both whole.
+    Args:
+        directory: The folder.
+        dtype: The dtype of the weights; ``auto`` is the one they were saved in.
+
+    Raises:
+        UserError: The model or the processor could not be loaded.
     """
     import transformers
     from safetensors import SafetensorError
@@ -119,14 +135,14 @@ def load_saved(directory: str, dtype: str = "auto") -> tuple[Any, Any]:
     try:
         config = transformers.AutoConfig.from_pretrained(directory)
         model = getattr(transformers, config.architectures[0]).from_pretrained(directory, dtype=dtype)
-        # For a classifier that was a CLIP, AutoProcessor would look for the tokenizer too.
-        pictures = "ForImageClassification" in config.architectures[0]
-        kind = transformers.AutoImageProcessor if pictures else transformers.AutoProcessor
-        return model, kind.from_pretrained(directory)
+        # For an image classifier made from a CLIP, AutoProcessor would also look for the tokenizer.
+        is_classifier = "ForImageClassification" in config.architectures[0]
+        processor_class = transformers.AutoImageProcessor if is_classifier else transformers.AutoProcessor
+        return model, processor_class.from_pretrained(directory)
     except ModuleNotFoundError as error:
         raise UserError(
             f"The model in {directory} needs the package {error.name!r}, which is not installed: "
             f"pip install {error.name}."
         ) from error
     except (OSError, ValueError, ImportError, SafetensorError) as error:
-        raise UserError(f"The model in {directory} does not load: {str(error).strip().splitlines()[0]}") from error
+        raise UserError(f"The model in {directory} could not be loaded: {first_line(error)}") from error

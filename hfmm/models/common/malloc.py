@@ -1,19 +1,19 @@
-"""What a model frees, kept for its next step, which asks for the same again."""
+"""Make glibc keep freed memory, because the next step allocates the same amounts again."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 
-TRIM_THRESHOLD, MMAP_MAX = -1, -4  # glibc's malloc.h
+TRIM_THRESHOLD, MMAP_MAX = -1, -4  # parameters of mallopt in glibc's malloc.h
 ALL = 2**31 - 1
 
 
 def configure_malloc() -> None:
-    """Have glibc keep what is freed; with another C library nothing changes.
+    """Tell glibc to keep freed memory. Does nothing with another C library.
 
-    By itself it gives large blocks back to the system, and each step waits while the same pages are found and cleared
-    again. What a process holds at most grows by a tenth at worst, where steps ask for different things (mallopt(3)).
+    By default glibc returns large blocks to the system after every step, and the next step pays the page faults. The
+    peak memory grows by at most a tenth if the steps allocate different amounts (see mallopt(3)).
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)

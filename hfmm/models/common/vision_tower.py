@@ -1,53 +1,57 @@
-"""A vision tower that passes its own features on where it is given them, computed before, in the place of pictures."""
+"""Access the vision tower of a model, precompute its features, and let it accept them in place of images."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hfmm.errors import UserError
+from hfmm.models.common.batch import unwrap_adapter
 
 
 def vision_tower(model: Any) -> Any:
-    """Return the vision tower of a LLaVA or an AyaVision, wrapped for LoRA or not.
+    """Return the vision tower of a LLaVA or AyaVision model, with or without an adapter.
 
-    Raises UserError for a model that reads its tower in another way.
+    Raises UserError for a model that does not read a single layer of its tower.
     """
-    inner = _unwrapped(model)
+    inner = unwrap_adapter(model)
     config = inner.config
     if not _reads_one_layer(config):
         raise UserError(
-            f"data.cache_vision_features: this {config.model_type!r} model reads its vision tower in a way of its own, which "
-            "cannot be kept on disk. Set it to false."
+            "data.cache_vision_features is only supported for LLaVA and AyaVision models with a single feature layer, "
+            f"and this is a {config.model_type!r} model. Set it to false."
         )
     return inner.model.vision_tower
 
 
 def features(model: Any, pixels: Any) -> Any:
-    """Return what the projector is to read of pictures, (pictures, tokens, width), a class token included."""
+    """Return the features of images that the projector reads, `(num_images, num_tokens, hidden_size)`.
+
+    They include the class token.
+    """
     states = vision_tower(model)(pixels, output_hidden_states=True).hidden_states
-    return states[_unwrapped(model).config.vision_feature_layer]
+    return states[unwrap_adapter(model).config.vision_feature_layer]
 
 
 def accept_precomputed_features(model: Any) -> None:
-    """Let the tower take features (pictures, tokens, width) too, which it passes on; pictures it sees as before."""
+    """Let the tower also accept features `(num_images, num_tokens, hidden_size)`, which it returns unchanged."""
     from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-    seeing, own = vision_tower(model), vision_tower(model).forward
-    states = abs(_unwrapped(model).config.vision_feature_layer) + 1
+    tower, original_forward = vision_tower(model), vision_tower(model).forward
+    num_states = abs(unwrap_adapter(model).config.vision_feature_layer) + 1
 
-    def forward(pixel_values: Any, **more: Any) -> Any:
+    def forward(pixel_values: Any, **kwargs: Any) -> Any:
         if pixel_values.ndim == 3:
-            return BaseModelOutputWithPooling(hidden_states=(pixel_values,) * states)
-        return own(pixel_values, **more)
+            return BaseModelOutputWithPooling(hidden_states=(pixel_values,) * num_states)
+        return original_forward(pixel_values, **kwargs)
 
-    seeing.forward = forward  # not a module around it, which would give its weights other names
+    tower.forward = forward  # a wrapper module would rename the weights
 
 
 def unused_parameters(model: Any) -> set[str]:
     """Return the names of the parameters of the tower that its features do not depend on.
 
-    They are those of later layers, of poolers and norms after the last, and of tokens that mask patches. Nothing is
-    known of a model that reads its tower in another way.
+    These are later layers, poolers, norms after the last layer, and mask tokens. Returns an empty set for a model that
+    does not read a single layer of its tower.
     """
     import torch
     from transformers import AutoModel
@@ -56,19 +60,15 @@ def unused_parameters(model: Any) -> set[str]:
         return set()
     config = model.config.vision_config
     height, width = (config.image_size,) * 2 if isinstance(config.image_size, int) else config.image_size
-    with torch.device("meta"):  # gradients flow there too, without numbers
-        seeing = AutoModel.from_config(config)
-        states = seeing(torch.zeros(1, config.num_channels, height, width), output_hidden_states=True).hidden_states
-        read = states[model.config.vision_feature_layer].sum()
-    names, parameters = zip(*seeing.named_parameters(), strict=True)
-    found = torch.autograd.grad(read, parameters, allow_unused=True)
-    return {f"model.vision_tower.{name}" for name, one in zip(names, found, strict=True) if one is None}
+    with torch.device("meta"):  # it computes gradients without values
+        tower = AutoModel.from_config(config)
+        states = tower(torch.zeros(1, config.num_channels, height, width), output_hidden_states=True).hidden_states
+        output = states[model.config.vision_feature_layer].sum()
+    names, parameters = zip(*tower.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(output, parameters, allow_unused=True)
+    return {f"model.vision_tower.{name}" for name, gradient in zip(names, gradients, strict=True) if gradient is None}
 
 
 def _reads_one_layer(config: Any) -> bool:
-    known = config.model_type in ("llava", "aya_vision") and config.vision_config.model_type != "pixtral"
-    return known and isinstance(config.vision_feature_layer, int)
-
-
-def _unwrapped(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    is_supported = config.model_type in ("llava", "aya_vision") and config.vision_config.model_type != "pixtral"
+    return is_supported and isinstance(config.vision_feature_layer, int)

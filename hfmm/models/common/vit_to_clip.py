@@ -1,10 +1,10 @@
-"""The vision tower of a CLIP or SigLIP that begins with the weights of a ViT, or of another model's tower."""
+"""Initialize the vision tower of a CLIP or SigLIP with the weights of a ViT, or of the tower of another model."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# ViT's names -> CLIP's and SigLIP's.
+# Parts of the parameter names of ViT, and their names in CLIP and SigLIP.
 KEY_MAPPING = (
     ("embeddings.patch_embeddings.projection.", "embeddings.patch_embedding."),
     ("layers.", "encoder.layers."),
@@ -17,47 +17,47 @@ KEY_MAPPING = (
 
 
 def copy_vit_weights(tower: Any, source: Any) -> None:
-    """Copy the tensors of ``source``, a ViT or a tower of the same make, to their counterparts in ``tower``.
+    """Copy the tensors of ``source``, a ViT or a tower of the same class, to their counterparts in ``tower``.
 
-    What only the tower has stays as it is. Raises ValueError where a shape differs.
+    Tensors that only the tower has are not changed. Raises ValueError if a shape differs.
     """
-    same_make = type(source) is type(tower)
-    _copy(tower, source.state_dict() if same_make else _from_vit(tower, source))
-    if not same_make and "pre_layrnorm.weight" in tower.state_dict():
+    same_class = type(source) is type(tower)
+    _copy(tower, source.state_dict() if same_class else _convert_vit(tower, source))
+    if not same_class and "pre_layrnorm.weight" in tower.state_dict():
         _calibrate_pre_layernorm(tower)
 
 
-def _from_vit(tower: Any, vit: Any) -> dict[str, Any]:
-    """Return the tensors of ``vit`` under the names that ``tower`` has for them.
+def _convert_vit(tower: Any, vit: Any) -> dict[str, Any]:
+    """Return the tensors of ``vit`` under the names of ``tower``.
 
-    CLIP has no bias in its patch embedding, but one position a patch, so the bias moves there. SigLIP has no class
-    token.
+    The patch embedding of CLIP has no bias. The bias is added to the position embeddings, of which each patch has one.
+    SigLIP has no class token.
     """
-    from_vit = {_renamed(name): tensor for name, tensor in vit.state_dict().items()}
-    own = tower.state_dict()
-    positions = from_vit.pop("embeddings.position_embeddings")[0]
-    token = from_vit.pop("embeddings.cls_token")[0, 0]
-    if "embeddings.class_embedding" in own:
+    tensors = {_convert_name(name): tensor for name, tensor in vit.state_dict().items()}
+    tower_tensors = tower.state_dict()
+    positions = tensors.pop("embeddings.position_embeddings")[0]
+    token = tensors.pop("embeddings.cls_token")[0, 0]
+    if "embeddings.class_embedding" in tower_tensors:
         positions = positions.clone()
-        positions[1:] += from_vit.pop("embeddings.patch_embedding.bias")
-        from_vit["embeddings.class_embedding"] = token
+        positions[1:] += tensors.pop("embeddings.patch_embedding.bias")
+        tensors["embeddings.class_embedding"] = token
     else:
         positions = positions[1:]
-    from_vit["embeddings.position_embedding.weight"] = positions
-    return from_vit
+    tensors["embeddings.position_embedding.weight"] = positions
+    return tensors
 
 
 def _copy(tower: Any, tensors: dict[str, Any]) -> None:
-    own = tower.state_dict()
+    tower_tensors = tower.state_dict()
     for name, tensor in tensors.items():
-        if name not in own or own[name].shape != tensor.shape:
-            here = tuple(own[name].shape) if name in own else "nothing"
-            raise ValueError(f"its {name} is of shape {tuple(tensor.shape)}, the vision tower has {here}")
+        if name not in tower_tensors or tower_tensors[name].shape != tensor.shape:
+            expected = f"needs {tuple(tower_tensors[name].shape)}" if name in tower_tensors else "has no such tensor"
+            raise ValueError(f"its {name} has the shape {tuple(tensor.shape)}, and the vision tower {expected}")
     tower.load_state_dict(tensors, strict=False)
 
 
 def _calibrate_pre_layernorm(tower: Any) -> None:
-    """Set the normalisation before CLIP's first layer to leave tokens about as long as they are."""
+    """Scale the layer norm before the first layer of CLIP so that it hardly changes the norm of the tokens."""
     import torch
 
     with torch.no_grad():
@@ -66,10 +66,10 @@ def _calibrate_pre_layernorm(tower: Any) -> None:
         tower.pre_layrnorm.weight.fill_(tower.embeddings(noise).std(-1).mean())
 
 
-def _renamed(name: str) -> str:
-    for theirs, own in KEY_MAPPING:
-        if theirs.startswith("."):
-            name = name.replace(theirs, own)
-        elif name.startswith(theirs):
-            name = own + name.removeprefix(theirs)
+def _convert_name(name: str) -> str:
+    for vit_key, clip_key in KEY_MAPPING:
+        if vit_key.startswith("."):
+            name = name.replace(vit_key, clip_key)
+        elif name.startswith(vit_key):
+            name = clip_key + name.removeprefix(vit_key)
     return name

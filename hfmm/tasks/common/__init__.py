@@ -1,1 +1,1 @@
-"""Helpers of the tasks: batches, losses, generation, checks of rows."""
+"""Helpers of the tasks: inputs, batches, losses, generation and checks of rows."""

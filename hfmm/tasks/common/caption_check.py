@@ -1,4 +1,4 @@
-"""What is asked of a picture, its captions and the wrong texts beside them before any training starts."""
+"""The checks of an image, its captions and its negative texts before training."""
 
 from __future__ import annotations
 
@@ -13,56 +13,58 @@ from hfmm.errors import UserError
 
 
 def make_caption_validator(family: Any, config: Any, processor: Any) -> Callable[[Mapping[str, Any]], None]:
-    """Return what raises UserError for a row that cannot be used.
+    """Return a function that raises UserError for a row that cannot be used.
 
-    Its image does not decode, or is that of an earlier row with other captions; it has no caption; or a caption or a
-    wrong text of it is too long.
+    The image of a row must decode, and may only repeat with the same captions. A row needs a caption, and none of its
+    captions and negative texts may be too long.
     """
-    # Rows of one class have the same texts, and most time goes into these.
-    fit = lru_cache(maxsize=1024)(partial(check_text_length, family, config, processor.tokenizer))
-    known: dict[bytes, tuple[str, int]] = {}
+    # Rows of one class have the same texts, and most of the time is spent on these.
+    check_length = lru_cache(maxsize=1024)(partial(check_text_length, family, config, processor.tokenizer))
+    first_rows: dict[bytes, tuple[str, int]] = {}  # id and captions of the first row of each image
 
-    def check(row: Mapping[str, Any]) -> None:
+    def validate(row: Mapping[str, Any]) -> None:
         decode(row["image"])
         captions = row["captions"]
-        if isinstance(captions, str):  # which would be read as a list of its letters
-            raise UserError(f"its captions are one text, {captions[:40]!r}, and no list of texts")
-        if not captions or not all(isinstance(one, str) and one.strip() for one in captions):
+        if isinstance(captions, str):  # it would be read as a list of characters
+            raise UserError(f"its captions are the single text {captions[:40]!r}, not a list of texts")
+        if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
             raise UserError("it has no caption" if not captions else "one of its captions is empty")
-        fit("caption", tuple(captions))
-        wrong = row.get("negatives")
-        if isinstance(wrong, list):  # of texts, or of something else where none are drawn from it
-            fit("wrong text", tuple(one for one in wrong if isinstance(one, str)))
-        file = hashlib.blake2b(read_bytes(row["image"])).digest()
-        texts = hash(frozenset(captions))  # the captions of all rows might not fit into memory
-        first, others = known.setdefault(file, (row["id"], texts))
-        if texts != others:
+        check_length("caption", tuple(captions))
+        negatives = row.get("negatives")
+        if isinstance(negatives, list):  # it may hold anything if no negative texts are drawn
+            check_length("negative text", tuple(text for text in negatives if isinstance(text, str)))
+        digest = hashlib.blake2b(read_bytes(row["image"])).digest()
+        captions_hash = hash(frozenset(captions))  # the captions of all rows might not fit into memory
+        first_id, first_hash = first_rows.setdefault(digest, (row["id"], captions_hash))
+        if captions_hash != first_hash:
             raise UserError(
-                f"its picture is that of row {first}, which has other captions: each would count as wrong for the "
-                "other. Put all captions of a picture into one list"
+                f"its image is the same as that of row {first_id}, but the captions differ, so each caption would "
+                "count as wrong for the other row. Put all captions of an image into one list"
             )
 
-    return check
+    return validate
 
 
 def check_text_length(family: Any, config: Any, tokenizer: Any, kind: str, texts: Sequence[str]) -> None:
-    """Raise UserError for a text that the text tower would read only in part or not at all."""
-    longest = family.max_text_tokens(config, tokenizer)
+    """Raise UserError for a text that has more tokens than the text tower reads."""
+    max_tokens = family.max_text_tokens(config, tokenizer)
     for text, ids in zip(texts, tokenizer(list(texts))["input_ids"] if texts else (), strict=True):
-        if len(ids) > longest:
-            raise UserError(f"the {kind} {text[:40]!r} has {len(ids)} tokens, the text tower takes {longest}")
+        if len(ids) > max_tokens:
+            raise UserError(
+                f"the {kind} {text[:40]!r} has {len(ids)} tokens, and the text tower reads at most {max_tokens}"
+            )
 
 
-def negative_texts(row: Mapping[str, Any], wanted: int) -> Sequence[str]:
-    """Return the wrong texts of a row of which ``wanted`` are drawn; raises UserError for data without such a column.
+def negative_texts(row: Mapping[str, Any], count: int) -> Sequence[str]:
+    """Return the negative texts of a row, of which ``count`` are drawn; raises UserError if the column is missing.
 
-    A row may have none.
+    The list of a row may be empty.
     """
     if "negatives" not in row or isinstance(row["negatives"], str):
         raise UserError(
-            f"task.hard_negatives_per_row: {wanted} wrong texts a row are to be drawn from a column 'negatives', a list of texts in "
-            "each row, and the data has no such column. Map yours with data.columns: {negatives: <your column>}, or "
-            "set task.hard_negatives_per_row to 0."
+            f"task.hard_negatives_per_row: {count} negative texts per row are drawn from a column 'negatives', a list "
+            "of texts in each row, but the dataset has no such column. Map your own with data.columns: {negatives: "
+            "<your column>}, or set task.hard_negatives_per_row to 0."
         )
-    wrong: Sequence[str] = row["negatives"] or ()
-    return wrong
+    negatives: Sequence[str] = row["negatives"] or ()
+    return negatives

@@ -1,4 +1,4 @@
-"""Chats with pictures -> tokens -> what is said next: a model that sees, asked as `pipeline` asks it."""
+"""Render and tokenize chats with images, and generate the next message, as `transformers.pipeline` does."""
 
 from __future__ import annotations
 
@@ -10,52 +10,58 @@ from PIL import Image
 from hfmm.data.common.messages import Message
 from hfmm.models.common.batch import to_model_device
 
-Chat = list[Message]  # its pictures in their places: {"type": "image", "image": picture}
+Chat = list[Message]  # with each image in its part: {"type": "image", "image": image}
 
 
 class ChatGenerator:
-    """A checkpoint's processor."""
+    """Tokenizes chats with the processor of a checkpoint, and generates answers."""
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor
-        self._lengths: dict[tuple[int, int], int] = {}
+        self._image_token_counts: dict[tuple[int, int], int] = {}
 
-    def encode(self, chats: Sequence[Chat], padding_side: str, answer: bool = False, **more: Any) -> dict[str, Any]:
-        """Return the batch of a model, (chats, length) tokens and their pictures; with ``answer`` it has the turn.
+    def encode(
+        self, chats: Sequence[Chat], padding_side: str, add_generation_prompt: bool = False, **processor_kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the inputs of the model: tokens `(batch_size, sequence_length)` and pixels.
 
-        ``more`` is what else the processor is to return.
+        Args:
+            chats: The chats.
+            padding_side: ``left`` or ``right``.
+            add_generation_prompt: Whether each chat ends with the start of an answer.
+            processor_kwargs: Further arguments of the processor.
         """
-        read = self.processor.apply_chat_template(
+        batch = self.processor.apply_chat_template(
             list(chats),
-            add_generation_prompt=answer,
+            add_generation_prompt=add_generation_prompt,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-            processor_kwargs={"padding": True, "padding_side": padding_side, **more},
+            processor_kwargs={"padding": True, "padding_side": padding_side, **processor_kwargs},
         )
-        return dict(read)
+        return dict(batch)
 
     def generate(self, model: Any, chats: Sequence[Chat]) -> list[str]:
-        """Return what the model says next in each chat, by its own generation settings."""
+        """Return the next message of each chat, generated with the generation config of the model."""
         import torch
 
-        inputs = to_model_device(self.encode(chats, "left", answer=True), model)
+        inputs = to_model_device(self.encode(chats, "left", add_generation_prompt=True), model)
         with torch.inference_mode():
             ids = model.generate(**inputs)
-        said = self.processor.tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return [text.strip() for text in said]
+        texts = self.processor.tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return [text.strip() for text in texts]
 
-    def count_tokens(self, text: str, pictures: Sequence[Image.Image]) -> tuple[int, list[int]]:
-        """Return how many tokens a conversation as its chat template writes it has beside its pictures, and they."""
+    def count_tokens(self, text: str, images: Sequence[Image.Image]) -> tuple[int, list[int]]:
+        """Return the number of text tokens of a rendered conversation, and the number of image tokens of each image."""
         tokenizer = self.processor.tokenizer
-        begun = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
-        words = len(tokenizer(text, add_special_tokens=not begun)["input_ids"]) - len(pictures)
-        return words, [self._length(picture.size) for picture in pictures]
+        has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
+        num_text_tokens = len(tokenizer(text, add_special_tokens=not has_bos)["input_ids"]) - len(images)
+        return num_text_tokens, [self._count_image_tokens(image.size) for image in images]
 
-    def _length(self, size: tuple[int, int]) -> int:
-        """Return how many tokens a picture takes, which follows from its width and height."""
-        if size not in self._lengths:
+    def _count_image_tokens(self, size: tuple[int, int]) -> int:
+        """Return the number of tokens of an image, which depends only on its width and height."""
+        if size not in self._image_token_counts:
             token = self.processor.image_token
-            both = self.processor(images=[Image.new("RGB", size)], text=[token])["input_ids"][0]
-            self._lengths[size] = len(both) - len(self.processor.tokenizer(token)["input_ids"]) + 1
-        return self._lengths[size]
+            ids = self.processor(images=[Image.new("RGB", size)], text=[token])["input_ids"][0]
+            self._image_token_counts[size] = len(ids) - len(self.processor.tokenizer(token)["input_ids"]) + 1
+        return self._image_token_counts[size]

@@ -18,8 +18,8 @@ from hfmm.tasks.common.inputs import ends_with_assistant, split_prompts
 class ConversationTask(BaseTask):
     """Cross-entropy over the tokens of the answers. Each token of a step has the same weight.
 
-    All answers of a conversation train. Each of its questions is predicted by itself, after the turns that precede it in
-    the data, including those of the assistant: a wrong answer does not spoil the next.
+    All answers of a conversation train. Each of its questions is predicted by itself, after the turns that precede it
+    in the data, including those of the assistant: a wrong answer does not affect the next.
     """
 
     target_columns = ("messages", "images", "kinds")

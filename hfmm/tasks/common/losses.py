@@ -7,7 +7,7 @@ from typing import Any
 
 
 def cosine_similarity(images: Any, texts: Any) -> Any:
-    """Return the cosine of every image (rows) with every text (columns), in fp32 whatever the autocast."""
+    """Return the cosine similarity of each image with each text, `(num_images, num_texts)`, always in fp32."""
     import torch
     from torch.nn import functional
 
@@ -15,52 +15,62 @@ def cosine_similarity(images: Any, texts: Any) -> Any:
         return functional.normalize(images.float(), dim=-1) @ functional.normalize(texts.float(), dim=-1).T
 
 
-def multi_positive_info_nce(logits: Any, right: Any) -> Any:
-    """Return the summed InfoNCE loss of ``logits`` (rows, texts), the mean of both directions.
+def multi_positive_info_nce(logits: Any, positives: Any) -> Any:
+    """Return the InfoNCE loss, summed over the rows of ``logits`` and averaged over both directions.
 
-    The target of a row is even over its right texts, that of a text even over its right rows; a text that is right
-    for no row is a candidate only.
+    The target of a row is uniform over its positive texts, and the target of a text is uniform over its positive rows.
+    A text without a positive row is only a negative.
+
+    Args:
+        logits: The logits, `(batch_size, num_texts)`.
+        positives: Booleans of the same shape that are true for matching pairs.
     """
-    rows = _soft_cross_entropy(logits, right.float())
-    texts = _soft_cross_entropy(logits.T, right.T.float())
-    return (rows.sum() + texts[right.any(0)].sum() * len(rows) / right.any(0).sum()) / 2
+    rows = _soft_cross_entropy(logits, positives.float())
+    texts = _soft_cross_entropy(logits.T, positives.T.float())
+    return (rows.sum() + texts[positives.any(0)].sum() * len(rows) / positives.any(0).sum()) / 2
 
 
-def _soft_cross_entropy(logits: Any, right: Any) -> Any:
-    share = right / right.sum(-1, keepdim=True).clamp(min=1)
-    return -(share * logits.log_softmax(-1)).sum(-1)
+def _soft_cross_entropy(logits: Any, positives: Any) -> Any:
+    targets = positives / positives.sum(-1, keepdim=True).clamp(min=1)
+    return -(targets * logits.log_softmax(-1)).sum(-1)
 
 
-def siglip_loss(logits: Any, right: Any) -> Any:
-    """Return the summed binary loss of every pair in ``logits`` (rows, texts)."""
+def siglip_loss(logits: Any, positives: Any) -> Any:
+    """Return the binary loss, summed over all pairs of ``logits`` `(batch_size, num_texts)`."""
     from torch.nn import functional
 
-    return -functional.logsigmoid(logits.where(right, -logits)).sum()
+    return -functional.logsigmoid(logits.where(positives, -logits)).sum()
 
 
-def grad_cache_forward(embed: Callable[[dict[str, Any]], Any], inputs: dict[str, Any], passes: int) -> Any:
-    """Return the embeddings of a batch that goes through a tower in several passes.
+def grad_cache_forward(embed: Callable[[dict[str, Any]], Any], inputs: dict[str, Any], num_chunks: int) -> Any:
+    """Return the embeddings of a batch that goes through a tower in chunks.
 
-    Each pass keeps its inputs only and is repeated when its gradient is wanted, so the loss sees every row of
-    the batch while memory holds the activations of one pass: what GradCache does (Gao et al. 2021,
-    arXiv:2101.06983), with the same gradient as the batch in one piece.
+    Each chunk keeps only its inputs and is computed again in the backward pass. The loss sees every row of the batch,
+    while memory holds the activations of one chunk. This is GradCache (Gao et al. 2021, arXiv:2101.06983). The
+    gradient is that of the whole batch.
     """
     import torch
     from torch.utils.checkpoint import checkpoint
 
-    if passes == 1:
+    if num_chunks == 1:
         return embed(inputs)
-    chunks = zip(*(value.chunk(passes) for value in inputs.values()), strict=True)
+    chunks = zip(*(value.chunk(num_chunks) for value in inputs.values()), strict=True)
     parts = [dict(zip(inputs, chunk, strict=True)) for chunk in chunks]
     return torch.cat([checkpoint(embed, part, use_reentrant=False) for part in parts])
 
 
-def length_bucketed_forward(embed: Callable[[dict[str, Any]], Any], tokens: dict[str, Any], pieces: int = 4) -> Any:
-    """Return the embeddings of texts that go through a tower in pieces of like length, each padded to its own longest.
+def length_bucketed_forward(
+    embed: Callable[[dict[str, Any]], Any], tokens: dict[str, Any], num_buckets: int = 4
+) -> Any:
+    """Return the embeddings of texts that go through a tower in buckets of similar length, each with its own padding.
 
-    ``tokens`` are (texts, length), for a tower that does not read the padding behind a text. Without an
-    ``attention_mask``, or with one that begins with padding, they go in one piece: then nothing tells how long they
-    are, or the tower counts positions from the padding.
+    The tower must ignore the padding after a text. Tokens without an ``attention_mask``, or with padding on the left,
+    go through it in one batch: their lengths are unknown, or the tower counts positions from the padding.
+
+    Args:
+        embed: The forward pass of the tower.
+        tokens: The inputs of the tower, `(num_texts, sequence_length)`.
+        num_buckets: The number of buckets.
     """
     import torch
 
@@ -69,28 +79,30 @@ def length_bucketed_forward(embed: Callable[[dict[str, Any]], Any], tokens: dict
         return embed(tokens)
     lengths = mask.sum(-1)
     order = lengths.argsort(stable=True)
-    parts = [(rows, int(lengths[rows].max())) for rows in order.chunk(pieces)]
-    found = [embed({name: value[rows, :longest] for name, value in tokens.items()}) for rows, longest in parts]
-    return torch.cat(found)[order.argsort()]
+    buckets = [(rows, int(lengths[rows].max())) for rows in order.chunk(num_buckets)]
+    embeddings = [embed({name: value[rows, :length] for name, value in tokens.items()}) for rows, length in buckets]
+    return torch.cat(embeddings)[order.argsort()]
 
 
-def ctc_loss(logits: Any, labels: Any, end: int) -> Any:
-    """Return minus the log likelihood, in nats and summed over rows, of the text tokens in ``labels``.
+def ctc_loss(logits: Any, labels: Any, blank: int) -> Any:
+    """Return the CTC loss of the text tokens in ``labels``, in nats and summed over the rows.
 
-    ``logits`` are (rows, frames, vocabulary), ``labels`` (rows, length). Text tokens have the ids below ``end``, which
-    is what a frame says that spells nothing.
+    Args:
+        logits: The logits of the frames, `(batch_size, num_frames, vocab_size)`.
+        labels: The labels, `(batch_size, sequence_length)`. Only text tokens, which have ids below ``blank``, count.
+        blank: The id of the blank token.
     """
     import torch
     from torch.nn import functional
 
-    spelt = (labels >= 0) & (labels < end)
-    rows, frames, _ = logits.shape
+    is_text = (labels >= 0) & (labels < blank)
+    batch_size, num_frames, _ = logits.shape
     return functional.ctc_loss(
         logits.float().log_softmax(-1).transpose(0, 1),
-        labels[spelt],
-        torch.full((rows,), frames),
-        spelt.sum(-1),
-        blank=end,
+        labels[is_text],
+        torch.full((batch_size,), num_frames),
+        is_text.sum(-1),
+        blank=blank,
         reduction="sum",
-        zero_infinity=True,  # a text too long for its frames
+        zero_infinity=True,  # for a text with more tokens than frames
     )

@@ -1,4 +1,4 @@
-"""Pictures of rows -> what a vision tower reads, each picture made ready once."""
+"""Prepare the images of rows for a vision tower, each image once."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from hfmm.tasks.common.row_cache import RowCache
 
 
 class ImageBatcher:
-    """An image processor, called as `pipeline` calls it."""
+    """Calls an image processor as `transformers.pipeline` does, and caches its output."""
 
     def __init__(self, image_processor: Any) -> None:
         self.image_processor = image_processor
-        self.kept = RowCache(self._processed, "image")
+        self.cache = RowCache(self._process, "image")
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Return ``pixel_values`` (rows, channels, height, width), and what else the processor gives.
+        """Return ``pixel_values`` `(batch_size, num_channels, height, width)` and the processor's other outputs.
 
-        Raises UserError for a picture that does not decode, naming the row.
+        Raises UserError with the id of the row for an image that does not decode.
         """
         import torch
 
-        made = self.kept(rows)
-        return {name: torch.stack([one[name] for one in made]) for name in made[0]}
+        outputs = self.cache(rows)
+        return {name: torch.stack([output[name] for output in outputs]) for name in outputs[0]}
 
-    def _processed(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    def _process(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         batch = self.image_processor(images=decode_rows(rows), return_tensors="pt")
-        return [{name: values[place] for name, values in batch.items()} for place in range(len(rows))]
+        return [{name: values[index] for name, values in batch.items()} for index in range(len(rows))]

@@ -1,4 +1,4 @@
-"""What the picture or the sound of a row becomes, kept in memory, so that later epochs need not make it again."""
+"""Keep the arrays of images and clips in memory, so that later epochs need not compute them again."""
 
 from __future__ import annotations
 
@@ -8,45 +8,49 @@ from typing import Any
 
 from hfmm.data.common.rows import Row
 
-Arrays = Mapping[str, Any]  # of numpy or torch, by name
+Arrays = Mapping[str, Any]  # numpy or torch arrays by name
 
-MAX_BYTES = 2**29  # bytes; the processes that prepare batches share it
+MAX_BYTES = 2**29  # shared by all data loader workers
 
 
 class RowCache:
-    """Makes arrays of rows, and remembers them by the digest of the file in ``column`` that they were made of.
+    """Computes the arrays of rows, and caches them by the digest of the file in ``column``.
 
-    It does so until room is out; the files themselves, which the dataset reads from disk, would soon take more.
-    ``make`` returns the arrays of each row, which follow from that file alone.
+    When the cache is full, further arrays are computed each time. The files are not cached: the dataset reads them from
+    disk, and they would soon use more memory.
+
+    Args:
+        compute: Returns the arrays of each row. They must depend on the file in ``column`` only.
+        column: The column of the files.
     """
 
-    def __init__(self, make: Callable[[Sequence[Row]], Sequence[Arrays]], column: str) -> None:
-        self.make, self.column = make, column
-        self.known: dict[bytes, Arrays] = {}
-        self.held = 0
+    def __init__(self, compute: Callable[[Sequence[Row]], Sequence[Arrays]], column: str) -> None:
+        self.compute, self.column = compute, column
+        self.arrays_by_digest: dict[bytes, Arrays] = {}
+        self.num_bytes = 0
 
     def __call__(self, rows: Sequence[Row]) -> list[Arrays]:
         """Return the arrays of each row."""
-        files = [_digest(row[self.column]) for row in rows]
-        found = [None if file is None else self.known.get(file) for file in files]
-        missing = [place for place, one in enumerate(found) if one is None]
-        made = self.make([rows[place] for place in missing]) if missing else []
-        for place, one in zip(missing, made, strict=True):
-            found[place] = one
-            self._store(files[place], one)
-        return [one for one in found if one is not None]
+        digests = [_digest(row[self.column]) for row in rows]
+        results = [None if digest is None else self.arrays_by_digest.get(digest) for digest in digests]
+        missing = [index for index, arrays in enumerate(results) if arrays is None]
+        computed = self.compute([rows[index] for index in missing]) if missing else []
+        for index, arrays in zip(missing, computed, strict=True):
+            results[index] = arrays
+            self._store(digests[index], arrays)
+        return [arrays for arrays in results if arrays is not None]
 
-    def _store(self, file: bytes | None, made: Arrays) -> None:
-        if file is None or file in self.known:
+    def _store(self, digest: bytes | None, arrays: Arrays) -> None:
+        if digest is None or digest in self.arrays_by_digest:
             return
-        size = len(file) + sum(array.nbytes for array in made.values())
-        if self.held + size <= _byte_budget():
-            self.known[file] = made
-            self.held += size
+        size = len(digest) + sum(array.nbytes for array in arrays.values())
+        if self.num_bytes + size <= _byte_budget():
+            self.arrays_by_digest[digest] = arrays
+            self.num_bytes += size
 
 
 def _digest(value: Any) -> bytes | None:
-    """Return that of the file that travels with a row; one that lies at a path is read each time, as it may change."""
+    """Return the digest of a file that is stored in the row, or None for a file at a path, which may change."""
     file = value.get("bytes") if isinstance(value, Mapping) else None
     return None if file is None else hashlib.blake2b(file).digest()
 

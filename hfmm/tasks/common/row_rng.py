@@ -1,4 +1,4 @@
-"""Randomness that belongs to a row: the same in every process and after every resume, another in each epoch."""
+"""Seeds of random numbers by row: the same in every process and after every resume, different in each epoch."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from typing import Any
 
 
 def row_seed(row: Mapping[str, Any], purpose: str) -> int:
-    """Return a number that depends on the row's id, the draw of its epoch and the purpose, and on nothing else."""
+    """Return a seed that depends only on the id of the row, its column ``draw`` and the purpose."""
     return zlib.crc32(f"{purpose}/{row.get('draw', '')}/{row['id']}".encode())

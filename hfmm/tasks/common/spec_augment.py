@@ -1,4 +1,4 @@
-"""SpecAugment: stretches of time and bands of frequency that a model has to do without while it trains."""
+"""SpecAugment: mask random time spans and frequency bands during training."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ BAND_MASKS, WIDEST = 2, 12  # mel bands
 
 
 def spec_augment(features: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Return log-mel ``features`` (bands, frames) with masks at random places in their first ``frames`` frames.
+    """Return log-mel features `(num_mel_bins, num_frames)` with random masks in their first ``frames`` frames.
 
-    A masked value is the mean of the clip, after Park et al. 2019 (arXiv:1904.08779).
+    Masked values become the mean of the clip, after Park et al. 2019 (arXiv:1904.08779).
     """
     masked = features.copy()
     mean = features[:, :frames].mean()

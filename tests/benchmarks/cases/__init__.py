@@ -1,5 +1,6 @@
-"""One case a file, each with its `CASE`; the folder is the registry.
+"""One case per file, each with a `CASE`.
 
-A case whose sides train a recipe takes `training.own` for hfmm and `training.plain` for a Trainer script, or
-`training.watched` for a Trainer of another library; `prepare` writes the rows and the checkpoint that all sides read.
+A case that trains uses `training.train_with_hfmm` for hfmm, `training.train_with_trainer` for a Trainer script, and
+`training.train_and_measure` for the Trainer of another library. `prepare` writes the rows and the checkpoint that all
+sides read.
 """

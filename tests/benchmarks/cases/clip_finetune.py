@@ -1,8 +1,8 @@
-"""CLIP fine-tuning beside sentence-transformers, open_clip and a Trainer script: icons or pages and their texts.
+"""CLIP fine-tuning on icons or pages: hfmm, sentence-transformers, open_clip and a Trainer script.
 
-open_clip trains through its own command in fp32, because the half precision that it chooses is meant for GPUs, and
-once more with `amp_bf16` given by hand; the model has the same shape, its weights and its tokens are its own. Every
-text carries the number of its row, so that none is right for two pictures and all sides have the same loss.
+open_clip trains with its own command in fp32, because its default half precision is meant for GPUs, and again with
+`amp_bf16`. Its model has the same shape but its own weights and tokens. Each text contains the index of its row, so no
+text matches two images and all sides have the same loss.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OPEN_CLIP: dict[str, dict[str, Any]] = {
 
 
 def write_checkpoint(job: Job) -> None:
-    """Write a CLIP of the size's shape with random weights, which reads letter by letter, or the one given by hand."""
+    """Write a CLIP in the shape of the size with random weights and a character tokenizer, or --checkpoint."""
     from transformers import AutoModel, AutoProcessor, CLIPConfig, CLIPModel, set_seed
 
     from hfmm.assets import CHECKPOINTS
@@ -57,21 +57,21 @@ def write_checkpoint(job: Job) -> None:
 
 
 def prepare(job: Job) -> None:
-    """Write rows of a picture and one text, and the checkpoint."""
+    """Write rows with one image and one text, and the checkpoint."""
     from datasets import Dataset
 
-    def one_text(split: Dataset) -> Dataset:
-        # One of a row's texts, of every kind alike: some have five times the tokens of others.
+    def select_text(split: Dataset) -> Dataset:
+        # Every kind of text is used equally often, because some have five times as many tokens as others.
         texts = [f"{index}: {captions[index % len(captions)]}" for index, captions in enumerate(split["captions"])]
-        kept = split.select_columns(["id", "image"])
+        rows_without_text = split.select_columns(["id", "image"])
         return (
-            kept.add_column("text", texts)
+            rows_without_text.add_column("text", texts)
             .add_column("captions", [[text] for text in texts])
-            .add_column("group", kept["id"][:])
+            .add_column("group", rows_without_text["id"][:])
         )
 
-    size = {"train": job.options["rows"], "validation": 8, "test": 8, "size": job.options["pixels"], "seed": 0}
-    rows.write(job.options["builder"], job.prepared, one_text, **size)
+    options = {"train": job.options["rows"], "validation": 8, "test": 8, "size": job.options["pixels"], "seed": 0}
+    rows.write(job.options["builder"], job.prepared, select_text, **options)
     write_checkpoint(job)
 
 
@@ -94,7 +94,7 @@ def hfmm(job: Job) -> Measured:
         ],
         "metrics": ["retrieval"],
     }
-    return training.own(job, recipe)
+    return training.train_with_hfmm(job, recipe)
 
 
 def script(job: Job, in_bf16: bool) -> Measured:
@@ -114,11 +114,13 @@ def script(job: Job, in_bf16: bool) -> Measured:
         )
         return {**inputs, "return_loss": True}
 
-    return training.plain(job, model, rows.decoded(job.prepared), collate, job.options["batch"], in_bf16)
+    return training.train_with_trainer(
+        job, model, rows.load_decoded(job.prepared), collate, job.options["batch"], in_bf16
+    )
 
 
 def sentence_transformers(job: Job, in_bf16: bool) -> Measured:
-    """Train as its documentation does: the symmetric loss over the batch's own negatives."""
+    """Train as in its documentation: with the symmetric loss and in-batch negatives."""
     import sentence_transformers as library
     from sentence_transformers.losses import MultipleNegativesSymmetricRankingLoss
     from transformers import set_seed
@@ -126,23 +128,25 @@ def sentence_transformers(job: Job, in_bf16: bool) -> Measured:
     set_seed(0)
     folder, batch_size = str(job.prepared / "checkpoint"), job.options["batch"]
     model = library.SentenceTransformer(folder, device="cpu", model_kwargs={"dtype": "float32"})
-    factor = next(value for name, value in model.named_parameters() if name.endswith("logit_scale"))
-    loss = MultipleNegativesSymmetricRankingLoss(model, scale=float(factor.exp()))
-    steps = training.stopwatch()
+    logit_scale = next(value for name, value in model.named_parameters() if name.endswith("logit_scale"))
+    loss = MultipleNegativesSymmetricRankingLoss(model, scale=float(logit_scale.exp()))
+    step_timer = training.make_step_timer()
     trainer = library.SentenceTransformerTrainer(
         model=model,
-        args=library.SentenceTransformerTrainingArguments(**training.common(job.scratch, batch_size, in_bf16)),
-        train_dataset=rows.decoded(job.prepared).select_columns(["image", "text"]),
+        args=library.SentenceTransformerTrainingArguments(
+            **training.common_arguments(job.scratch, batch_size, in_bf16)
+        ),
+        train_dataset=rows.load_decoded(job.prepared).select_columns(["image", "text"]),
         loss=loss,
-        callbacks=[steps],
+        callbacks=[step_timer],
     )
     batch = trainer.data_collator([trainer.train_dataset[index] for index in range(batch_size)])
-    before = training.counted(lambda: loss(*trainer.collect_features(batch)), in_bf16)
-    return training.watched(trainer, steps, batch_size, before)
+    first_batch = training.loss_and_flops(lambda: loss(*trainer.collect_features(batch)), in_bf16)
+    return training.train_and_measure(trainer, step_timer, batch_size, first_batch)
 
 
 def open_clip(job: Job, precision: str) -> Measured:
-    """Train by its own command, open_clip_train, and read the times off its log of every step."""
+    """Train with its own command, open_clip_train, and take the times of the steps from its log."""
     import open_clip as library
     import torch
     from open_clip_train.main import main
@@ -153,18 +157,18 @@ def open_clip(job: Job, precision: str) -> Measured:
     (job.scratch / "shape.json").write_text(json.dumps(OPEN_CLIP[job.options["open_clip"]]))
     library.add_model_config(job.scratch / "shape.json")
     table = ["filepath\ttitle"]
-    for index, row in enumerate(rows.decoded(job.prepared)):
+    for index, row in enumerate(rows.load_decoded(job.prepared)):
         row["image"].convert("RGB").save(job.scratch / f"{index}.png")
         table.append(f"{job.scratch / f'{index}.png'}\t{row['text']}")
     (job.scratch / "rows.csv").write_text("\n".join(table))
     times: list[float] = []
 
-    class Steps(logging.Handler):
+    class StepHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if "Train Epoch" in record.getMessage():
                 times.append(time.perf_counter())
 
-    logging.getLogger().addHandler(Steps())
+    logging.getLogger().addHandler(StepHandler())
     options = {
         "train-data": job.scratch / "rows.csv",
         "dataset-type": "csv",
@@ -184,11 +188,11 @@ def open_clip(job: Job, precision: str) -> Measured:
     memory = peak_memory_mb()
     model = library.create_model("shape")
     size = OPEN_CLIP[job.options["open_clip"]]["vision_cfg"]["image_size"]
-    _, flops = training.operations(lambda: model(torch.zeros(1, 3, size, size), torch.zeros(1, 77, dtype=torch.long)))
+    _, flops = training.count_flops(lambda: model(torch.zeros(1, 3, size, size), torch.zeros(1, 77, dtype=torch.long)))
     return Measured(training.rate(times, batch), flops=training.FORWARD_AND_BACKWARD * flops, memory_mib=memory)
 
 
-OWN = "weights and tokens of its own"
+OWN_WEIGHTS = "weights and tokens of its own"
 ST, OC = ("sentence_transformers",), ("open_clip", "torchvision", "webdataset")
 CASE = Case(
     title="CLIP fine-tuning",
@@ -204,13 +208,19 @@ CASE = Case(
     sides=(
         Side("hfmm", hfmm),
         Side(
-            "sentence-transformers", partial(sentence_transformers, in_bf16=False), against="hfmm", needs=ST, asked=2.5
+            "sentence-transformers", partial(sentence_transformers, in_bf16=False), against="hfmm", needs=ST, target=2.5
         ),
         Side(
             "sentence-transformers, bf16 by hand", partial(sentence_transformers, in_bf16=True), "hfmm", needs=ST
         ),
-        Side("open_clip", partial(open_clip, precision="fp32"), "hfmm", needs=OC, asked=2.5, differs=OWN),
-        Side("open_clip, bf16 by hand", partial(open_clip, precision="amp_bf16"), "hfmm", needs=OC, differs=OWN),
+        Side(
+            "open_clip", partial(open_clip, precision="fp32"), "hfmm", needs=OC, target=2.5,
+            not_comparable=OWN_WEIGHTS,
+        ),
+        Side(
+            "open_clip, bf16 by hand", partial(open_clip, precision="amp_bf16"), "hfmm", needs=OC,
+            not_comparable=OWN_WEIGHTS,
+        ),
         Side("Trainer script", partial(script, in_bf16=False), against="hfmm"),
         Side("Trainer script, bf16 by hand", partial(script, in_bf16=True), against="hfmm"),
     ),

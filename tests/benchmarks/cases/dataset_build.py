@@ -1,4 +1,4 @@
-"""Rows a second of hfmm's own builders, all processes at work; nothing else builds these rows."""
+"""Rows per second of the dataset builders of hfmm with all processes. There are no peers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.benchmarks.timed import timed
 
 
 def build(job: Job, builder: str, **options: int | str) -> Measured:
-    """Build a dataset as `hfmm data` does, without writing the Parquet files."""
+    """Build a dataset as `hfmm data` does, but without writing the Parquet files."""
     from huggingface_hub import constants
 
     from hfmm import data as builders
@@ -18,11 +18,11 @@ def build(job: Job, builder: str, **options: int | str) -> Measured:
     from hfmm.utils.hardware import available_cpus
 
     imports.silence_libraries()
-    constants.HF_HOME = str(job.scratch)  # where no recording lies that was spoken before
-    spec = Data(builder=builder, train=job.options["rows"], validation=8, test=8, seed=0, **options)
-    with timed() as stretch:
-        built = builders.build(spec, {}, job.scratch / "cache", available_cpus())
-    return Measured(sum(map(len, built.values())) / stretch.seconds)
+    constants.HF_HOME = str(job.scratch)  # without cached recordings
+    data_options = Data(builder=builder, train=job.options["rows"], validation=8, test=8, seed=0, **options)
+    with timed() as timer:
+        dataset = builders.build(data_options, {}, job.scratch / "cache", available_cpus())
+    return Measured(sum(map(len, dataset.values())) / timer.seconds)
 
 
 CASE = Case(

@@ -1,4 +1,4 @@
-"""LLaVA's second stage: LoRA on the language model, the projector trained along; peers are TRL and a plain script."""
+"""The second stage of LLaVA: LoRA on the language model and a trainable projector. Peers: TRL and a Trainer script."""
 
 from __future__ import annotations
 
@@ -8,50 +8,59 @@ from typing import Any
 from tests.benchmarks import llava, training
 from tests.benchmarks.case import Case, Job, Measured, Side
 
-RATE = 2e-4
-LINEAR = r".*language_model\..*(proj|c_attn|c_fc)"
+LEARNING_RATE = 2e-4
+TARGET_MODULES = r".*language_model\..*(proj|c_attn|c_fc)"
 
 
-def lora() -> Any:
-    """Return the adapter of all sides."""
+def lora_config() -> Any:
+    """Return the LoRA config of all sides."""
     from peft import LoraConfig
 
     return LoraConfig(
-        r=16, lora_alpha=32, target_modules=LINEAR, modules_to_save=["multi_modal_projector"], task_type="CAUSAL_LM"
+        r=16,
+        lora_alpha=32,
+        target_modules=TARGET_MODULES,
+        modules_to_save=["multi_modal_projector"],
+        task_type="CAUSAL_LM",
     )
 
 
-def adapter_alone(model: Any) -> Any:
-    """Freeze all but the adapter and the projector."""
+def train_only_adapter(model: Any) -> Any:
+    """Add an adapter, and freeze all parameters except the adapter and the projector."""
     from peft import get_peft_model
 
-    return get_peft_model(model, lora())
+    return get_peft_model(model, lora_config())
 
 
 def script(job: Job, in_bf16: bool) -> Measured:
     """Train as a plain Trainer script with peft does."""
-    return llava.script(job, in_bf16, RATE, adapter_alone)
+    return llava.script(job, in_bf16, LEARNING_RATE, train_only_adapter)
 
 
-def trl(job: Job, checkpointing: bool, weights: str) -> Measured:
-    """Train as TRL's documentation sets prompts, completions and images up; bf16 autocast is its default."""
+def trl(job: Job, gradient_checkpointing: bool, dtype: str) -> Measured:
+    """Train as in the documentation of TRL for prompts, completions and images. Its default is bf16 autocast."""
     from transformers import set_seed
     from trl import SFTConfig, SFTTrainer
 
     set_seed(0)
-    rows, steps = llava.spoken(job), training.stopwatch()
-    settings = SFTConfig(
-        **llava.arguments(job, True, RATE), max_length=None, gradient_checkpointing=checkpointing,
-        model_init_kwargs={"dtype": weights},
+    dataset, step_timer = llava.prompt_completion_rows(job), training.make_step_timer()
+    config = SFTConfig(
+        **llava.peer_arguments(job, True, LEARNING_RATE), max_length=None,
+        gradient_checkpointing=gradient_checkpointing,
+        model_init_kwargs={"dtype": dtype},
     )  # fmt: skip
     trainer = SFTTrainer(
-        model=str(job.prepared / "checkpoint"), args=settings, train_dataset=rows, callbacks=[steps], peft_config=lora()
+        model=str(job.prepared / "checkpoint"),
+        args=config,
+        train_dataset=dataset,
+        callbacks=[step_timer],
+        peft_config=lora_config(),
     )
-    return llava.peer(trainer, rows, steps, True)
+    return llava.train_peer(trainer, dataset, step_timer, True)
 
 
 NEEDS = ("trl",)
-own = partial(llava.hfmm, train="lora", learning_rate=RATE)
+hfmm = partial(llava.hfmm, trainable="lora", learning_rate=LEARNING_RATE)
 CASE = Case(
     title="LLaVA LoRA",
     unit="rows/s",
@@ -62,18 +71,18 @@ CASE = Case(
     },
     prepare=llava.prepare,
     sides=(
-        Side("hfmm", partial(own, kept=False)),
-        Side("hfmm, features from disk", partial(own, kept=True), against="hfmm"),
-        Side("TRL", partial(trl, checkpointing=True, weights="float32"), against="hfmm", needs=NEEDS, asked=2.5),
+        Side("hfmm", partial(hfmm, cached=False)),
+        Side("hfmm, features from disk", partial(hfmm, cached=True), against="hfmm"),
+        Side("TRL", partial(trl, gradient_checkpointing=True, dtype="float32"), "hfmm", needs=NEEDS, target=2.5),
         Side(
             "TRL, no checkpointing by hand",
-            partial(trl, checkpointing=False, weights="float32"),
+            partial(trl, gradient_checkpointing=False, dtype="float32"),
             against="hfmm",
             needs=NEEDS,
         ),
         Side(
             "TRL, bf16 weights too",
-            partial(trl, checkpointing=False, weights="bfloat16"),
+            partial(trl, gradient_checkpointing=False, dtype="bfloat16"),
             against="hfmm",
             needs=NEEDS,
         ),

@@ -1,4 +1,4 @@
-"""What exact ranks cost over the matrix product that they cannot do without."""
+"""The cost of exact ranks in addition to the matrix product that they need."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ CASE = Case(
         "large": {"queries": 100_000, "candidates": 100_000},
     },
     tolerance=ranking.TOLERANCE,
-    sides=ranking.sides(asked=1.5),
+    sides=ranking.sides(max_slowdown=1.5),
 )

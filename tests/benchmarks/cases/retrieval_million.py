@@ -1,11 +1,11 @@
-"""Exact ranks among a million candidates, whose scores never lie in memory all at once."""
+"""Exact ranks among a million candidates. The scores are never in memory all at once."""
 
 from __future__ import annotations
 
 from tests.benchmarks import ranking
 from tests.benchmarks.case import Case
 
-COPY_AND_BLOCK = 1e6 * ranking.WIDTH * 4 / 2**20 + 1024  # MiB: the candidates at length 1, and a block of scores
+COPY_AND_BLOCK = 1e6 * ranking.WIDTH * 4 / 2**20 + 1024  # MiB: the normalized candidates and a block of scores
 
 CASE = Case(
     title="Exact ranks, a million candidates",

@@ -1,4 +1,4 @@
-"""How long `hfmm --help` takes, beside a Python that does nothing; `hfmm list` is the larger one."""
+"""The startup time of the command line: `hfmm --help` (small), `hfmm list` (large) and a Python that does nothing."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import sys
 from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.timed import timed
 
-TIMES = 5  # of which the quickest counts: others measure what else the machine does
+REPEATS = 5  # the fastest counts, because the others are affected by other processes of the machine
 
 
-def _quickest(command: list[str]) -> Measured:
+def _fastest(command: list[str]) -> Measured:
     seconds = []
-    for _ in range(TIMES):
-        with timed() as stretch:
+    for _ in range(REPEATS):
+        with timed() as timer:
             subprocess.run([sys.executable, *command], check=True, capture_output=True)
-        seconds.append(stretch.seconds)
+        seconds.append(timer.seconds)
     return Measured(min(seconds))
 
 
 def hfmm(job: Job) -> Measured:
-    """Start the command line."""
-    return _quickest(["-m", "hfmm.cli", *job.options["arguments"]])
+    """Start the command line of hfmm."""
+    return _fastest(["-m", "hfmm.cli", *job.options["arguments"]])
 
 
 def python(job: Job) -> Measured:
-    """Start Python alone: less is not to be had."""
-    return _quickest(["-c", "pass"])
+    """Start only Python, which is the lower bound."""
+    return _fastest(["-c", "pass"])
 
 
 CASE = Case(

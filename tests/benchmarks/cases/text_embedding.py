@@ -1,4 +1,4 @@
-"""Embedding texts with a CLIP, beside sentence-transformers' `encode`."""
+"""Text embedding with CLIP: hfmm and `encode` of sentence-transformers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tests.benchmarks.case import Case, Job, Measured, Side
 from tests.benchmarks.cases.clip_finetune import write_checkpoint
 from tests.benchmarks.timed import timed
 
-BATCH = 32
-SHOWN = 8  # texts whose embeddings are compared
+BATCH_SIZE = 32
+NUM_COMPARED = 8  # texts whose embeddings are compared
 
 
-def texts(count: int) -> list[str]:
-    """Return texts of all kinds and lengths, each with its number."""
+def numbered_texts(num_texts: int) -> list[str]:
+    """Return texts of all kinds and lengths. Each starts with its index."""
     from hfmm.grammar import CELLS, captions
 
-    known = [text for cell in CELLS for text in captions(cell)]
-    return [f"{index}: {known[index % len(known)]}" for index in range(count)]
+    all_captions = [caption for cell in CELLS for caption in captions(cell)]
+    return [f"{index}: {all_captions[index % len(all_captions)]}" for index in range(num_texts)]
 
 
 def hfmm(job: Job) -> Measured:
@@ -29,36 +29,39 @@ def hfmm(job: Job) -> Measured:
     from hfmm.tasks.common.embedder import Embedder
 
     model, processor = load_saved(str(job.prepared / "checkpoint"), inference_dtype("auto"))
-    embedder, read = Embedder(dual_encoder.FAMILY, model.eval().config, processor), texts(job.options["texts"])
-    embedder.embed_texts(model, read[:BATCH])
-    with timed() as stretch:
-        found = embedder.embed_texts(model, read)
+    embedder = Embedder(dual_encoder.FAMILY, model.eval().config, processor)
+    texts = numbered_texts(job.options["texts"])
+    embedder.embed_texts(model, texts[:BATCH_SIZE])
+    with timed() as timer:
+        embeddings = embedder.embed_texts(model, texts)
     memory = peak_memory_mb()
-    return Measured(len(read) / stretch.seconds, found[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
+    outputs = embeddings[:NUM_COMPARED].ravel().tolist()
+    return Measured(len(texts) / timer.seconds, outputs, _flops(job), memory_mib=memory)
 
 
 def sentence_transformers(job: Job, dtype: str) -> Measured:
-    """Embed by `SentenceTransformer.encode`, which sorts texts by length."""
+    """Embed with `SentenceTransformer.encode`, which sorts the texts by length."""
     import sentence_transformers as library
 
     model = library.SentenceTransformer(str(job.prepared / "checkpoint"), device="cpu", model_kwargs={"dtype": dtype})
-    read = texts(job.options["texts"])
-    model.encode(read[:BATCH])
-    with timed() as stretch:
-        found = model.encode(read, normalize_embeddings=True)
+    texts = numbered_texts(job.options["texts"])
+    model.encode(texts[:BATCH_SIZE])
+    with timed() as timer:
+        embeddings = model.encode(texts, normalize_embeddings=True)
     memory = peak_memory_mb()
-    return Measured(len(read) / stretch.seconds, found[:SHOWN].ravel().tolist(), _flops(job), memory_mib=memory)
+    outputs = embeddings[:NUM_COMPARED].ravel().tolist()
+    return Measured(len(texts) / timer.seconds, outputs, _flops(job), memory_mib=memory)
 
 
 def _flops(job: Job) -> float:
-    """Return the operations that the model takes for a text of middling length; padding is no work of the model."""
+    """Return the floating-point operations of the model for a text of average length, without padding."""
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     model = AutoModel.from_pretrained(job.prepared / "checkpoint", dtype="float32")
-    ids = AutoTokenizer.from_pretrained(job.prepared / "checkpoint")(texts(job.options["texts"]))["input_ids"]
+    ids = AutoTokenizer.from_pretrained(job.prepared / "checkpoint")(numbered_texts(job.options["texts"]))["input_ids"]
     length = round(sum(map(len, ids)) / len(ids))
-    return training.operations(lambda: model.get_text_features(torch.zeros(1, length, dtype=torch.long)))[1]
+    return training.count_flops(lambda: model.get_text_features(torch.zeros(1, length, dtype=torch.long)))[1]
 
 
 ST = ("sentence_transformers",)

@@ -1,4 +1,4 @@
-"""ViT fine-tuning beside the example script of transformers: which of 20 verbs stands on an icon of 224 pixels."""
+"""ViT fine-tuning: hfmm and the example script of transformers, on the 20 verbs of icons with 224 pixels."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TINY = {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3, "
 
 
 def prepare(job: Job) -> None:
-    """Write the rows and a checkpoint with a head for their labels, so that all sides begin with the same weights."""
+    """Write the rows and a checkpoint with a head for their labels, so that all sides start with the same weights."""
     from transformers import AutoImageProcessor, AutoModelForImageClassification, ViTConfig, set_seed
 
     from hfmm.assets import CHECKPOINTS
 
     options = {"label": "lemma", "train": job.options["rows"], "validation": 8, "test": 8, "size": 224, "seed": 0}
-    built = rows.write("icons", job.prepared, **options)
-    names = built["train"].features["label"].names
+    dataset = rows.write("icons", job.prepared, **options)
+    names = dataset["train"].features["label"].names
     labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
     set_seed(0)
     if job.checkpoint:
@@ -54,7 +54,7 @@ def hfmm(job: Job) -> Measured:
         "stages": [stage],
         "metrics": ["accuracy"],
     }
-    return training.own(job, recipe)
+    return training.train_with_hfmm(job, recipe)
 
 
 def script(job: Job, in_bf16: bool) -> Measured:
@@ -70,7 +70,7 @@ def script(job: Job, in_bf16: bool) -> Measured:
         pixels = processor([row["image"].convert("RGB") for row in batch], return_tensors="pt")
         return {**pixels, "labels": torch.tensor([row["label"] for row in batch])}
 
-    return training.plain(job, model, rows.decoded(job.prepared), collate, BATCH, in_bf16)
+    return training.train_with_trainer(job, model, rows.load_decoded(job.prepared), collate, BATCH, in_bf16)
 
 
 CASE = Case(
@@ -81,7 +81,7 @@ CASE = Case(
     prepare=prepare,
     sides=(
         Side("hfmm", hfmm),
-        Side("Trainer script", partial(script, in_bf16=False), against="hfmm", asked=3.2),
+        Side("Trainer script", partial(script, in_bf16=False), against="hfmm", target=3.2),
         Side("Trainer script, bf16 by hand", partial(script, in_bf16=True), against="hfmm"),
     ),
 )

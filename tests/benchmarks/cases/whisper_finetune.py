@@ -1,4 +1,4 @@
-"""Whisper fine-tuning on clips up to 5 s: hfmm's short window beside the standard 30 s of the example script."""
+"""Whisper fine-tuning on clips up to 5 s: hfmm with a window of 5 s, the example script with the standard 30 s."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ BATCH = 8
 
 
 def prepare(job: Job) -> None:
-    """Write the rows, their samples for the peers, who need not decode them, and the checkpoint."""
-    built = rows.write("clips", job.prepared, lambda split: split.select(range(min(len(split), job.options["rows"]))))
-    speech.write_clips(len(built["train"]), "train", job.prepared, job.prepared / "cache")
+    """Write the rows, their decoded samples for the peers, and the checkpoint."""
+    max_rows = job.options["rows"]
+    dataset = rows.write("spoken_verbs", job.prepared, lambda split: split.select(range(min(len(split), max_rows))))
+    speech.write_clips(len(dataset["train"]), "train", job.prepared, job.prepared / "cache")
     speech.write_checkpoint(job, job.prepared / "checkpoint")
 
 
 def hfmm(job: Job) -> Measured:
-    """Train as `hfmm run` does, on a window of 5 s."""
+    """Train as `hfmm run` does, with a window of 5 s."""
     checkpoint = str(job.prepared / "checkpoint")
-    return training.own(job, speech.tuned(checkpoint, rows.recipe_data(job.prepared), 1))
+    return training.train_with_hfmm(job, speech.tuning_recipe(checkpoint, rows.recipe_data(job.prepared), 1))
 
 
 def script(job: Job, in_bf16: bool) -> Measured:
@@ -36,14 +37,14 @@ def script(job: Job, in_bf16: bool) -> Measured:
     def collate(batch: Any) -> dict[str, Any]:
         samples = [row["samples"] for row in batch]
         inputs = processor.feature_extractor(samples, sampling_rate=16000, return_tensors="pt")
-        labels = processor.tokenizer([row["text"] for row in batch], padding=True, return_tensors="pt")
-        ids = labels["input_ids"].masked_fill(labels["attention_mask"] == 0, -100)
+        tokens = processor.tokenizer([row["text"] for row in batch], padding=True, return_tensors="pt")
+        ids = tokens["input_ids"].masked_fill(tokens["attention_mask"] == 0, -100)
         ids = ids[:, 1:] if (ids[:, 0] == start).all() else ids
         return {"input_features": inputs["input_features"], "labels": ids}
 
-    samples, texts = speech.clips(job.prepared)
-    read = [{"samples": one, "text": f" {text}"} for one, text in zip(samples, texts, strict=True)]
-    return training.plain(job, model, read, collate, BATCH, in_bf16)
+    clips, texts = speech.load_clips(job.prepared)
+    dataset = [{"samples": clip, "text": f" {text}"} for clip, text in zip(clips, texts, strict=True)]
+    return training.train_with_trainer(job, model, dataset, collate, BATCH, in_bf16)
 
 
 CASE = Case(
@@ -51,13 +52,13 @@ CASE = Case(
     unit="clips/s",
     family="whisper",
     sizes={
-        "small": {"rows": 4 * BATCH, "shape": speech.HALF},
+        "small": {"rows": 4 * BATCH, "shape": speech.WHISPER_SMALLER},
         "large": {"rows": 8 * BATCH, "shape": speech.WHISPER_TINY},
     },
     prepare=prepare,
     sides=(
         Side("hfmm", hfmm),
-        Side("Trainer script", partial(script, in_bf16=False), against="hfmm", asked=14),
+        Side("Trainer script", partial(script, in_bf16=False), against="hfmm", target=14),
         Side("Trainer script, bf16 by hand", partial(script, in_bf16=True), against="hfmm"),
     ),
 )

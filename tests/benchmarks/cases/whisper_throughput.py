@@ -1,4 +1,4 @@
-"""How many clips up to 5 s are heard a second when they come all at once, model loaded and warm."""
+"""The number of clips up to 5 s that are transcribed per second when all are passed at once, after a warmup."""
 
 from __future__ import annotations
 
@@ -9,44 +9,47 @@ from typing import Any
 from hfmm.utils.hardware import peak_memory_mb
 from tests.benchmarks import speech
 from tests.benchmarks.case import Case, Job, Measured, Side
-from tests.benchmarks.speech import OTHER, PREDICT
+from tests.benchmarks.speech import OTHER_WINDOW, PREDICT
 from tests.benchmarks.timed import timed
 
 
-def together(job: Job, way: Callable[..., speech.Hear], **settings: Any) -> Measured:
-    """Hear all clips in one call."""
-    clips, references = speech.clips(job.prepared)
-    hear = way(job, **settings)
-    hear(clips[:1])
-    with timed() as stretch:
-        texts = hear(clips)
+def all_at_once(job: Job, make_transcribe: Callable[..., speech.Transcribe], **settings: Any) -> Measured:
+    """Transcribe all clips in one call."""
+    clips, references = speech.load_clips(job.prepared)
+    transcribe = make_transcribe(job, **settings)
+    transcribe(clips[:1])
+    with timed() as timer:
+        texts = transcribe(clips)
     memory = peak_memory_mb()
-    return Measured(
-        len(clips) / stretch.seconds, texts, details=speech.errors(texts, references, job), memory_mib=memory
-    )
+    details = speech.word_error_rate(texts, references, job)
+    return Measured(len(clips) / timer.seconds, texts, details=details, memory_mib=memory)
 
 
-standard = partial(together, way=speech.pipeline, model="checkpoint")
+checkpoint = partial(all_at_once, make_transcribe=speech.pipeline, model="checkpoint")
 CASE = Case(
     title="Whisper, many clips",
     unit="clips/s",
     family="whisper",
     sizes={
-        "small": {"clips": 16, "shape": speech.HALF},
+        "small": {"clips": 16, "shape": speech.WHISPER_SMALLER},
         "large": {"clips": 64, "shape": speech.WHISPER_TINY},
     },
     prepare=speech.prepare,
-    tolerance=0.05,  # of the texts: a batch rounds otherwise than one clip
+    tolerance=0.05,  # share of the texts: rounding depends on the batch size
     sides=(
-        Side(PREDICT, partial(together, way=speech.predict)),
-        Side("hfmm's model in pipeline", partial(together, way=speech.pipeline, model="ours"), against=PREDICT),
-        Side("checkpoint in pipeline", standard, against=PREDICT, differs=OTHER),
+        Side(PREDICT, partial(all_at_once, make_transcribe=speech.predict)),
+        Side(
+            "hfmm's model in pipeline",
+            partial(all_at_once, make_transcribe=speech.pipeline, model="ours"),
+            against=PREDICT,
+        ),
+        Side("checkpoint in pipeline", checkpoint, against=PREDICT, not_comparable=OTHER_WINDOW),
         Side(
             "checkpoint in pipeline, bf16, greedy, batches of 16 by hand",
-            partial(standard, dtype="bfloat16", batch_size=16, generate_kwargs={"num_beams": 1}),
+            partial(checkpoint, dtype="bfloat16", batch_size=16, generate_kwargs={"num_beams": 1}),
             against=PREDICT,
-            differs=OTHER,
+            not_comparable=OTHER_WINDOW,
         ),
-        *speech.faster_whisper_sides(together),
+        *speech.faster_whisper_sides(all_at_once),
     ),
 )

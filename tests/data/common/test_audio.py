@@ -56,7 +56,7 @@ def write_invalid_audio(kind: str, folder: Path) -> Path:
         case "short":
             write_audio(path, np.zeros(0, np.float32))
         case "text":
-            path.write_text("not a sound at all")
+            path.write_text("not audio at all")
         case "silent":
             write_audio(path, np.zeros(SAMPLE_RATE, np.float32))
         case "offset":
