@@ -10,10 +10,9 @@ from datasets import Dataset, DatasetDict
 from huggingface_hub import constants
 
 from hfmm import registry
-from hfmm.data import folder
 from hfmm.evaluation.evaluate import Records
 from hfmm.evaluation.predict import load_saved_model, predict_files
-from hfmm.evaluation.user_data import evaluate_on_rows
+from hfmm.evaluation.user_data import Split, evaluate_on_rows, load_user_rows
 from hfmm.hub.publish import PublishOptions, publish
 from hfmm.hub.pull import resolve_model_folder
 from hfmm.hub.push import RepoTarget
@@ -51,7 +50,7 @@ class Run:
 
     @property
     def results(self) -> Records:
-        """The scores, one record for each slice of each metric. `pandas.DataFrame(run.results)` makes a table of them."""
+        """The scores: a record for each slice of each metric, which `pandas.DataFrame` takes."""
         records: Records = self.directory.read_results()["records"]
         return records
 
@@ -91,7 +90,6 @@ def run_recipe(
         KeyboardInterrupt: You interrupted the run. Call it again with ``resume=True``.
 
     Example:
-        >>> import hfmm
         >>> run = hfmm.run_recipe("vit_icons", "runs/demo", overrides=["data.train=100"])  # doctest: +SKIP
         >>> run.results[0]["metric"]  # doctest: +SKIP
         'accuracy'
@@ -166,7 +164,7 @@ def evaluate(
     data: str | Path | Dataset,
     metrics: Sequence[str] = (),
     columns: Mapping[str, str | list[str]] | None = None,
-    split: Literal["auto", "train", "validation", "test", "all"] = "auto",
+    split: Split = "auto",
     skip_invalid_rows: bool = False,
 ) -> Records:
     """Score a saved model on your own rows.
@@ -186,7 +184,6 @@ def evaluate(
         UserError: The model or the data could not be loaded, or they do not fit.
 
     Example:
-        >>> import hfmm
         >>> records = hfmm.evaluate("runs/demo", "./photos")  # doctest: +SKIP
     """
     imports.silence_libraries()
@@ -196,16 +193,8 @@ def evaluate(
     return records
 
 
-def load_user_rows(
-    path: str, columns: Mapping[str, Any], split: Literal["auto", "train", "validation", "test", "all"] = "auto"
-) -> Dataset:
-    """Return the rows of the user's own data that an evaluation scores; raises UserError if there are none."""
-    options = validate(folder.FolderOptions, {"path": path, "columns": dict(columns)}, {}, prefix="data")
-    return folder.load_rows(options, Path(constants.HF_HOME) / "hfmm" / "datasets", split)
-
-
 def verify_run(run: str | Path | Run) -> int:
-    """Verify in a clean process that the saved model gives the recorded predictions in plain `transformers.pipeline`.
+    """Verify that the saved model gives the recorded predictions in plain `transformers.pipeline`, in a clean process.
 
     Args:
         run: A run, or its folder.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from huggingface_hub import snapshot_download
 
 from hfmm.card.hub_text import LOCAL_PATH_MARK
@@ -16,6 +17,7 @@ from hfmm.hub.push import MANIFEST
 from hfmm.hub.retry import with_retries
 from hfmm.recipe.load import load_recipe
 from hfmm.run import run_recipe
+from hfmm.run_directory import check_format
 from hfmm.utils.progress import StepReporter
 
 FILES = [MANIFEST, "recipe.yaml", "results.json"]
@@ -44,7 +46,9 @@ def reproduce(repo: str, revision: str | None, out: Path, report: StepReporter) 
             f"{repo} cannot be reproduced: its recipe has `{missing[0]}`, a folder on the machine of its author. "
             "If you have this folder, set its path in a copy of the recipe and use `hfmm run`."
         )
+    check_format(yaml.safe_load(text), folder / "recipe.yaml")
     published = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    check_format(published, folder / "results.json")
     again = run_recipe(load_recipe(str(folder / "recipe.yaml")), out, resume=out.exists(), report=report).read_results()
     yield ""
     if again["data"]["fingerprint"] != published["data"]["fingerprint"]:

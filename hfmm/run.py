@@ -13,7 +13,6 @@ from hfmm.card.model_card import write_card
 from hfmm.errors import UserError
 from hfmm.evaluation.evaluate import evaluate
 from hfmm.plan import Plan, resolve_plan
-from hfmm.recipe.load import load_recipe
 from hfmm.recipe.pinning import pinned_revisions, with_absolute_paths, with_pinned_revisions
 from hfmm.recipe.schema import Recipe
 from hfmm.run_directory import RunDirectory, format_primary_score
@@ -69,7 +68,7 @@ def open_run(output_dir: Path) -> tuple[Plan, RunDirectory]:
     """Return the plan and the directory of an existing run; raises UserError if there is none."""
     imports.silence_libraries()
     run = RunDirectory.load(output_dir)
-    return resolve_plan(load_recipe(str(run.recipe))), run
+    return resolve_plan(run.load_recipe()), run
 
 
 def prepare_data(plan: Plan, run: RunDirectory, report: StepReporter) -> DatasetDict:
@@ -115,5 +114,5 @@ def _training_summary(run: RunDirectory) -> str:
 
 
 def _saved_recipe(output_dir: Path) -> Recipe | None:
-    path = RunDirectory(output_dir).recipe
-    return load_recipe(str(path)) if path.is_file() else None
+    run = RunDirectory(output_dir)
+    return run.load_recipe() if run.recipe.is_file() else None

@@ -1,4 +1,4 @@
-"""The house holds: imports go one way, files stay short, nothing heavy loads at the door."""
+"""The structure of the package: import layers, file lengths, registry folders, and what importing loads."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ LAYERS = [
     {"run_directory", "data"},
     {"models"},
     {"tasks"},
+    {"plan"},
     {"training", "evaluation", "baselines"},
     {"card"},
     {"verify", "inspection"},
     {"hub", "run"},
-    {"reproduce"},
+    {"reproduce", "api"},
     {"cli"},
     {"__main__"},
 ]
@@ -55,23 +56,23 @@ def imported_parts(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_down_the_house_only(path: Path) -> None:
+def test_imports_point_to_lower_layers_only(path: Path) -> None:
     part = part_of(path)
     if part in ("__init__",):
         return
-    assert part in LEVEL, f"{part} has no place in the house: give it a layer"
+    assert part in LEVEL, f"{part} has no layer: add it to LAYERS"
     for other in imported_parts(path) - {part}:
         allowed = LEVEL[other] < LEVEL[part] or (part, other) in BESIDE
         assert allowed, f"{path.name} imports {other}, which is not below it"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_file_holds_two_ideas(path: Path) -> None:
+def test_no_file_is_longer_than_260_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 260
 
 
 @pytest.mark.parametrize("part", ["data", "models", "tasks", "metrics", "baselines"])
-def test_a_part_imports_no_torch_at_its_top(part: str) -> None:
+def test_registry_modules_import_no_torch_at_the_top(part: str) -> None:
     for path in (PACKAGE / part).rglob("*.py"):
         for node in ast.parse(path.read_text()).body:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -80,7 +81,7 @@ def test_a_part_imports_no_torch_at_its_top(part: str) -> None:
 
 
 def test_no_file_above_the_tasks_names_a_task_or_a_family() -> None:
-    names = {path.stem for part in ("tasks", "models") for path in (PACKAGE / part).glob("[!_]*.py")}
+    names = {path.stem for part in ("tasks", "models") for path in (PACKAGE / part).glob("[!_]*.py")} - {"base"}
     for path in FILES:
         if LEVEL.get(part_of(path), 0) > LEVEL["tasks"]:
             literals = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
@@ -103,7 +104,7 @@ def test_the_trainer_subclass_stays_thin() -> None:
 
 
 @pytest.mark.parametrize("command", ["import hfmm", "import hfmm.cli.main, hfmm.recipe.load, hfmm.grammar"])
-def test_the_door_loads_no_torch(command: str) -> None:
+def test_import_loads_no_torch(command: str) -> None:
     code = (
         f"{command}; import sys; print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])"
     )

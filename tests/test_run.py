@@ -1,4 +1,4 @@
-"""The run directory holds what the contract promises."""
+"""Whole runs: the files that they write, their records, and several processes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import pytest
 
 # What `accelerate launch` starts on several GPUs; on CPUs it starts several processes only through MPI.
 TWO_PROCESSES = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-HFMM_TELLING_OF_ITS_GROUP = """
+HFMM_REPORTING_ITS_PROCESS_GROUP = """
 import atexit
 from torch import distributed
-from hfmm import cli
+from hfmm.cli.main import main
 
 atexit.register(lambda: print("exits in its group") if distributed.is_initialized() else None)
-cli.main()
+main()
 """
 
 
@@ -30,7 +30,7 @@ def results(run: Path) -> dict:  # type: ignore[type-arg]
     return json.loads((run / "results.json").read_text())  # type: ignore[no-any-return]
 
 
-def test_every_place_is_there(finished_run: Path) -> None:
+def test_a_run_directory_has_every_file(finished_run: Path) -> None:
     expected = {
         "recipe.yaml",
         "results.json",
@@ -45,15 +45,15 @@ def test_every_place_is_there(finished_run: Path) -> None:
     assert {path.name for path in finished_run.iterdir()} == expected
 
 
-def test_nothing_published_is_a_pickle(finished_run: Path) -> None:
+def test_no_published_file_is_a_pickle(finished_run: Path) -> None:
     for folder in ("model", "adapter"):
         kinds = {path.suffix for path in (finished_run / folder).rglob("*") if path.is_file()}
         assert kinds <= {".json", ".safetensors", ".md", ".png", ".yaml", ".jinja", ".txt"}
 
 
-def test_records_have_their_fields_and_the_plain_score_comes_first(finished_run: Path) -> None:
+def test_records_have_all_fields_and_the_primary_score_is_first(finished_run: Path) -> None:
     records = results(finished_run)["records"]
-    fields = {"metric", "value", "ci95", "n", "split", "weights", "condition", "group"}
+    fields = {"metric", "value", "ci95", "n", "split", "weights", "baseline", "slice"}
     assert all(set(record) == fields for record in records)
     first = records[0]
     assert (first["metric"], first["baseline"], first["slice"], first["weights"]) == ("accuracy", "", "", "tuned")
@@ -61,13 +61,13 @@ def test_records_have_their_fields_and_the_plain_score_comes_first(finished_run:
     assert {record["baseline"] for record in records} == {"", "colour histogram"}
 
 
-def test_the_recorded_score_is_that_of_the_recorded_predictions(finished_run: Path) -> None:
+def test_the_score_follows_from_the_recorded_predictions(finished_run: Path) -> None:
     rows = pq.read_table(finished_run / "predictions.parquet").to_pylist()
     right = sum(row["prediction"] == row["reference"] for row in rows) / len(rows)
     assert results(finished_run)["records"][0]["value"] == pytest.approx(right)
 
 
-def test_the_adapter_on_its_base_equals_the_merged_model(finished_run: Path, tiny_vit: Path) -> None:
+def test_base_model_and_adapter_equal_the_merged_model(finished_run: Path, tiny_vit: Path) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForImageClassification
@@ -81,7 +81,7 @@ def test_the_adapter_on_its_base_equals_the_merged_model(finished_run: Path, tin
     assert results(finished_run)["train"]["stages"][1]["merge_difference"] < 1e-5
 
 
-def test_the_log_holds_every_stage(finished_run: Path) -> None:
+def test_the_log_has_every_stage(finished_run: Path) -> None:
     lines = [json.loads(line) for line in (finished_run / "log.jsonl").read_text().splitlines()]
     assert {line["stage"] for line in lines} == {"head", "full"}
     assert any("loss" in line for line in lines)
@@ -118,10 +118,10 @@ def test_the_same_recipe_gives_the_same_weights_twice(again: Path, finished_run:
         assert (again / weights).read_bytes() == (finished_run / weights).read_bytes()
 
 
-def test_two_launched_processes_train_one_model_and_speak_with_one_voice(
+def test_two_processes_train_one_model_and_print_once(
     write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
-    telling = ["--no-python", sys.executable, "-c", HFMM_TELLING_OF_ITS_GROUP]
+    telling = ["--no-python", sys.executable, "-c", HFMM_REPORTING_ITS_PROCESS_GROUP]
     command = [*TWO_PROCESSES, *telling, "run", str(write_recipe()), "--out", str(tmp_path / "run")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -136,7 +136,7 @@ def test_two_launched_processes_train_one_model_and_speak_with_one_voice(
     assert scored == [("head", 2), ("full", 2), ("full", 4)]
 
 
-def test_a_mistake_is_told_once_by_two_launched_processes(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+def test_an_error_is_printed_once_by_two_processes(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
     command = [*TWO_PROCESSES, "-m", "hfmm.cli", "run", str(write_recipe()), "--set", "stages.head.trainable=[nothing]"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
@@ -148,7 +148,7 @@ def test_a_mistake_is_told_once_by_two_launched_processes(write_recipe: Callable
     ("parts", "source", "lacking"),
     [("metrics", "statistics = len", "GREATER_IS_BETTER"), ("baselines", "CONDITION = 'nothing'", "predict")],
 )
-def test_a_part_of_ones_own_that_is_only_half_one_is_refused_before_anything_is_built(
+def test_an_incomplete_user_part_is_refused_before_the_build(
     fails: Callable[..., str],
     write_recipe: Callable[..., Path],
     tmp_path: Path,
@@ -161,11 +161,12 @@ def test_a_part_of_ones_own_that_is_only_half_one_is_refused_before_anything_is_
     (tmp_path / f"homemade/half_of_{parts}.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     said = fails("run", write_recipe(), "--set", f"{parts}=[homemade.half_of_{parts}]", "--out", "out")
-    assert f"{parts}: the module 'homemade.half_of_{parts}' could not be imported, or it does not define '{lacking}'" in said
+    message = f"{parts}: the module 'homemade.half_of_{parts}' could not be imported, or it does not define '{lacking}'"
+    assert message in said
     assert not (tmp_path / "out").exists()
 
 
-def test_a_module_that_a_later_stage_names_wrongly_is_told_before_the_first_trains(
+def test_a_wrong_module_of_a_later_stage_is_reported_before_training(
     fails: Callable[..., str], write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
     said = fails("run", write_recipe(), "--set", "stages.full.trainable=[encoder]", "--out", "out")
@@ -176,7 +177,7 @@ def test_a_module_that_a_later_stage_names_wrongly_is_told_before_the_first_trai
     assert not (tmp_path / "out/log.jsonl").exists()
 
 
-def test_a_stage_that_diverges_stops_with_its_step(
+def test_a_diverging_stage_stops_and_names_its_step(
     fails: Callable[..., str], write_recipe: Callable[..., Path]
 ) -> None:
     said = fails("run", write_recipe(), "--set", "stages.full.learning_rate=1.0e+30")
@@ -184,7 +185,7 @@ def test_a_stage_that_diverges_stops_with_its_step(
 
 
 @pytest.mark.parametrize("assembled", [False, True], ids=["clip", "a ViT with a BERT"])
-def test_a_dual_encoder_goes_through_the_same_spine(
+def test_a_dual_encoder_runs_from_data_to_verification(
     hfmm: Callable[..., subprocess.CompletedProcess[str]],
     fails: Callable[..., str],
     write_recipe: Callable[..., Path],
@@ -194,7 +195,10 @@ def test_a_dual_encoder_goes_through_the_same_spine(
     tmp_path: Path,
     assembled: bool,
 ) -> None:
-    stages = "stages=[{name: full, trainable: lora, num_train_epochs: 1, learning_rate: 1.0e-3, per_device_train_batch_size: 4, gradient_accumulation: 2}]"
+    stages = (
+        "stages=[{name: full, trainable: lora, num_train_epochs: 1, learning_rate: 1.0e-3, "
+        "per_device_train_batch_size: 4, gradient_accumulation: 2}]"
+    )
     changes = ["task=contrastive", stages, "metrics=[retrieval,modality_gap,zero_shot]"]
     changes.append("baselines=[pretrained,random_weights,colour_histogram]")
     changes += [f"model.text_model={tiny_bert}", "model.projection_dim=16"] if assembled else []

@@ -34,31 +34,31 @@ def begun(out: Path, finished: int = 0) -> RunDirectory:
     return run
 
 
-def test_a_new_folder_holds_the_recipe(out: Path) -> None:
+def test_a_new_run_saves_its_recipe(out: Path) -> None:
     run = RunDirectory.open(out, recipe(), resume=False)
     assert load_recipe(str(run.recipe)).model_dump() == recipe().model_dump()
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_run_that_never_came_to_training_gives_way_to_a_mended_recipe(out: Path, resume: bool) -> None:
+def test_a_run_without_training_is_replaced_by_a_fixed_recipe(out: Path, resume: bool) -> None:
     begun(out)
     run = RunDirectory.open(out, recipe("data.on_invalid_row=skip"), resume)
     assert load_recipe(str(run.recipe)).data.on_invalid_row == "skip"
     assert not run.results.exists() and not run.checkpoints.exists()
 
 
-def test_resuming_the_same_recipe_keeps_the_data_that_was_built(out: Path) -> None:
+def test_resuming_the_same_recipe_keeps_the_built_data(out: Path) -> None:
     begun(out)
     assert (RunDirectory.open(out, recipe(), resume=True).checkpoints / "data").is_dir()
 
 
-def test_what_has_trained_is_not_written_over(out: Path) -> None:
+def test_a_trained_run_is_not_overwritten(out: Path) -> None:
     begun(out, finished=1)
     with pytest.raises(UserError, match="already holds a run"):
         RunDirectory.open(out, recipe("data.on_invalid_row=skip"), resume=False)
 
 
-def test_a_stage_that_is_not_finished_may_be_changed_and_begins_anew(out: Path) -> None:
+def test_an_unfinished_stage_can_be_changed_and_restarts(out: Path) -> None:
     begun(out, finished=1)
     run = RunDirectory.open(out, recipe("stages.full.learning_rate=1e-5"), resume=True)
     assert load_recipe(str(run.recipe)).stages[1].learning_rate == 1e-5
@@ -67,14 +67,14 @@ def test_a_stage_that_is_not_finished_may_be_changed_and_begins_anew(out: Path) 
 
 
 @pytest.mark.parametrize("change", ["stages.head.learning_rate=1e-5", "data.on_invalid_row=skip", "seed=1"])
-def test_what_was_trained_already_may_not_be_changed(out: Path, change: str) -> None:
+def test_a_finished_stage_cannot_be_changed(out: Path, change: str) -> None:
     begun(out, finished=1)
     with pytest.raises(UserError, match=f"a run of another recipe: {re.split('[.=]', change)[0]} differ"):
         RunDirectory.open(out, recipe(change), resume=True)
     assert (out / "checkpoints/1-full").is_dir()
 
 
-def test_files_of_somebody_else_are_left_alone(out: Path) -> None:
+def test_other_files_are_not_overwritten(out: Path) -> None:
     out.mkdir()
     (out / "thesis.tex").write_text("mine")
     with pytest.raises(UserError, match=r"already holds files that are no run\. Give another --out\.$"):
@@ -82,7 +82,7 @@ def test_files_of_somebody_else_are_left_alone(out: Path) -> None:
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_file_is_called_a_file(tmp_path: Path, resume: bool) -> None:
+def test_an_output_dir_that_is_a_file_is_refused(tmp_path: Path, resume: bool) -> None:
     (tmp_path / "picture.png").write_bytes(b"mine")
     with pytest.raises(UserError, match=r"picture\.png is a file, and a run needs a folder\. Give another --out\."):
         RunDirectory.open(tmp_path / "picture.png", recipe(), resume)

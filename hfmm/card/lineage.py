@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hfmm.assets import BUILTIN
-from hfmm.recipe.load import load_recipe
 from hfmm.recipe.pinning import CHECKPOINT_KEYS, is_local_path
 from hfmm.recipe.schema import Recipe
 from hfmm.run_directory import RunDirectory
@@ -25,7 +24,7 @@ def ancestors(recipe: Recipe) -> list[Ancestor]:
     checkpoint = recipe.model.checkpoint
     step = Ancestor(recipe.name, _describe_training(recipe))
     if parent := find_run(checkpoint):
-        return [*ancestors(load_recipe(str(parent.recipe))), step]
+        return [*ancestors(parent.load_recipe()), step]
     if checkpoint.startswith(BUILTIN):
         how = "comes with hfmm and has its own card"
     else:

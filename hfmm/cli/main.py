@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hfmm.cli import publish
+from hfmm.cli import evaluate, publish
 from hfmm.cli.console import confirm_upload
 from hfmm.cli.exit import run_and_exit
 from hfmm.cli.inspect import app as inspect_app
@@ -26,6 +26,7 @@ app = typer.Typer(
     help="Train a multimodal model from one recipe, then evaluate, document, verify and publish it.",
 )
 app.add_typer(inspect_app, name="inspect")
+app.command("evaluate")(evaluate.evaluate_command)
 app.command("publish")(publish.publish_command)
 app.command("reproduce")(publish.reproduce_command)
 
@@ -33,12 +34,6 @@ RecipeName = Annotated[str, typer.Argument(help="Name of a recipe (see `hfmm lis
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a value, for example data.seed=1. Can be repeated.", metavar="KEY=VALUE"),
-]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column", help="hfmm_column=your_column, for example label=species. Can be repeated.", metavar="OURS=YOURS"
-    ),
 ]
 RunFolder = Annotated[Path, typer.Argument(help="The run directory that `hfmm run` wrote.")]
 
@@ -96,7 +91,7 @@ def show_command(
     data: Annotated[
         str | None, typer.Option(help="Your own data: a folder, a Parquet file or a Hub dataset id.")
     ] = None,
-    columns: Columns = None,
+    columns: evaluate.Columns = None,
 ) -> None:
     """Print a recipe with all defaults and a comment for each key, as a start for your own recipe."""
     from hfmm.recipe.annotate import to_annotated_yaml
@@ -104,7 +99,7 @@ def show_command(
 
     if columns and data is None:
         raise UserError("--column needs --data: it maps the columns of your own data.")
-    column_mapping = _parse_columns(columns or ())
+    column_mapping = evaluate.parse_columns(columns or ())
     data_overrides = [] if data is None else _overrides_for_user_data(load_recipe(recipe).metrics, data, column_mapping)
     typer.echo(to_annotated_yaml(load_recipe(recipe, [*data_overrides, *(overrides or ())])), nl=False)
 
@@ -155,56 +150,6 @@ def data_command(
         from hfmm.hub.publish import folder_upload, publish_upload
 
         publish_upload(folder_upload(target, out), out, confirm_upload(dry_run, yes), print_step)
-
-
-@app.command("evaluate")
-def evaluate_command(
-    model: Annotated[str, typer.Argument(help="A run; or with --data a folder, a Hub id or builtin:<name>.")],
-    data: Annotated[str | None, typer.Option(help="Your folder, Parquet file or Hub dataset id.")] = None,
-    columns: Columns = None,
-    metrics: Annotated[
-        list[str] | None, typer.Option("--metric", help="A metric; by default those of the task. Can be repeated.")
-    ] = None,
-    split: Annotated[
-        Literal["auto", "train", "validation", "test", "all"],
-        typer.Option(help="auto: the test split if the data has one, otherwise all rows."),
-    ] = "auto",
-    skip_invalid_rows: Annotated[
-        bool, typer.Option("--skip-invalid-rows", help="Leave out rows that cannot be used.")
-    ] = False,
-) -> None:
-    """Evaluate the saved model of a run again, or any model on your own data."""
-    if data is None:
-        _evaluate_run(Path(model))
-        return
-    from hfmm.api import load_user_rows, resolve_model
-    from hfmm.evaluation.user_data import evaluate_on_rows, format_records
-
-    imports.silence_libraries()
-    rows = load_user_rows(data, _parse_columns(columns or ()), split)
-    records, invalid_rows = evaluate_on_rows(resolve_model(model), rows, metrics or (), skip_invalid_rows)
-    for line in format_records(records):
-        typer.echo(line)
-    for row in invalid_rows:
-        typer.echo(f"left out      row {row.row}: {row.reason}", err=True)
-
-
-def _evaluate_run(folder: Path) -> None:
-    from hfmm.evaluation.evaluate import evaluate
-    from hfmm.run import open_run, prepare_data
-    from hfmm.run_directory import format_primary_score
-
-    plan, run_directory = open_run(folder)
-    evaluate(plan, run_directory, prepare_data(plan, run_directory, print_step))
-    print_step("evaluate", format_primary_score(run_directory))
-
-
-def _parse_columns(columns: Sequence[str]) -> dict[str, str]:
-    """Return hfmm's column names and the user's; raises UserError for a pair that is not written as OURS=YOURS."""
-    for pair in columns:
-        if "=" not in pair:
-            raise UserError(f"--column {pair}: write hfmm_column=your_column, for example label=species.")
-    return dict(pair.split("=", 1) for pair in columns)
 
 
 @app.command("card")

@@ -132,8 +132,8 @@ def _score_forgetting(
     for other in predict_before_and_after(plan, task, model, data["train"].features, run.checkpoints / "data"):
         if scored_before.get(other.name, {}).get("fingerprint", other.fingerprint) != other.fingerprint:
             raise UserError(
-                f"The dataset {other.name} of `forgetting` has changed since {run.root} was scored, so its scores would "
-                "be those of other rows. Restore it, or start a new run with another --out."
+                f"The dataset {other.name} of `forgetting` has changed since {run.root} was scored, so its "
+                "scores would be those of other rows. Restore it, or start a new run with another --out."
             )
         datasets[other.name] = {
             "fingerprint": other.fingerprint,

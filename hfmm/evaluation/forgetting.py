@@ -82,8 +82,8 @@ def align_label_ids(rows: Dataset, features: Features, key: str) -> Dataset:
     if unknown:
         raise UserError(
             f"{key}: the dataset has the classes {_join_names(unknown)}. The model predicts "
-            f"{'several' if multi_label else 'one'} of {_join_names(known_names)}. Remove the rows of other classes, or "
-            "the dataset."
+            f"{'several' if multi_label else 'one'} of {_join_names(known_names)}. Remove the rows of other "
+            "classes, or the dataset."
         )
     new_ids = {old_id: known_names.index(name) for old_id, name in enumerate(names)}
     column = rows["label"][:]

@@ -89,8 +89,8 @@ def _find_task_by_architecture(folder: Path) -> type[BaseTask]:
             if architectures[0] in (names if isinstance(names, tuple) else (names,)):
                 return task_class  # type: ignore[no-any-return]
     raise UserError(
-        f"{folder} is a {architectures[0] or 'model without architectures'}, and no task of hfmm trains this class. If it "
-        "is a model of a task of your own, its folder needs the recipe.yaml that hfmm writes."
+        f"{folder} is a {architectures[0] or 'model without architectures'}, and no task of hfmm trains this class. "
+        "If it is a model of a task of your own, its folder needs the recipe.yaml that hfmm writes."
     )
 
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List
+from huggingface_hub import constants
 
 from hfmm import data, registry
+from hfmm.data import folder
 from hfmm.data.common.screening import InvalidRow, drop_invalid_rows, require_columns
 from hfmm.evaluation.evaluate import Records, score_records
 from hfmm.evaluation.forgetting import align_label_ids
 from hfmm.evaluation.predict import load_model_and_task, predict_rows
+from hfmm.recipe.validation import validate
 from hfmm.tasks import BaseTask, collect_references
+
+Split = Literal["auto", "train", "validation", "test", "all"]
+
+
+def load_user_rows(path: str, columns: Mapping[str, Any], split: Split = "auto") -> Dataset:
+    """Return the rows of the user's own data that an evaluation scores; raises UserError if there are none."""
+    options = validate(folder.FolderOptions, {"path": path, "columns": dict(columns)}, {}, prefix="data")
+    return folder.load_rows(options, Path(constants.HF_HOME) / "hfmm" / "datasets", split)
 
 
 def evaluate_on_rows(
@@ -69,5 +80,3 @@ def _label_feature(task: BaseTask) -> Any:
     names = [task.config.id2label[index] for index in range(len(task.config.id2label))]
     label = ClassLabel(names=names)
     return List(label) if task.config.problem_type == "multi_label_classification" else label
-
-

@@ -66,8 +66,8 @@ class DualEncoder(ModelFamily):
         if not is_dual_encoder and options.text_model is None:
             raise UserError(
                 f"model.checkpoint: {model_options.checkpoint} is a {config.model_type!r} model and has no "
-                "text tower. Add one, for example with --set model.text_model=sentence-transformers/all-MiniLM-L6-v2, or choose a "
-                "CLIP or SigLIP checkpoint."
+                "text tower. Add one, for example with --set "
+                "model.text_model=sentence-transformers/all-MiniLM-L6-v2, or choose a CLIP or SigLIP checkpoint."
             )
         if is_dual_encoder:
             return config, load_pretrained(transformers.AutoProcessor, source, model_options)

@@ -155,8 +155,8 @@ def _config_and_processor(
     if not is_native and options.language_model is None:
         raise UserError(
             f"model.checkpoint: {model_options.checkpoint} is a {config.model_type!r} model and has no "
-            f"language model. Add one, for example with --set {language_model.KEY}=HuggingFaceTB/SmolLM2-135M-Instruct, or choose an "
-            "image-text checkpoint."
+            f"language model. Add one, for example with --set {language_model.KEY}=HuggingFaceTB/SmolLM2-135M-Instruct,"
+            " or choose an image-text checkpoint."
         )
     if is_native:
         processor = load_pretrained(transformers.AutoProcessor, source, model_options)

@@ -16,6 +16,8 @@ from pydantic import (
 
 from hfmm.recipe.validation import StrictModel
 
+FORMAT = 2  # of recipe.yaml and results.json; raised when keys are renamed
+
 
 class _OpenSettings(StrictModel):
     """A section with extra keys: options of the component that it names, or fields of a library class."""
@@ -142,6 +144,7 @@ class Publish(StrictModel):
 class Recipe(StrictModel):
     """The configuration of a run. The resolved recipe is saved in the run directory and is enough to repeat the run."""
 
+    format: Literal[2] = Field(FORMAT, description="version of the recipe keys")
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     task: Task
     data: Data

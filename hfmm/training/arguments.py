@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def training_arguments(
     recipe: Recipe, index: int, folder: Path, num_rows: int, greater_is_better: bool, bf16: bool, num_chunks: int
 ) -> TrainingArguments:
-    """Return the `TrainingArguments` of one stage: fixed settings, the values of the recipe, and what it passes through.
+    """Return the `TrainingArguments` of one stage: fixed settings, the keys of the recipe and what it passes through.
 
     ``num_rows`` is the number of training rows. ``num_chunks`` is the number of GradCache chunks: the task receives
     that many of the stage's batches at once.

@@ -147,7 +147,8 @@ def _train_stage(
 
 def _train_key(recipe: Recipe, index: int) -> str:
     """Return the recipe key of what a stage trains, with its file and line."""
-    return f"{recipe.key_locations.get(f'stages.{index}.trainable', 'recipe')}: stages.{recipe.stages[index].name}.trainable"
+    location = recipe.key_locations.get(f"stages.{index}.trainable", "recipe")
+    return f"{location}: stages.{recipe.stages[index].name}.trainable"
 
 
 def _load_initial_model(plan: Plan, index: int, previous_stage_dir: Path | None, data: DatasetDict) -> tuple[Any, Any]:

@@ -50,7 +50,7 @@ def online_env(home: Path) -> dict[str, str]:
 
 
 def job_for_repo(repo: str, branch: str) -> dict[str, Any]:
-    """Return the job of a repository that is loaded by its id. On main, plain `pipeline` reads the task off the card."""
+    """Return the job of a repository that is loaded by its id. On main, `pipeline` reads the task from the card."""
     return {"model": repo, "revision": branch} | ({"task": None} if branch == "main" else {})
 
 

@@ -16,8 +16,8 @@ from hfmm.plan import resolve_plan
 from hfmm.recipe.load import load_recipe
 
 
-class Scales:
-    """A task whose predictions are what the model is made of."""
+class DtypeTask:
+    """A task that predicts whether the weights of the model are int8."""
 
     def predict(self, model: Any, rows: Iterable[Any], batch_size: int) -> Iterator[dict[str, Any]]:
         assert not model.training
@@ -25,18 +25,18 @@ class Scales:
             yield {"id": row["id"], "int8": isinstance(model.classifier.weight.data, Int8Tensor)}
 
 
-def test_the_test_rows_are_predicted_by_the_saved_model_in_int8_and_the_tuned_one_stays_whole(
+def test_saved_model_is_quantized_and_the_given_one_is_unchanged(
     finished_run: Path,
 ) -> None:
     plan = resolve_plan(load_recipe(str(finished_run / "recipe.yaml")))
     tuned, _ = load_model_and_task(finished_run / "model")
     data = DatasetDict(test=Dataset.from_dict({"id": ["a", "b"]}))
-    said = int8_weights.predict(plan, Scales(), tuned, data)  # type: ignore[arg-type]
-    assert said == [{"id": "a", "int8": True}, {"id": "b", "int8": True}]
+    predictions = int8_weights.predict(plan, DtypeTask(), tuned, data)  # type: ignore[arg-type]
+    assert predictions == [{"id": "a", "int8": True}, {"id": "b", "int8": True}]
     assert not isinstance(tuned.classifier.weight.data, Int8Tensor)
 
 
-def test_a_recipe_that_asks_for_it_is_refused_before_training_where_torchao_is_missing(
+def test_int8_baseline_without_torchao_raises_before_training(
     finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = load_recipe(str(finished_run / "recipe.yaml")).model_copy(update={"baselines": ["int8_weights"]})

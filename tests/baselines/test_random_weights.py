@@ -14,8 +14,8 @@ from hfmm.plan import Plan, resolve_plan
 from hfmm.recipe.load import load_recipe
 
 
-class Weights:
-    """A task whose predictions are a weight of the model that makes them."""
+class WeightsTask:
+    """A task that predicts a weight of the model."""
 
     def predict(self, model: Any, rows: Iterable[Any], batch_size: int) -> Iterator[dict[str, Any]]:
         assert not model.training
@@ -23,17 +23,18 @@ class Weights:
             yield {"weight": model.vit.embeddings.patch_embeddings.projection.weight}
 
 
-def test_weights_are_drawn_by_the_seed_and_those_before_training_are_the_checkpoint_whatever_it_begins_with(
+def test_random_weights_follow_the_seed_and_pretrained_the_checkpoint(
     finished_run: Path, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Plan, "make_task", lambda self, model, processor: Weights())
+    monkeypatch.setattr(Plan, "make_task", lambda self, model, processor: WeightsTask())
     rows = Dataset.from_dict({"label": [0]}, features=Features({"label": ClassLabel(names=["a", "b"])}))
     data = DatasetDict(train=rows, test=rows)
-    came = AutoModel.from_pretrained(tiny_vit).embeddings.patch_embeddings.projection.weight
-    drawn = []
+    pretrained_weight = AutoModel.from_pretrained(tiny_vit).embeddings.patch_embeddings.projection.weight
+    random_predictions = []
     for init in ("pretrained", "random"):
         plan = resolve_plan(load_recipe(str(finished_run / "recipe.yaml"), [f"model.init={init}"]))
-        (base,) = pretrained.predict(plan, Weights(), None, data)  # type: ignore[arg-type]
-        assert torch.equal(base["weight"], came)
-        drawn += random_weights.predict(plan, Weights(), None, data)  # type: ignore[arg-type]
-    assert torch.equal(drawn[0]["weight"], drawn[1]["weight"]) and not torch.equal(drawn[0]["weight"], came)
+        (base,) = pretrained.predict(plan, WeightsTask(), None, data)  # type: ignore[arg-type]
+        assert torch.equal(base["weight"], pretrained_weight)
+        random_predictions += random_weights.predict(plan, WeightsTask(), None, data)  # type: ignore[arg-type]
+    first, second = (prediction["weight"] for prediction in random_predictions)
+    assert torch.equal(first, second) and not torch.equal(first, pretrained_weight)

@@ -37,46 +37,49 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DatasetDict:
     return disable_media_decoding(visual_questions.build(options, tmp_path_factory.mktemp("data")))
 
 
-class Eyes:
-    """A task whose predictions are what the model is shown."""
+class EchoTask:
+    """A task that predicts the messages and the first image of each row."""
 
     def predict(self, model: Any, rows: Iterable[Any], batch_size: int) -> Iterator[dict[str, Any]]:
         assert model == "tuned"
         for row in rows:
-            yield {"id": row["id"], "asked": row["messages"], "seen": np.asarray(decode(row["images"][0]))}
+            yield {"id": row["id"], "messages": row["messages"], "image": np.asarray(decode(row["images"][0]))}
 
 
-def test_blanked_pictures_are_grey_and_as_large_and_the_questions_stay(data: DatasetDict) -> None:
-    shown = blank_image.predict(PLAN, Eyes(), "tuned", data)  # type: ignore[arg-type]
-    assert [one["id"] for one in shown] == data["test"]["id"][:]
-    for one, row in zip(shown, data["test"], strict=True):
-        assert one["seen"].shape == (32, 32, 3) and np.unique(one["seen"]).size == 1
-        assert one["asked"] == row["messages"]
+def test_blank_images_are_gray_and_keep_size_and_questions(data: DatasetDict) -> None:
+    predictions = blank_image.predict(PLAN, EchoTask(), "tuned", data)  # type: ignore[arg-type]
+    assert [prediction["id"] for prediction in predictions] == data["test"]["id"][:]
+    for prediction, row in zip(predictions, data["test"], strict=True):
+        assert prediction["image"].shape == (32, 32, 3) and np.unique(prediction["image"]).size == 1
+        assert prediction["messages"] == row["messages"]
 
 
-def test_each_row_is_shown_the_picture_of_another_and_each_picture_once(data: DatasetDict) -> None:
-    shown = shuffled_image.predict(PLAN, Eyes(), "tuned", data)  # type: ignore[arg-type]
-    own = [decode(row["images"][0]).tobytes() for row in data["test"]]
-    seen = [one["seen"].tobytes() for one in shown]
-    assert sorted(seen) == sorted(own) and all(one != other for one, other in zip(seen, own, strict=True))
-    assert [one["asked"] for one in shown] == data["test"]["messages"][:]
+def test_each_row_gets_the_image_of_another_row_once(data: DatasetDict) -> None:
+    predictions = shuffled_image.predict(PLAN, EchoTask(), "tuned", data)  # type: ignore[arg-type]
+    original = [decode(row["images"][0]).tobytes() for row in data["test"]]
+    shuffled = [prediction["image"].tobytes() for prediction in predictions]
+    assert sorted(shuffled) == sorted(original)
+    assert all(image != other for image, other in zip(shuffled, original, strict=True))
+    assert [prediction["messages"] for prediction in predictions] == data["test"]["messages"][:]
 
 
-def test_rows_lend_pictures_to_those_that_have_as_many() -> None:
+def test_indices_are_shuffled_among_rows_with_equal_counts() -> None:
     counts = [1, 2, 1, 2, 3, 1]
-    found = shuffled_image.shuffled_indices(counts, 0)
-    assert [counts[row] for row in found] == counts and sorted(found) == list(range(6))
-    assert [row for row, lender in enumerate(found) if row == lender] == [4]
-    assert shuffled_image.shuffled_indices(counts, 0) == found
+    indices = shuffled_image.shuffled_indices(counts, 0)
+    assert [counts[index] for index in indices] == counts and sorted(indices) == list(range(6))
+    assert [row for row, index in enumerate(indices) if row == index] == [4]
+    assert shuffled_image.shuffled_indices(counts, 0) == indices
 
 
-def test_colour_answers_which_tense_and_not_which_verb(data: DatasetDict, tmp_path: Path) -> None:
+def test_color_answers_the_tense_and_not_the_verb(data: DatasetDict, tmp_path: Path) -> None:
     task = cast(BaseTask, ImageTextToTextTask.__new__(ImageTextToTextTask))
     predictions = colour_histogram.predict(PLAN, task, None, data)
-    right: dict[str, list[bool]] = {}
-    for one, row in zip(predictions, data["test"], strict=True):
-        true = task.reference(row)
-        for kind, said, answer in zip(true["kinds"], one["prediction"], true["answers"], strict=True):
-            right.setdefault(kind, []).append(said == answer)
-    assert np.mean(right["tense"]) > 0.8
-    assert np.mean(right["lemma"]) < 0.3
+    correct: dict[str, list[bool]] = {}
+    for prediction, row in zip(predictions, data["test"], strict=True):
+        reference = task.reference(row)
+        for kind, answer, expected in zip(
+            reference["kinds"], prediction["prediction"], reference["answers"], strict=True
+        ):
+            correct.setdefault(kind, []).append(answer == expected)
+    assert np.mean(correct["tense"]) > 0.8
+    assert np.mean(correct["lemma"]) < 0.3

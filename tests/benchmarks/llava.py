@@ -14,7 +14,6 @@ from typing import Any
 from hfmm.run_directory import read_log
 from tests.benchmarks import rows, training
 from tests.benchmarks.case import Job, Measured
-from tests.loading import load_model
 
 BATCH = 2
 PROJECTOR = "model.multi_modal_projector"
@@ -76,6 +75,7 @@ def assemble(vision: Path, language: Path, out: Path) -> None:
     from transformers import set_seed
 
     from hfmm.recipe.schema import Recipe
+    from tests.loading import load_model
 
     set_seed(0)
     stage = {"trainable": PROJECTOR, "learning_rate": 1}

@@ -12,7 +12,6 @@ import numpy as np
 
 from hfmm.models.common.checkpoint import load_saved
 from tests.benchmarks.case import Job, Measured, Side
-from tests.loading import load_model
 
 WINDOW = 5  # seconds
 TOKENS = 10  # per clip with random weights, which never generate an end token
@@ -117,6 +116,7 @@ def prepare(job: Job) -> None:
         shutil.copytree(run.model, job.prepared / "ours")
     else:
         from hfmm.recipe.schema import Recipe
+        from tests.loading import load_model
 
         recipe = Recipe.model_validate(tuning_recipe(str(checkpoint), {"builder": "spoken_verbs"}, 1))
         model, processor = load_model(recipe, None, "AutoModelForSpeechSeq2Seq")  # type: ignore[arg-type]

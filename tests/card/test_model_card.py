@@ -220,8 +220,8 @@ def test_user_metric_and_baseline_need_no_description(
     record = run.read_results()["records"][0]
     value, low, high = (f"{number:.3g}" for number in (record["value"], *record["ci95"]))
     text = (run.model / "README.md").read_text()
-    assert f"On the test split its homemade.letters is **{value}**\n" in text
-    assert f"\n(95 % confidence interval {low} to {high}, 40 rows)." in text
+    headline = f"its homemade.letters is **{value}**\n(95 % confidence interval {low} to {high}, 40 rows)."
+    assert f"On the test split {headline}" in text
     assert "\n### homemade.letters\n\n| homemade.letters | this model | predicted twice |\n|---|---|---|\n" in text
     assert f"| **overall** | {value} ({low} to {high}) | {value} ({low} to {high}) |" in text
     assert "\n- **predicted twice**\n" in text

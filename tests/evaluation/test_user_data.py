@@ -6,9 +6,8 @@ import pytest
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from hfmm.api import load_user_rows
 from hfmm.errors import UserError
-from hfmm.evaluation.user_data import evaluate_on_rows
+from hfmm.evaluation.user_data import evaluate_on_rows, load_user_rows
 from tests.conftest import Call
 
 
