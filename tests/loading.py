@@ -1,4 +1,4 @@
-"""The model of a recipe, resolved and loaded as a run does it."""
+"""Resolve and load the model of a recipe as a run does."""
 
 from __future__ import annotations
 

@@ -12,14 +12,17 @@ from hfmm.data.common.audio import SAMPLE_RATE
 from hfmm.data.common.labels import is_multi_attribute, label_names
 from hfmm.errors import UserError
 from hfmm.models.common.checkpoint import check_missing_keys, load_pretrained, load_weights
-from hfmm.models.common.classification_head import permute_head, reinit_head
+from hfmm.models.common.classification_head import fit_trained_head, set_labels
 from hfmm.models.common.family import ModelFamily
 from hfmm.models.common.lora_targets import find_linear_modules
 from hfmm.models.common.whisper_window import resize_positional_embedding, set_window
 from hfmm.recipe.schema import Model
 from hfmm.recipe.validation import StrictModel
 
-FRAME_LENGTH, HOP_LENGTH = 400, 160  # samples of a spectrogram frame, where the config has no convolutions
+# A skipped layer has no gradient, and a mask of SpecAugment may be longer than a clip.
+TRAINING_CONFIG = {"layerdrop": 0.0, "encoder_layerdrop": 0.0, "apply_spec_augment": False}
+PADDING_SENSITIVE = ("data2vec-audio", "wav2vec2-conformer")  # their attention masks do not hide the padding
+FRAME_LENGTH, HOP_LENGTH = 400, 160  # samples of a spectrogram frame
 
 
 class AudioClassifierOptions(StrictModel):
@@ -37,11 +40,10 @@ class AudioClassifier(ModelFamily):
 
     def supported_model_types(self, auto_class: str) -> set[str]:
         """Return the model types that this family loads under an Auto class."""
-        if auto_class != "AutoModelForAudioClassification":
-            return set()
         from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
 
-        return set(MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES)
+        is_supported = auto_class == "AutoModelForAudioClassification"
+        return set(MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES) if is_supported else set()
 
     def original_options(self, options: AudioClassifierOptions) -> AudioClassifierOptions:
         """Return the options with the window of the checkpoint, because a new window needs training."""
@@ -54,34 +56,28 @@ class AudioClassifier(ModelFamily):
     def load_processor(
         self, source: str, model_options: Model, config: Any, options: AudioClassifierOptions
     ) -> tuple[Any, Any]:
-        """Return the config and the feature extractor; raises UserError for another sampling rate than 16 kHz."""
+        """Return the config and the feature extractor; raises UserError if they do not fit the audio or the window."""
         from transformers import AutoFeatureExtractor
 
         extractor = load_pretrained(AutoFeatureExtractor, source, model_options)
         if extractor.sampling_rate != SAMPLE_RATE:
             raise UserError(
                 f"model.checkpoint: {model_options.checkpoint} takes audio at {extractor.sampling_rate:,} Hz, and hfmm "
-                f"decodes audio at {SAMPLE_RATE:,} Hz. Choose a checkpoint for {SAMPLE_RATE:,} Hz."
+                f"decodes audio at {SAMPLE_RATE:,} Hz. Choose a checkpoint for this rate."
             )
         if options.window_seconds is not None:
             if config.model_type != "whisper":
                 raise UserError(
-                    f"model.window_seconds: a {config.model_type!r} model has no window that can be cut, only a Whisper "
-                    "encoder has. Remove the key."
+                    f"model.window_seconds: only a Whisper encoder has such a window, and {model_options.checkpoint} is "
+                    f"a {config.model_type!r} model. Remove the key."
                 )
             set_window(config, extractor, options.window_seconds)
-        if getattr(config, "feat_extract_norm", None) == "layer":
+        if getattr(config, "feat_extract_norm", "") == "layer":
             extractor.return_attention_mask = True  # so that plain `pipeline` masks the padding of a batch as well
         return config, extractor
 
     def load(
-        self,
-        source: str,
-        model_options: Model,
-        config: Any,
-        options: AudioClassifierOptions,
-        features: Features,
-        auto_class: str,
+        self, source: str, model_options: Model, config: Any, options: Any, features: Features, auto_class: str
     ) -> tuple[Any, Any]:
         """Return the model in fp32 with a head for the labels of ``features``, and its feature extractor.
 
@@ -91,14 +87,10 @@ class AudioClassifier(ModelFamily):
         import transformers
 
         if is_multi_attribute(features):
-            raise UserError("data: audio classifiers need one class a row, and this label has several attributes.")
-        names = label_names(features)
-        old_names = [config.id2label[index] for index in sorted(config.id2label)]
-        config.id2label = dict(enumerate(names))
-        config.label2id = {name: index for index, name in enumerate(names)}
+            raise UserError("data: an audio classifier needs one class per row, and the label has several attributes.")
+        config.update({name: value for name, value in TRAINING_CONFIG.items() if hasattr(config, name)})
         config.problem_type = "single_label_classification"
-        # A skipped layer has no gradient. The masks of SpecAugment are longer than a short clip.
-        config.layerdrop, config.apply_spec_augment = 0.0, False
+        old_names = set_labels(config, names := label_names(features))
         model_class = getattr(transformers, auto_class)
         if model_options.init == "random":
             config, extractor = self.load_processor(source, model_options, config, options)
@@ -107,10 +99,8 @@ class AudioClassifier(ModelFamily):
         missing = {*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])}
         encoder = f"{_encoder_name(model)}."
         check_missing_keys((key for key in missing if key.startswith(encoder)), model, model_options)
-        if not missing and sorted(old_names) == sorted(names):
-            permute_head(model, self.modules_to_save(model), [old_names.index(name) for name in names])
-        elif not missing:
-            reinit_head(model, self.modules_to_save(model), len(names))
+        if not missing:
+            fit_trained_head(model, self.modules_to_save(model), old_names, names)
         model.config, extractor = self.load_processor(source, model_options, model.config, options)
         if options.window_seconds is not None:
             resize_positional_embedding(model.encoder, model.config.max_source_positions)
@@ -125,24 +115,23 @@ class AudioClassifier(ModelFamily):
         return find_linear_modules(model, model.get_submodule(_encoder_name(model)))
 
     def unused_parameters(self, model: Any) -> set[str]:
-        """Return the names of the embeddings of masked frames, because nothing is masked."""
+        """Return the name of the embedding of masked frames, because no frame is masked."""
         return {name for name, _ in model.named_parameters() if name.endswith("masked_spec_embed")}
 
     def ignores_padding(self, config: Any) -> bool:
-        """Tell whether the logits of a clip do not depend on the clips that share its batch.
-
-        A group norm over time averages over the padding as well.
-        """
-        return getattr(config, "feat_extract_norm", None) != "group"
+        """Tell whether a clip has the same logits in every batch. A group norm over time includes the padding."""
+        has_group_norm = getattr(config, "feat_extract_norm", "") == "group"
+        return not has_group_norm and config.model_type not in PADDING_SENSITIVE
 
     def clip_lengths(self, config: Any, extractor: Any) -> tuple[int, float]:
-        """Return the minimum and the maximum length of a clip, in samples."""
-        if hasattr(extractor, "n_samples"):
+        """Return the minimum and the maximum number of samples of a clip."""
+        if config.model_type == "whisper":
             return 1, extractor.n_samples
-        if hasattr(config, "max_length") and hasattr(extractor, "mean"):
-            return FRAME_LENGTH, FRAME_LENGTH + HOP_LENGTH * (extractor.max_length - 1)
-        length = 1
-        for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
+        if not hasattr(config, "conv_kernel"):
+            max_frames = getattr(extractor, "max_length", math.inf)
+            return FRAME_LENGTH + HOP_LENGTH, FRAME_LENGTH + HOP_LENGTH * (max_frames - 1)
+        length = getattr(config, "squeeze_factor", 1)
+        for kernel, stride in list(zip(config.conv_kernel, config.conv_stride, strict=True))[::-1]:
             length = (length - 1) * stride + kernel
         return length, math.inf
 

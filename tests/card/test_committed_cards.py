@@ -12,6 +12,7 @@ from hfmm import registry
 from hfmm.assets import CHECKPOINTS, MODEL_CARDS
 from hfmm.card.code_blocks import code_block
 from hfmm.card.model_card import HAND_WRITTEN_SECTIONS, MEDIA, validate_metadata
+from hfmm.card.scores import format_score
 from hfmm.recipe.load import load_recipe
 
 CARDS = sorted([*MODEL_CARDS.glob("[!R]*.md"), *CHECKPOINTS.glob("*/README.md")])
@@ -55,20 +56,19 @@ def test_committed_card_has_the_sections_of_the_hub(path: Path) -> None:
 def test_scores_of_the_metadata_are_in_the_tables(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for result in ModelCard(text).data.eval_results:
-        metric = registry.get("metrics", result.metric_type)
-        slice_name = result.metric_name.removeprefix(result.metric_type).strip()
-        value = f"{100 * result.metric_value:.1f} %" if metric.is_share(slice_name) else f"{result.metric_value:.3g}"
-        (row,) = re.findall(
-            rf"^\| {re.escape(slice_name or '**overall**')} \| (\S+(?: %)?) \(",
-            _table(text, result.metric_type),
-            re.MULTILINE,
-        )
-        assert row == value
+        metric, slice_name = result.metric_type, result.metric_name.removeprefix(result.metric_type).strip()
+        table = text.partition(f"\n### {metric.replace('_', ' ')}\n")[2].partition("\n### ")[0]
+        (cell,) = re.findall(rf"^\| {re.escape(slice_name or '**overall**')} \| (.*?) \|", table, re.MULTILINE)
+        record = {"metric": metric, "slice": slice_name, "value": result.metric_value, **result.metric_args}
+        numbers, expected = (_numbers(score) for score in (cell, format_score(record)))
+        # The metadata is rounded to four digits, and the table once more.
+        is_percent = "%" in format_score(record)
+        assert numbers == pytest.approx(expected, abs=0.101 if is_percent else 0.0011, rel=0.001), (metric, slice_name)
+        assert ("%" in cell) == is_percent
 
 
-def _table(text: str, metric: str) -> str:
-    """Return the section of a metric."""
-    return text.partition(f"\n### {metric.replace('_', ' ')}\n")[2].partition("\n### ")[0]
+def _numbers(score: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", score)]
 
 
 @pytest.mark.parametrize("path", BUILTIN_CARDS, ids=card_id)

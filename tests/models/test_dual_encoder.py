@@ -20,7 +20,7 @@ from hfmm.training import trainable
 from tests.loading import load_model, load_processor
 
 LAYERS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-NO_PROCESSOR = SimpleNamespace(image_processor=None)  # batches are made by hand
+NO_PROCESSOR = SimpleNamespace(image_processor=None)  # the tests create the batches
 TEXT = LAYERS | {"vocab_size": 99, "max_position_embeddings": 64, "eos_token_id": 2}
 VISION = LAYERS | {"image_size": 32, "patch_size": 16}
 PATCHES = {
@@ -28,7 +28,7 @@ PATCHES = {
     "pixel_attention_mask": torch.ones(3, 4, dtype=torch.long),
     "spatial_shapes": torch.tensor([[2, 2]] * 3),
 }
-KIN: dict[str, Callable[[], Any]] = {
+CONFIGS: dict[str, Callable[[], Any]] = {
     "clip": lambda: transformers.CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=16),
     "siglip": lambda: transformers.SiglipConfig(text_config=TEXT, vision_config=VISION),
     "siglip2": lambda: transformers.Siglip2Config(
@@ -54,34 +54,36 @@ KIN: dict[str, Callable[[], Any]] = {
 }
 
 
-def made(name: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """A tiny model of a kin, and three pictures and texts for it."""
+def tiny_model(name: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Return a tiny model of a model type, and a batch of three images and texts."""
     torch.manual_seed(0)
-    config = KIN[name]()
+    config = CONFIGS[name]()
     assert config.model_type in dual_encoder.FAMILY.supported_model_types(dual_encoder.AUTO_CLASS)
-    assembled = config.model_type == dual_encoder.PAIRED_MODEL_TYPE
-    kind = transformers.VisionTextDualEncoderModel if assembled else None
-    model = kind(config) if kind else transformers.AutoModelForZeroShotImageClassification.from_config(config)
+    is_pair = config.model_type == dual_encoder.PAIRED_MODEL_TYPE
+    if is_pair:
+        model = transformers.VisionTextDualEncoderModel(config)
+    else:
+        model = transformers.AutoModelForZeroShotImageClassification.from_config(config)
     ids = torch.randint(3, 99, (3, 7))
     tokens = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     return model.eval(), PATCHES if name == "siglip2" else {"pixel_values": torch.randn(3, 3, 32, 32)}, tokens
 
 
-@pytest.mark.parametrize("name", KIN)
-def test_the_logits_of_every_kin_follow_from_its_embeddings_scale_and_bias(name: str) -> None:
-    model, pixels, tokens = made(name)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_logits_follow_from_embeddings_scale_and_bias(name: str) -> None:
+    model, pixels, tokens = tiny_model(name)
     with torch.no_grad():
         images, texts = dual_encoder.FAMILY.embed_images(model, pixels), dual_encoder.FAMILY.embed_texts(model, tokens)
-        normalise = torch.nn.functional.normalize
-        logits = normalise(images) @ normalise(texts).T * dual_encoder.FAMILY.logit_scale(
+        normalize = torch.nn.functional.normalize
+        logits = normalize(images) @ normalize(texts).T * dual_encoder.FAMILY.logit_scale(
             model
         ) + dual_encoder.FAMILY.logit_bias(model)
         torch.testing.assert_close(model(**pixels, **tokens).logits_per_image, logits)
 
 
-@pytest.mark.parametrize("name", KIN)
-def test_every_kin_learns_by_the_loss_that_it_can_carry(name: str) -> None:
-    model, pixels, tokens = made(name)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_training_lowers_the_loss(name: str) -> None:
+    model, pixels, tokens = tiny_model(name)
     task = ContrastiveTask(model.config, NO_PROCESSOR, ContrastiveTask.Options())
     assert task.sigmoid == hasattr(model, "logit_bias")
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
@@ -96,21 +98,21 @@ def test_every_kin_learns_by_the_loss_that_it_can_carry(name: str) -> None:
     assert losses[-1] < 0.97 * losses[0]
 
 
-@pytest.mark.parametrize("train", ["lora", "all"])
-@pytest.mark.parametrize("name", KIN)
-def test_every_module_that_trains_by_default_gets_a_gradient(name: str, train: str) -> None:
-    model, pixels, tokens = made(name)
-    stage = Stage.model_validate({"name": "one", "trainable": train, "num_train_epochs": 1, "learning_rate": 1e-3})
+@pytest.mark.parametrize("modules", ["lora", "all"])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_trainable_module_gets_a_gradient(name: str, modules: str) -> None:
+    model, pixels, tokens = tiny_model(name)
+    stage = Stage.model_validate({"name": "one", "trainable": modules, "num_train_epochs": 1, "learning_rate": 1e-3})
     tuned = trainable.set_trainable(model, stage, dual_encoder.FAMILY, [], "stages.one.trainable")
     task = ContrastiveTask(model.config, NO_PROCESSOR, ContrastiveTask.Options())
-    inner = tuned.get_base_model() if train == "lora" else tuned
+    inner = tuned.get_base_model() if modules == "lora" else tuned
     task.loss(inner, {**pixels, **tokens, "labels": torch.eye(3, dtype=torch.bool)}, 3).backward()
     assert trainable.modules_without_gradient(tuned) == []
 
 
 @pytest.mark.parametrize("name", ["clip", "align"])
-def test_the_scale_is_clamped_whatever_the_parameter_is_called(name: str) -> None:
-    model = transformers.AutoModelForZeroShotImageClassification.from_config(KIN[name]())
+def test_logit_scale_is_clamped(name: str) -> None:
+    model = transformers.AutoModelForZeroShotImageClassification.from_config(CONFIGS[name]())
     with torch.no_grad():
         for parameter, value in (("logit_scale", 9.0), ("temperature", 1e-4)):
             if hasattr(model, parameter):
@@ -129,13 +131,13 @@ def _recipe(folder: Path, checkpoint: Path, *overrides: str) -> Recipe:
     return load_recipe(str(path), overrides)
 
 
-def test_a_checkpoint_without_a_text_tower_is_refused_with_a_way_out(tiny_vit: Path) -> None:
+def test_checkpoint_without_text_tower_raises_error(tiny_vit: Path) -> None:
     with pytest.raises(UserError, match=r"'vit' model and has no text tower.*--set model\.text_model="):
         load_processor(_recipe(tiny_vit.parent, tiny_vit), dual_encoder.AUTO_CLASS)
 
 
-def test_a_dual_encoder_takes_no_second_text_tower(tiny_clip: Path) -> None:
-    with pytest.raises(UserError, match="brings its own text tower"):
+def test_dual_encoder_with_a_second_text_tower_raises_error(tiny_clip: Path) -> None:
+    with pytest.raises(UserError, match="has its own text tower"):
         load_processor(
             _recipe(tiny_clip.parent, tiny_clip, "model.text_model=bert-base-uncased"), dual_encoder.AUTO_CLASS
         )
@@ -143,17 +145,17 @@ def test_a_dual_encoder_takes_no_second_text_tower(tiny_clip: Path) -> None:
 
 def _pair(tiny_vit: Path, text: Path | str) -> tuple[Any, Any]:
     recipe = _recipe(tiny_vit.parent, tiny_vit, f"model.text_model={text}")
-    found: tuple[Any, Any] = load_model(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
-    return found
+    loaded: tuple[Any, Any] = load_model(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
+    return loaded
 
 
-def test_a_pooler_that_the_checkpoint_lacks_passes_the_class_token_on(tiny_vit: Path, tiny_bert: Path) -> None:
+def test_missing_pooler_starts_as_the_identity(tiny_vit: Path, tiny_bert: Path) -> None:
     model, _ = _pair(tiny_vit, tiny_bert)
     with torch.no_grad():
-        seen = model.vision_model(torch.randn(2, 3, 32, 32))
-    torch.testing.assert_close(seen.pooler_output, seen.last_hidden_state[:, 0].tanh())
-    kept = transformers.AutoModel.from_pretrained(tiny_bert).pooler.dense.weight
-    assert model.text_model.pooler.dense.weight.equal(kept)
+        output = model.vision_model(torch.randn(2, 3, 32, 32))
+    torch.testing.assert_close(output.pooler_output, output.last_hidden_state[:, 0].tanh())
+    expected = transformers.AutoModel.from_pretrained(tiny_bert).pooler.dense.weight
+    assert model.text_model.pooler.dense.weight.equal(expected)
 
 
 def _without(folder: Path, out: Path, tensor: str) -> Path:
@@ -165,7 +167,7 @@ def _without(folder: Path, out: Path, tensor: str) -> Path:
     return out
 
 
-def test_a_paired_checkpoint_that_lacks_more_than_a_pooler_is_refused_by_its_key(
+def test_missing_tensors_of_a_tower_raise_error_with_its_recipe_key(
     tiny_vit: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:
     damaged = _without(tiny_vit, tmp_path / "vit", "layernorm_after")
@@ -175,9 +177,7 @@ def test_a_paired_checkpoint_that_lacks_more_than_a_pooler_is_refused_by_its_key
         _pair(tiny_vit, _without(tiny_bert, tmp_path / "bert", "word_embeddings"))
 
 
-def test_a_tower_that_gives_no_pooled_output_is_refused_before_training(
-    tiny_vit: Path, tiny_bert: Path, tmp_path: Path
-) -> None:
+def test_tower_without_pooled_output_raises_error(tiny_vit: Path, tiny_bert: Path, tmp_path: Path) -> None:
     text, vision = tmp_path / "text", tmp_path / "vision"
     size = transformers.AutoConfig.from_pretrained(tiny_bert).vocab_size
     config = transformers.DistilBertConfig(vocab_size=size, dim=16, n_layers=1, n_heads=2, hidden_dim=16)
@@ -194,37 +194,37 @@ def test_a_tower_that_gives_no_pooled_output_is_refused_before_training(
         _pair(vision, tiny_bert)
 
 
-def test_a_text_checkpoint_is_named_as_any_other(
+def test_text_checkpoint_can_be_a_home_path_but_must_exist(
     tiny_vit: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tiny_bert.parent))
     assert _pair(tiny_vit, f"~/{tiny_bert.name}")[0].text_model.config.model_type == "bert"
-    with pytest.raises(UserError, match=r"model\.text_model: there is no builtin:tiny-bert"):
+    with pytest.raises(UserError, match=r"model\.text_model: builtin:tiny-bert does not exist"):
         _pair(tiny_vit, "builtin:tiny-bert")
 
 
 @pytest.mark.parametrize(
-    ("options", "told"), [({}, True), ({"text_model": "bert"}, False), ({"init_vision_from": "vit"}, False)]
+    ("options", "expected"), [({}, True), ({"text_model": "bert"}, False), ({"init_vision_from": "vit"}, False)]
 )
-def test_a_checkpoint_that_was_given_a_tower_is_no_base_of_an_adapter(options: dict[str, str], told: bool) -> None:
-    assert dual_encoder.FAMILY.is_unmodified_checkpoint(dual_encoder.DualEncoderOptions(**options)) is told  # type: ignore[arg-type]
+def test_checkpoint_with_another_tower_is_not_unmodified(options: dict[str, str], expected: bool) -> None:
+    assert dual_encoder.FAMILY.is_unmodified_checkpoint(dual_encoder.DualEncoderOptions(**options)) is expected  # type: ignore[arg-type]
 
 
-def test_a_vision_tower_may_begin_with_that_of_a_model_that_speaks(tmp_path: Path) -> None:
+def test_vision_tower_can_be_initialized_from_a_llava(tmp_path: Path) -> None:
     torch.manual_seed(0)
     siglip = transformers.AutoConfig.from_pretrained(str(CHECKPOINTS / "tiny-siglip"))
-    language = transformers.LlamaConfig(**LAYERS, vocab_size=99, num_key_value_heads=2)
-    towers = {"vision_config": siglip.vision_config, "text_config": language}
-    config = transformers.LlavaConfig(**towers, image_token_index=98)
-    speaking = transformers.LlavaForConditionalGeneration(config)
-    speaking.save_pretrained(tmp_path / "speaking")
-    recipe = _recipe(tmp_path, CHECKPOINTS / "tiny-siglip", f"model.init_vision_from={tmp_path / 'speaking'}")
+    text_config = transformers.LlamaConfig(**LAYERS, vocab_size=99, num_key_value_heads=2)
+    configs = {"vision_config": siglip.vision_config, "text_config": text_config}
+    config = transformers.LlavaConfig(**configs, image_token_index=98)
+    llava = transformers.LlavaForConditionalGeneration(config)
+    llava.save_pretrained(tmp_path / "llava")
+    recipe = _recipe(tmp_path, CHECKPOINTS / "tiny-siglip", f"model.init_vision_from={tmp_path / 'llava'}")
     model, _ = load_model(recipe, datasets.Features(), dual_encoder.AUTO_CLASS)
-    tower = speaking.model.vision_tower.state_dict()
+    tower = llava.model.vision_tower.state_dict()
     assert all(tensor.equal(tower[name]) for name, tensor in model.vision_model.state_dict().items())
 
 
-def test_a_vision_tower_of_another_size_is_refused(tiny_vit: Path) -> None:
+def test_vision_tower_of_another_size_raises_error(tiny_vit: Path) -> None:
     with pytest.raises(
         UserError, match=r"model\.init_vision_from: .*does not fit the vision tower of this 'siglip' model"
     ):

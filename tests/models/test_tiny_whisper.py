@@ -3,7 +3,7 @@ import string
 from pathlib import Path
 
 from tokenizers import Tokenizer, pre_tokenizers, trainers
-from tokenizers import models as kinds
+from tokenizers import models as tokenizer_models
 
 from hfmm.assets import CHECKPOINTS
 from hfmm.data import spoken_verbs
@@ -16,9 +16,9 @@ from hfmm.tasks.common.transcriber import Transcriber
 FOLDER = CHECKPOINTS / "tiny-whisper"
 
 
-def test_its_tokens_are_those_of_the_sentences_outside_the_20_verbs() -> None:
-    own = json.loads((FOLDER / "tokenizer.json").read_text())["model"]
-    tokenizer = Tokenizer(kinds.BPE())
+def test_tokenizer_is_reproducible_from_the_training_data() -> None:
+    saved = json.loads((FOLDER / "tokenizer.json").read_text())["model"]
+    tokenizer = Tokenizer(tokenizer_models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
     trainer = trainers.BpeTrainer(
         vocab_size=256,
@@ -26,14 +26,14 @@ def test_its_tokens_are_those_of_the_sentences_outside_the_20_verbs() -> None:
         show_progress=False,
     )
     tokenizer.train_from_iterator((f" {text}" for _, text in open_vocabulary_sentences()), trainer)
-    again = json.loads(tokenizer.to_str())["model"]
-    assert (own["vocab"].items() >= again["vocab"].items(), own["merges"]) == (True, again["merges"])
+    trained = json.loads(tokenizer.to_str())["model"]
+    assert (saved["vocab"].items() >= trained["vocab"].items(), saved["merges"]) == (True, trained["merges"])
 
 
-def test_it_is_small_and_takes_down_verbs_that_it_was_never_taught(tmp_path: Path) -> None:
+def test_checkpoint_is_small_and_transcribes_new_verbs(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in FOLDER.glob("*.*")) <= 10e6
     model, processor = load_saved(str(FOLDER))
     rows = spoken_verbs.build(spoken_verbs.SpokenVerbsOptions(), tmp_path)["train"].select(range(0, 2000, 50))
-    said = list(Transcriber(processor).transcribe(model.float().eval(), decode_rows(rows), 8))
-    edits, words = wer.row_statistics(said, [{"text": text} for text in rows["text"]])[""]
+    predictions = list(Transcriber(processor).transcribe(model.float().eval(), decode_rows(rows), 8))
+    edits, words = wer.row_statistics(predictions, [{"text": text} for text in rows["text"]])[""]
     assert edits.sum() / words.sum() < 0.5

@@ -172,7 +172,7 @@ def gradients(model: Any) -> dict[str, torch.Tensor]:
     return clones
 
 
-def test_loss_and_gradient_equal_the_model_and_are_independent_of_batch_size(
+def test_loss_and_gradient_equal_the_model_for_any_batch_size(
     task: ImageTextToTextTask, model: Any
 ) -> None:
     batch = task.collate(ROWS)
@@ -407,10 +407,9 @@ def test_unusable_chat_template_raises_error(
 ) -> None:
     model, processor = load("idefics3")
     processor.chat_template = template
+    validate = ImageTextToTextTask.make_row_validator(vision_language.FAMILY, model.config, processor, None)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=message):
-        ImageTextToTextTask.make_row_validator(vision_language.FAMILY, model.config, processor, None)(
-            row(0, TALK[:num_turns])
-        )  # type: ignore[arg-type]
+        validate(row(0, TALK[:num_turns]))
 
 
 RECIPE = """

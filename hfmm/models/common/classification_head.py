@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 
-def output_layers(model: Any, head: Iterable[str], count: int) -> list[Any]:
-    """Return the layers of the modules ``head`` that return ``count`` logits. A distilled model has two."""
-    layers = [layer for name in head for layer in model.get_submodule(name).modules()]
-    return [layer for layer in layers if getattr(layer, "out_features", None) == count]
+def set_labels(config: Any, names: Sequence[str]) -> list[str]:
+    """Set the label names of a config, and return the names that it had."""
+    old_names = [config.id2label[index] for index in sorted(config.id2label)]
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: index for index, name in enumerate(names)}
+    return old_names
 
 
-def permute_head(model: Any, head: Iterable[str], order: Sequence[int]) -> None:
+def fit_trained_head(model: Any, head: Collection[str], old_names: Sequence[str], names: Sequence[str]) -> None:
+    """Reorder the rows of a head for the same labels, or reinitialize a head for as many other labels.
+
+    Args:
+        model: The model, whose head was loaded without a missing or mismatched tensor.
+        head: The names of the modules of the head.
+        old_names: The label names for which the head was trained.
+        names: The label names that it gets.
+    """
+    if sorted(old_names) == sorted(names):
+        permute_head(model, head, [old_names.index(name) for name in names])
+    else:
+        reinit_head(model, head, len(names))
+
+
+def permute_head(model: Any, head: Collection[str], order: Sequence[int]) -> None:
     """Reorder the rows of a head: row i becomes the old row ``order[i]``."""
-    for layer in output_layers(model, head, len(order)):
+    for layer in _output_layers(model, head, len(order)):
         for parameter in layer.parameters():
             parameter.data = parameter.data[order]
 
 
-def reinit_head(model: Any, head: Iterable[str], count: int) -> None:
+def reinit_head(model: Any, head: Collection[str], count: int) -> None:
     """Reinitialize a head that was trained for ``count`` other labels."""
     from torch import nn
 
-    for layer in output_layers(model, head, count):
+    for layer in _output_layers(model, head, count):
         # transformers does not initialize a layer again after loading its weights, so a new layer is initialized.
         new_layer = nn.Linear(layer.in_features, count, bias=layer.bias is not None)
         model._init_weights(new_layer)
         layer.load_state_dict(new_layer.state_dict())
+
+
+def _output_layers(model: Any, head: Collection[str], count: int) -> list[Any]:
+    """Return the layers of a head that return ``count`` logits. A distilled model has two."""
+    layers = [layer for name in head for layer in model.get_submodule(name).modules()]
+    return [layer for layer in layers if getattr(layer, "out_features", None) == count]

@@ -17,7 +17,7 @@ def vit() -> Any:
     return model
 
 
-def test_a_siglip_tower_says_of_its_patches_what_the_vit_would_without_a_class_token(vit: Any) -> None:
+def test_siglip_tower_equals_the_vit_without_a_class_token(vit: Any) -> None:
     import torch
     from transformers import SiglipVisionConfig, SiglipVisionModel
 
@@ -31,7 +31,7 @@ def test_a_siglip_tower_says_of_its_patches_what_the_vit_would_without_a_class_t
         assert torch.allclose(tower(pixels).last_hidden_state, vit.layernorm(tokens), atol=1e-5)
 
 
-def test_a_clip_tower_embeds_patches_as_the_vit_does(vit: Any) -> None:
+def test_clip_tower_has_the_embeddings_of_the_vit(vit: Any) -> None:
     import torch
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
@@ -39,22 +39,22 @@ def test_a_clip_tower_embeds_patches_as_the_vit_does(vit: Any) -> None:
     copy_vit_weights(tower, vit)
     pixels = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        own, theirs = tower.embeddings(pixels), vit.embeddings(pixels)
-        assert torch.allclose(own, theirs, atol=1e-5)
-        assert 0.5 < tower.pre_layrnorm(own).std() / own.std() < 2
+        embeddings, expected = tower.embeddings(pixels), vit.embeddings(pixels)
+        assert torch.allclose(embeddings, expected, atol=1e-5)
+        assert 0.5 < tower.pre_layrnorm(embeddings).std() / embeddings.std() < 2
     copied = tower.state_dict()["encoder.layers.1.mlp.fc2.weight"]
     assert copied.equal(vit.state_dict()["layers.1.mlp.fc2.weight"])
 
 
-def test_a_vit_of_another_size_is_refused(vit: Any) -> None:
+def test_vit_of_another_size_raises_error(vit: Any) -> None:
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
     tower = CLIPVisionModel(CLIPVisionConfig(**SIZE, hidden_size=32, intermediate_size=32))
-    with pytest.raises(ValueError, match="of shape"):
+    with pytest.raises(ValueError, match="has the shape"):
         copy_vit_weights(tower, vit)
 
 
-def test_a_tower_of_the_same_make_is_taken_over_whole() -> None:
+def test_tower_of_the_same_class_is_copied_whole() -> None:
     from transformers import SiglipVisionConfig, SiglipVisionModel
 
     tower, other = (SiglipVisionModel(SiglipVisionConfig(**SIZE, **WIDTH)) for _ in range(2))
