@@ -13,6 +13,7 @@ from hfmm.errors import UserError
 from hfmm.reproduce import reproduce
 
 RECIPE = """
+format: 2
 name: tiny
 task: image_classification
 data: {builder: icons}

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, concatenate_datasets, load_dataset
 from pydantic import Field, model_validator
 
 from hfmm.assets import DATASETS
 from hfmm.data.common.audio import AUDIO_FEATURE
 from hfmm.data.common.generate import SPLITS, Split
 from hfmm.data.common.verb_cells import cells_in_split
+from hfmm.grammar.verbs import LEMMAS, PERSONS, TENSES
 from hfmm.recipe.validation import StrictModel
 
 Speaker = Literal["heart", "slt", "joe", "kal16", "awb", "rms"]
+
+CLASSES = {"lemma": LEMMAS, "tense": TENSES, "person": PERSONS}
 
 DESCRIPTION = (
     "Pronoun and verb form (`He works.`) of all 300 cells of the verb grid, spoken by six synthetic voices. The clips "
@@ -28,6 +31,9 @@ class SpokenVerbsOptions(StrictModel):
     hold_out: Literal["speaker", "both"] = Field("speaker", description="both: speakers and cells")
     validation: Speaker = Field("awb", description="the voice of the validation split")
     test: Speaker = "rms"
+    label: Literal["none", "lemma", "tense", "person"] = Field(
+        "none", description="what the column label of a classifier holds; none: there is no such column"
+    )
     seed: int = Field(0, ge=0, description="which cells are held out; only for hold_out: both")
 
     @model_validator(mode="after")
@@ -47,6 +53,9 @@ def build(options: SpokenVerbsOptions, cache: Path, num_proc: int = 1) -> Datase
     files = {split: str(DATASETS / "spoken-verbs" / "data" / f"{split}-00000-of-00001.parquet") for split in SPLITS}
     clips = load_dataset("parquet", data_files=files, cache_dir=str(cache)).cast_column("audio", AUDIO_FEATURE)
     all_clips = concatenate_datasets(list(clips.values()))
+    if options.label != "none":
+        feature = ClassLabel(names=list(CLASSES[options.label]))
+        all_clips = all_clips.add_column("label", feature.str2int(all_clips[options.label][:]), feature=feature)
     return DatasetDict({split: _select_split(all_clips, options, split) for split in SPLITS})
 
 

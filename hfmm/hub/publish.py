@@ -54,12 +54,13 @@ def publish(
     report: StepReporter,
 ) -> None:
     """Publish a run; nothing is sent unless ``confirm`` returns True. Raises UserError if any step fails."""
-    recipe, saved = plan.recipe, load_saved_model(plan, run)
+    recipe = plan.recipe
     if options.int8:
         int8.require_torchao("--int8-repo")
     base_uploads = base_models.builtin_base_models(recipe, target)
     base_ids = [upload.target.id for upload in base_uploads.values()]
     _check_distinct_repos([target.id, options.adapter, options.int8, *base_ids])
+    saved = load_saved_model(plan, run)
     unverified = _verify_or_explain(plan, run, saved, options.allow_unverified, report)
     quantized = _quantize(plan, run, saved, options.int8, unverified, report) if options.int8 else None
     published_bases = base_models.published_base_models(recipe, run)

@@ -50,4 +50,4 @@ class PageCER(evaluate.Metric):
         return metric_info(__doc__ or "")
 
     def _compute(self, predictions: list[list[str]], references: list[dict[str, Any]]) -> dict[str, float]:
-        return ratio_scores(row_statistics(predictions, references), overall="transcription")
+        return ratio_scores(row_statistics(predictions, references), overall="page_cer")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from datasets import Features
@@ -21,8 +20,6 @@ from hfmm.recipe.validation import StrictModel
 
 # A skipped layer has no gradient, and a mask of SpecAugment may be longer than a clip.
 TRAINING_CONFIG = {"layerdrop": 0.0, "encoder_layerdrop": 0.0, "apply_spec_augment": False}
-PADDING_SENSITIVE = ("data2vec-audio", "wav2vec2-conformer")  # their attention masks do not hide the padding
-FRAME_LENGTH, HOP_LENGTH = 400, 160  # samples of a spectrogram frame
 
 
 class AudioClassifierOptions(StrictModel):
@@ -68,8 +65,8 @@ class AudioClassifier(ModelFamily):
         if options.window_seconds is not None:
             if config.model_type != "whisper":
                 raise UserError(
-                    f"model.window_seconds: only a Whisper encoder has such a window, and {model_options.checkpoint} is "
-                    f"a {config.model_type!r} model. Remove the key."
+                    f"model.window_seconds: only a Whisper encoder has such a window, and "
+                    f"{model_options.checkpoint} is a {config.model_type!r} model. Remove the key."
                 )
             set_window(config, extractor, options.window_seconds)
         if getattr(config, "feat_extract_norm", "") == "layer":
@@ -117,23 +114,6 @@ class AudioClassifier(ModelFamily):
     def unused_parameters(self, model: Any) -> set[str]:
         """Return the name of the embedding of masked frames, because no frame is masked."""
         return {name for name, _ in model.named_parameters() if name.endswith("masked_spec_embed")}
-
-    def ignores_padding(self, config: Any) -> bool:
-        """Tell whether a clip has the same logits in every batch. A group norm over time includes the padding."""
-        has_group_norm = getattr(config, "feat_extract_norm", "") == "group"
-        return not has_group_norm and config.model_type not in PADDING_SENSITIVE
-
-    def clip_lengths(self, config: Any, extractor: Any) -> tuple[int, float]:
-        """Return the minimum and the maximum number of samples of a clip."""
-        if config.model_type == "whisper":
-            return 1, extractor.n_samples
-        if not hasattr(config, "conv_kernel"):
-            max_frames = getattr(extractor, "max_length", math.inf)
-            return FRAME_LENGTH + HOP_LENGTH, FRAME_LENGTH + HOP_LENGTH * (max_frames - 1)
-        length = getattr(config, "squeeze_factor", 1)
-        for kernel, stride in list(zip(config.conv_kernel, config.conv_stride, strict=True))[::-1]:
-            length = (length - 1) * stride + kernel
-        return length, math.inf
 
 
 def _encoder_name(model: Any) -> str:

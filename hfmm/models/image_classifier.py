@@ -9,6 +9,7 @@ from datasets import Features
 
 from hfmm.data.common.labels import is_multi_attribute, label_indices_by_attribute, label_names
 from hfmm.models.common.checkpoint import check_missing_keys, load_pretrained, load_weights
+from hfmm.models.common.classification_head import fit_trained_head, set_labels
 from hfmm.models.common.family import ModelFamily
 from hfmm.models.common.lora_targets import find_linear_modules
 from hfmm.recipe.schema import Model
@@ -65,9 +66,7 @@ class ImageClassifier(ModelFamily):
         import transformers
 
         names = label_names(features)
-        checkpoint_names = [config.id2label[index] for index in sorted(config.id2label)]
-        config.id2label = dict(enumerate(names))
-        config.label2id = {name: index for index, name in enumerate(names)}
+        checkpoint_names = set_labels(config, names)
         config.problem_type = (
             "multi_label_classification" if is_multi_attribute(features) else "single_label_classification"
         )
@@ -79,12 +78,9 @@ class ImageClassifier(ModelFamily):
             return model, image_processor
         model, info = load_weights(model_class, source, model_options, config=config, ignore_mismatched_sizes=True)
         _check_encoder_is_complete(model, info, model_options)
-        if info["missing_keys"] or info["mismatched_keys"]:
+        is_new = info["missing_keys"] or info["mismatched_keys"]
+        if is_new or not fit_trained_head(model, self.modules_to_save(model), checkpoint_names, names):
             _init_head_bias(model, names)
-        elif sorted(checkpoint_names) == sorted(names):
-            _permute_head(model, [checkpoint_names.index(name) for name in names])
-        else:
-            _reinit_head(model, names)
         return model, image_processor
 
     def modules_to_save(self, model: Any) -> list[str]:
@@ -106,31 +102,6 @@ class ImageClassifier(ModelFamily):
         """Return the names of the parameters that no logit depends on."""
         prefix = UNREAD.get(model.config.model_type)
         return {name for name, _ in model.named_parameters() if prefix and name.startswith(prefix)}
-
-
-def _output_layers(model: Any, count: int) -> list[Any]:
-    """Return the layers of the head that return ``count`` logits. A distilled model has two."""
-    layers = [layer for name in FAMILY.modules_to_save(model) for layer in model.get_submodule(name).modules()]
-    return [layer for layer in layers if getattr(layer, "out_features", None) == count]
-
-
-def _permute_head(model: Any, order: list[int]) -> None:
-    """Reorder the rows of the head: row i becomes the old row ``order[i]``."""
-    for layer in _output_layers(model, len(order)):
-        for parameter in layer.parameters():
-            parameter.data = parameter.data[order]
-
-
-def _reinit_head(model: Any, names: list[str]) -> None:
-    """Reinitialize a head that was trained for as many other labels."""
-    from torch import nn
-
-    for layer in _output_layers(model, len(names)):
-        # transformers does not initialize a layer again after loading its weights, so a new layer is initialized.
-        new_layer = nn.Linear(layer.in_features, len(names), bias=layer.bias is not None)
-        model._init_weights(new_layer)
-        layer.load_state_dict(new_layer.state_dict())
-    _init_head_bias(model, names)
 
 
 def _init_head_bias(model: Any, names: list[str]) -> None:

@@ -11,6 +11,7 @@ from hfmm.errors import UserError
 from hfmm.models.common.checkpoint import check_missing_keys, load_pretrained, load_weights
 from hfmm.models.common.family import ModelFamily
 from hfmm.models.common.lora_targets import find_linear_modules
+from hfmm.models.common.whisper_window import resize_positional_embedding, set_window
 from hfmm.recipe.schema import Model
 from hfmm.recipe.validation import StrictModel
 
@@ -53,12 +54,8 @@ class Whisper(ModelFamily):
         from transformers import AutoProcessor
 
         processor = load_pretrained(AutoProcessor, source, model_options)
-        extractor = processor.feature_extractor
         if options.window_seconds is not None:
-            config.max_source_positions = config.max_source_positions * options.window_seconds // extractor.chunk_length
-            extractor.chunk_length = options.window_seconds
-            extractor.n_samples = options.window_seconds * extractor.sampling_rate
-            extractor.nb_max_frames = extractor.n_samples // extractor.hop_length
+            set_window(config, processor.feature_extractor, options.window_seconds)
         if _load_generation_config(source, model_options, config, processor.tokenizer).is_multilingual:
             try:
                 processor.tokenizer.set_prefix_tokens(language=options.language, task="transcribe")
@@ -91,7 +88,7 @@ class Whisper(ModelFamily):
             model, info = load_weights(model_class, source, model_options, config=config)
             check_missing_keys(info["missing_keys"], model, model_options)
             model.config, processor = self.load_processor(source, model_options, model.config, options)
-            _resize_positional_embedding(model.get_encoder(), model.config.max_source_positions)
+            resize_positional_embedding(model.get_encoder(), model.config.max_source_positions)
         generation_config = _load_generation_config(source, model_options, model.config, processor.tokenizer)
         model.generation_config = _greedy_generation_config(generation_config, model, processor, options)
         return model, processor
@@ -119,18 +116,6 @@ class Whisper(ModelFamily):
         """
         ids: list[int] = tokenizer(f" {text.strip()}")["input_ids"]
         return ids if ids[0] == config.decoder_start_token_id else [config.decoder_start_token_id, *ids]
-
-
-def _resize_positional_embedding(encoder: Any, count: int) -> None:
-    """Keep the first ``count`` positions of the encoder, or append more. They are sinusoids and never trained."""
-    import torch
-    from torch import nn
-    from transformers.models.whisper.modeling_whisper import sinusoids
-
-    checkpoint_positions = encoder.embed_positions.weight[:count].detach()
-    appended = sinusoids(count, checkpoint_positions.shape[1])[len(checkpoint_positions) :]
-    encoder.embed_positions = nn.Embedding.from_pretrained(torch.cat([checkpoint_positions, appended]), freeze=True)
-    encoder.max_source_positions = count
 
 
 def _load_generation_config(source: str, model_options: Model, config: Any, tokenizer: Any) -> Any:

@@ -32,6 +32,10 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         UserError: The recipe does not exist, or a key or value is invalid. The message names the file and line.
+
+    Example:
+        >>> load_recipe("vit_icons", ["data.train=100"]).data.options["train"]
+        100
     """
     values, key_locations = _read(_find_recipe(name))
     for override in overrides:

@@ -16,7 +16,7 @@ from pydantic import (
 
 from hfmm.recipe.validation import StrictModel
 
-FORMAT = 2  # of recipe.yaml and results.json; raised when keys are renamed
+FORMAT: Literal[2] = 2  # of recipe.yaml and results.json; raised when keys are renamed
 
 
 class _OpenSettings(StrictModel):

@@ -7,15 +7,16 @@ from typing import Any
 
 from datasets import Features
 
-from hfmm.data.common.audio import SAMPLE_RATE, decode, decode_rows
+from hfmm.data.common.audio import decode
 from hfmm.data.common.labels import label_names
 from hfmm.data.common.rows import Row, iter_batches
 from hfmm.errors import UserError
+from hfmm.models.common.audio_inputs import ignores_padding
 from hfmm.models.common.batch import to_model_device
 from hfmm.models.common.family import ModelFamily
 from hfmm.tasks.base import BaseTask, Prediction
+from hfmm.tasks.common.clip_batcher import ClipBatcher
 from hfmm.tasks.common.inputs import AudioInput
-from hfmm.tasks.common.row_cache import RowCache
 
 TOP_K = 3  # labels that the snippet prints
 
@@ -37,16 +38,16 @@ class AudioClassificationTask(BaseTask):
 
     def __init__(self, config: Any, processor: Any, options: Any, family: ModelFamily | None = None) -> None:
         super().__init__(config, processor, options, family)
-        self.features = RowCache(self._extract_features, "audio")
+        self.batcher = ClipBatcher(config, processor)
         self.names = [config.id2label[index] for index in range(len(config.id2label))]
 
     @classmethod
     def make_row_validator(cls, family: Any, config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
         """Return a function that raises UserError for a clip that is too short or too long, or a missing class."""
-        num_labels, lengths = len(label_names(features)), family.clip_lengths(config, processor)
+        num_labels, batcher = len(label_names(features)), ClipBatcher(config, processor)
 
         def validate(row: Row) -> None:
-            _check_length(len(decode(row["audio"])), *lengths)
+            batcher.check_length(len(decode(row["audio"])))
             if not isinstance(row["label"], int) or not 0 <= row["label"] < num_labels:
                 raise UserError(
                     f"the label {row['label']} is not one of the {num_labels} classes, 0 to {num_labels - 1}"
@@ -58,7 +59,7 @@ class AudioClassificationTask(BaseTask):
         """Return the inputs of the model, padded, and the class indices ``labels`` `(batch_size,)`."""
         import torch
 
-        return {**self._inputs(rows), "labels": torch.tensor([row["label"] for row in rows])}
+        return {**self.batcher(rows), "labels": torch.tensor([row["label"] for row in rows])}
 
     def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
         """Return the cross-entropy of the batch in nats, summed and divided by ``num_items`` rows."""
@@ -69,7 +70,7 @@ class AudioClassificationTask(BaseTask):
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[Prediction]:
         """Yield the class of each row with its score."""
-        for batch in iter_batches(rows, batch_size if self.family.ignores_padding(self.config) else 1):
+        for batch in iter_batches(rows, batch_size if ignores_padding(self.config) else 1):
             yield from map(self._decode_scores, self._scores(model, batch))
 
     def reference(self, row: Row) -> list[str]:
@@ -92,7 +93,7 @@ class AudioClassificationTask(BaseTask):
 
     def pipeline_kwargs(self, recorded: Sequence[Row]) -> dict[str, Any]:
         """Return the arguments that request the scores of all labels, and single clips if padding has an effect."""
-        return {"top_k": len(self.names)} | ({} if self.family.ignores_padding(self.config) else {"batch_size": 1})
+        return {"top_k": len(self.names)} | ({} if ignores_padding(self.config) else {"batch_size": 1})
 
     def parse_pipeline_output(self, output: Sequence[Mapping[str, Any]]) -> Prediction:
         """Return the prediction from the pipeline's list of ``{"label", "score"}``."""
@@ -108,48 +109,13 @@ class AudioClassificationTask(BaseTask):
         import torch
 
         with torch.inference_mode():
-            logits = model(**to_model_device(self._inputs(rows), model)).logits.float()
+            logits = model(**to_model_device(self.batcher(rows), model)).logits.float()
         scores: list[list[float]] = logits.softmax(-1).tolist()
         return scores
 
     def _decode_scores(self, scores: Sequence[float]) -> Prediction:
         best = max(range(len(scores)), key=scores.__getitem__)
         return {"prediction": [self.names[best]], "score": [scores[best]]}
-
-    def _inputs(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Return the inputs of the model, each clip padded to the longest."""
-        from torch.nn.utils.rnn import pad_sequence
-
-        clips, fill = self.features(rows), {"attention_mask": 0}
-        padding = self.processor.padding_value
-        return {
-            name: pad_sequence([clip[name] for clip in clips], batch_first=True, padding_value=fill.get(name, padding))
-            for name in clips[0]
-        }
-
-    def _extract_features(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """Return the features of each clip alone, as `transformers.pipeline` computes them."""
-        import torch
-
-        lengths, outputs = self.family.clip_lengths(self.config, self.processor), []
-        for row, clip in zip(rows, decode_rows(rows), strict=True):
-            try:
-                _check_length(len(clip), *lengths)
-            except UserError as error:
-                raise UserError(f"row {row['id']}: {error}") from None
-            # The features must not depend on the dtype in which the model computes.
-            with torch.autocast("cpu", enabled=False):
-                output = self.processor(clip, sampling_rate=SAMPLE_RATE, return_tensors="pt")
-            outputs.append({name: values[0] for name, values in output.items()})
-        return outputs
-
-
-def _check_length(length: int, minimum: int, maximum: float) -> None:
-    if not minimum <= length <= maximum:
-        raise UserError(
-            f"the clip lasts {length / SAMPLE_RATE:.2f} s, and the model takes clips of {minimum / SAMPLE_RATE:.2f} s to "
-            f"{maximum / SAMPLE_RATE:.2f} s: cut the clip, or leave it out"
-        )
 
 
 TASK = AudioClassificationTask

@@ -24,7 +24,7 @@ def main(folder: Path) -> None:
     pipe = pipeline(job["task"], model=job["model"], revision=job["revision"])
     readers: dict[str, Callable[[Path], Any]] = {"audio": _audio, "image": Image.open, "chat": _chat, "text": _chat}
     inputs = [readers[job["modality"]](folder / name) for name in job["inputs"]]
-    outputs = pipe(inputs, batch_size=job["batch_size"], **job["arguments"])
+    outputs = pipe(inputs, **{"batch_size": job["batch_size"], **job["arguments"]})
     (folder / "outputs.json").write_text(json.dumps(outputs), encoding="utf-8")
     with (folder / "printed.txt").open("w", encoding="utf-8") as printed, redirect_stdout(printed):
         runpy.run_path(str(folder / "snippet.py"), run_name="__main__")

@@ -14,6 +14,7 @@ from hfmm.card.code_blocks import code_block
 from hfmm.card.model_card import HAND_WRITTEN_SECTIONS, MEDIA, validate_metadata
 from hfmm.card.scores import format_score
 from hfmm.recipe.load import load_recipe
+from hfmm.recipe.schema import FORMAT
 
 CARDS = sorted([*MODEL_CARDS.glob("[!R]*.md"), *CHECKPOINTS.glob("*/README.md")])
 BUILTIN_CARDS = sorted(CHECKPOINTS.glob("*/README.md"))
@@ -32,7 +33,7 @@ def sections(text: str) -> dict[str, str]:
 @pytest.mark.parametrize("path", CARDS, ids=card_id)
 def test_recipe_of_a_committed_card_loads(path: Path, tmp_path: Path) -> None:
     recipe_text = code_block(path.read_text(encoding="utf-8"), "yaml")
-    assert recipe_text is not None
+    assert recipe_text is not None and recipe_text.startswith(f"format: {FORMAT}\n")
     (tmp_path / "recipe.yaml").write_text(recipe_text, encoding="utf-8")
     recipe = load_recipe(str(tmp_path / "recipe.yaml"))
     assert recipe.name in (path.stem, path.parent.name)

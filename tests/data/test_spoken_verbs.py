@@ -65,3 +65,16 @@ def test_the_clips_are_small_enough_to_ship() -> None:
     folder = DATASETS / "spoken-verbs"
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 8_000_000
     assert "CC0-1.0" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("column", "count"), [("lemma", 20), ("tense", 5), ("person", 3)])
+def test_label_is_one_part_of_the_cell(column: str, count: int, tmp_path: Path) -> None:
+    data = build(tmp_path, label=column)
+    for rows in data.values():
+        feature = rows.features["label"]
+        assert len(feature.names) == count
+        assert feature.int2str(rows["label"][:]) == rows[column][:]
+
+
+def test_there_is_no_label_by_default(data: DatasetDict) -> None:
+    assert all("label" not in rows.column_names for rows in data.values())

@@ -119,8 +119,8 @@ def test_missing_answers_are_reported_with_their_row() -> None:
 def test_evaluate_loads_the_metric_by_path_offline_without_hfmm(compute_offline: Any) -> None:
     references = [row("He goed.", "He went.", "went", "inflection"), row("He ate.", "He ate.", "ate")]
     assert compute_offline(correction_accuracy, [["he went"], ["he eats"]], references) == {
-        "correction": 0.5,
-        "correction error: inflection": 1.0,
-        "correction right sentences": 0.0,
-        "correction wrong sentences": 1.0,
+        "correction_accuracy": 0.5,
+        "correction_accuracy error: inflection": 1.0,
+        "correction_accuracy right sentences": 0.0,
+        "correction_accuracy wrong sentences": 1.0,
     }

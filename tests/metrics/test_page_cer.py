@@ -36,4 +36,4 @@ def test_missing_answers_are_reported_with_their_row() -> None:
 
 def test_evaluate_loads_the_metric_by_path() -> None:
     metric = evaluate.load(str(Path(page_cer.__file__)))
-    assert metric.compute(predictions=PREDICTIONS, references=ROWS) == {"transcription": pytest.approx(6 / 25)}
+    assert metric.compute(predictions=PREDICTIONS, references=ROWS) == {"page_cer": pytest.approx(6 / 25)}

@@ -119,9 +119,13 @@ def test_multilingual_checkpoint_saves_language_and_task(
 
 @pytest.mark.parametrize("multilingual", [False, True])
 def test_missing_generation_config_is_completed_from_the_vocabulary(
-    multilingual: bool, recipe: Callable[..., Recipe], tiny_whisper: Path, tiny_multilingual_whisper: Path, tmp_path: Path,
+    multilingual: bool,
+    recipe: Callable[..., Recipe],
+    tiny_whisper: Path,
+    tiny_multilingual_whisper: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     source = tiny_multilingual_whisper if multilingual else tiny_whisper
     shutil.copytree(source, tmp_path / "old", ignore=shutil.ignore_patterns("generation_config.json"))
     monkeypatch.setattr(

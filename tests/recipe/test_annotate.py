@@ -44,7 +44,7 @@ def test_task_and_model_keys_are_commented(key: str) -> None:
 def test_choices_of_a_key_precede_its_description() -> None:
     text = to_annotated_yaml(load_recipe("clip_grammar"))
     assert re.search(r"\n    lr_scheduler_type: cosine +# cosine \| linear \| constant_with_warmup\n", text)
-    assert re.search(r"\n  loss: auto +# auto \| softmax \| sigmoid; auto: sigmoid where", text)
+    assert re.search(r"\n  loss: auto +# auto \| softmax \| sigmoid; auto: sigmoid if", text)
 
 
 @pytest.mark.parametrize(

@@ -172,9 +172,7 @@ def gradients(model: Any) -> dict[str, torch.Tensor]:
     return clones
 
 
-def test_loss_and_gradient_equal_the_model_for_any_batch_size(
-    task: ImageTextToTextTask, model: Any
-) -> None:
+def test_loss_and_gradient_equal_the_model_for_any_batch_size(task: ImageTextToTextTask, model: Any) -> None:
     batch = task.collate(ROWS)
     items = task.num_items(batch)
     loss = task.loss(model, batch, items)

@@ -80,10 +80,10 @@ def test_labels_are_the_answers_with_their_end_tokens(task: TextGenerationTask) 
 def test_loss_equals_the_model_loss_and_is_independent_of_batch_size(task: TextGenerationTask, model: Any) -> None:
     batch = task.collate(ROWS)
     items = task.num_items(batch)
-    whole = task.loss(model, batch, items)
-    torch.testing.assert_close(whole, model(**batch).loss)
+    loss = task.loss(model, batch, items)
+    torch.testing.assert_close(loss, model(**batch).loss)
     torch.testing.assert_close(
-        whole, sum(task.loss(model, task.collate(ROWS[start : start + 2]), items) for start in (0, 2))
+        loss, sum(task.loss(model, task.collate(ROWS[start : start + 2]), items) for start in (0, 2))
     )
 
 

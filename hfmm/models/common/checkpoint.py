@@ -135,10 +135,7 @@ def load_saved(directory: str, dtype: str = "auto") -> tuple[Any, Any]:
     try:
         config = transformers.AutoConfig.from_pretrained(directory)
         model = getattr(transformers, config.architectures[0]).from_pretrained(directory, dtype=dtype)
-        # For an image classifier made from a CLIP, AutoProcessor would also look for the tokenizer.
-        is_classifier = "ForImageClassification" in config.architectures[0]
-        processor_class = transformers.AutoImageProcessor if is_classifier else transformers.AutoProcessor
-        return model, processor_class.from_pretrained(directory)
+        return model, _processor_class(model).from_pretrained(directory)
     except ModuleNotFoundError as error:
         raise UserError(
             f"The model in {directory} needs the package {error.name!r}, which is not installed: "
@@ -146,3 +143,18 @@ def load_saved(directory: str, dtype: str = "auto") -> tuple[Any, Any]:
         ) from error
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise UserError(f"The model in {directory} could not be loaded: {first_line(error)}") from error
+
+
+def _processor_class(model: Any) -> Any:
+    """Return the Auto class of the processor that a run saves with the model.
+
+    AutoProcessor would also look for the tokenizer of the CLIP or the Whisper that a classifier was made from.
+    """
+    import transformers
+    from transformers.models.auto import modeling_auto
+
+    if "ForImageClassification" in type(model).__name__:
+        return transformers.AutoImageProcessor
+    audio_classifiers = modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
+    is_audio_classifier = audio_classifiers.get(model.config.model_type) == type(model).__name__
+    return transformers.AutoFeatureExtractor if is_audio_classifier else transformers.AutoProcessor

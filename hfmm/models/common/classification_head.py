@@ -14,7 +14,7 @@ def set_labels(config: Any, names: Sequence[str]) -> list[str]:
     return old_names
 
 
-def fit_trained_head(model: Any, head: Collection[str], old_names: Sequence[str], names: Sequence[str]) -> None:
+def fit_trained_head(model: Any, head: Collection[str], old_names: Sequence[str], names: Sequence[str]) -> bool:
     """Reorder the rows of a head for the same labels, or reinitialize a head for as many other labels.
 
     Args:
@@ -22,29 +22,23 @@ def fit_trained_head(model: Any, head: Collection[str], old_names: Sequence[str]
         head: The names of the modules of the head.
         old_names: The label names for which the head was trained.
         names: The label names that it gets.
+
+    Returns:
+        Whether the head was kept.
     """
-    if sorted(old_names) == sorted(names):
-        permute_head(model, head, [old_names.index(name) for name in names])
-    else:
-        reinit_head(model, head, len(names))
-
-
-def permute_head(model: Any, head: Collection[str], order: Sequence[int]) -> None:
-    """Reorder the rows of a head: row i becomes the old row ``order[i]``."""
-    for layer in _output_layers(model, head, len(order)):
-        for parameter in layer.parameters():
-            parameter.data = parameter.data[order]
-
-
-def reinit_head(model: Any, head: Collection[str], count: int) -> None:
-    """Reinitialize a head that was trained for ``count`` other labels."""
     from torch import nn
 
-    for layer in _output_layers(model, head, count):
-        # transformers does not initialize a layer again after loading its weights, so a new layer is initialized.
-        new_layer = nn.Linear(layer.in_features, count, bias=layer.bias is not None)
-        model._init_weights(new_layer)
-        layer.load_state_dict(new_layer.state_dict())
+    is_kept = sorted(old_names) == sorted(names)
+    for layer in _output_layers(model, head, len(names)):
+        if is_kept:
+            for parameter in layer.parameters():
+                parameter.data = parameter.data[[old_names.index(name) for name in names]]
+        else:
+            # transformers does not initialize a layer again after loading its weights, so a new layer is initialized.
+            new_layer = nn.Linear(layer.in_features, len(names), bias=layer.bias is not None)
+            model._init_weights(new_layer)
+            layer.load_state_dict(new_layer.state_dict())
+    return is_kept
 
 
 def _output_layers(model: Any, head: Collection[str], count: int) -> list[Any]:

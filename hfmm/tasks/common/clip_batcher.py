@@ -1,0 +1,60 @@
+"""Prepare the clips of rows for an audio encoder, each clip once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from hfmm.data.common.audio import SAMPLE_RATE, decode_rows
+from hfmm.data.common.rows import Row
+from hfmm.errors import UserError
+from hfmm.models.common.audio_inputs import clip_lengths
+from hfmm.tasks.common.row_cache import RowCache
+
+
+class ClipBatcher:
+    """Calls a feature extractor as `transformers.pipeline` does, clip by clip, and caches its output."""
+
+    def __init__(self, config: Any, extractor: Any) -> None:
+        self.extractor = extractor
+        self.min_length, self.max_length = clip_lengths(config, extractor)
+        self.cache = RowCache(self._extract, "audio")
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return the features and the other outputs of the extractor, each clip padded to the longest.
+
+        Raises UserError with the id of the row for a clip that does not decode, or that is too short or too long.
+        """
+        from torch.nn.utils.rnn import pad_sequence
+
+        clips = self.cache(rows)
+        fill = {name: 0.0 if name == "attention_mask" else self.extractor.padding_value for name in clips[0]}
+        return {
+            name: pad_sequence([clip[name] for clip in clips], batch_first=True, padding_value=value)
+            for name, value in fill.items()
+        }
+
+    def check_length(self, num_samples: int) -> None:
+        """Raise UserError for a clip that the encoder cannot take in full."""
+        seconds, shortest = num_samples / SAMPLE_RATE, self.min_length / SAMPLE_RATE
+        if num_samples < self.min_length:
+            raise UserError(f"the clip lasts {seconds:.3f} s, and the model needs at least {shortest:.3f} s")
+        if num_samples > self.max_length:
+            limit = math.floor(self.max_length / SAMPLE_RATE * 10) / 10
+            raise UserError(f"the clip lasts {seconds:.1f} s, and the model reads at most {limit:g} s: cut the clip")
+
+    def _extract(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        import torch
+
+        outputs = []
+        for row, clip in zip(rows, decode_rows(rows), strict=True):
+            try:
+                self.check_length(len(clip))
+            except UserError as error:
+                raise UserError(f"row {row['id']}: {error}") from None
+            # The features must not depend on the dtype in which the model computes.
+            with torch.autocast("cpu", enabled=False):
+                output = self.extractor(clip, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+            outputs.append({name: values[0] for name, values in output.items()})
+        return outputs
