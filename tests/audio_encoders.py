@@ -27,7 +27,8 @@ def save_audio_encoder(kind: str, folder: Path) -> Path:
         convolutions = {"conv_dim": (16, 16), "conv_kernel": (10, 4), "conv_stride": (10, 8)}
         config = AutoConfig.for_model(
             model_type, **sizes, **convolutions, feat_extract_norm=norm, do_stable_layer_norm=norm == "layer",
-            num_feat_extract_layers=2, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, classifier_proj_size=8,
+            num_feat_extract_layers=2, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
+            classifier_proj_size=8,
         )  # fmt: skip
         extractor = Wav2Vec2FeatureExtractor()
     AutoModel.from_config(config).save_pretrained(folder)

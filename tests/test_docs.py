@@ -20,8 +20,9 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from hfmm import registry
+from hfmm import metrics, registry
 from hfmm.cli.main import app
+from hfmm.plan import resolve_plan
 from hfmm.recipe import passthrough, schema
 from hfmm.recipe.annotate import to_annotated_yaml
 from hfmm.recipe.load import list_recipes, load_recipe
@@ -44,6 +45,55 @@ A recipe is a YAML file that describes a run. `hfmm show RECIPE` prints it with 
 - A component of your own is given by its dotted path, such as `data: {builder: mypackage.mydata}`. [How to write
   one](../hfmm/README.md).
 """
+
+# Keys of format 1 and of format 2, by section.
+RENAMED_KEYS = {
+    "recipe": {
+        "probes": "baselines",
+        "elsewhere": "forgetting, a list",
+        "workers": "dataloader_num_workers",
+        "compile": "torch_compile",
+    },
+    "stages": {
+        "train": "trainable",
+        "epochs": "num_train_epochs",
+        "batch_size": "per_device_train_batch_size",
+        "warmup": "warmup_steps",
+        "schedule": "lr_scheduler_type",
+        "patience": "early_stopping_patience",
+        "interpolate": "wise_ft_alpha",
+    },
+    "stages.*.lora": {
+        "rank": "r",
+        "alpha": "lora_alpha",
+        "dropout": "lora_dropout",
+        "targets": "target_modules",
+    },
+    "task": {
+        "negatives": "hard_negatives_per_row",
+        "vary": "augment_prob",
+        "mask": "spec_augment",
+        "replace": "decoder_noise",
+        "ctc": "ctc_weight",
+    },
+    "data": {
+        "on_bad_row: stop": "on_invalid_row: error",
+        "cache_features": "cache_vision_features",
+        "label: cell": "label: all",
+        "pictures": "image_kinds",
+        "complements": "full_sentences",
+        "hardest": "max_difficulty",
+        "vary": "augment",
+    },
+    "model": {
+        "text": "text_model",
+        "language (of a LLaVA)": "language_model",
+        "vision": "init_vision_from",
+        "width": "projection_dim",
+        "connector: pooled": "connector: pixel_shuffle",
+        "feature_layer": "vision_feature_layer",
+    },
+}
 
 # Meanings of fields whose class has no description for them, by "Class.field" or by field.
 MEANINGS = {
@@ -77,7 +127,8 @@ TYPE_NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", A
 
 def recipes_readme() -> str:
     """Return the text of recipes/README.md."""
-    return "\n".join([INTRODUCTION, *_recipe_list(), *_sections(), *_passed_through(), *_component_lists()]) + "\n"
+    parts = (_recipe_list(), _sections(), _passed_through(), _component_lists(), _renamed_keys())
+    return "\n".join([INTRODUCTION, *(line for part in parts for line in part)]) + "\n"
 
 
 def _recipe_list() -> Iterator[str]:
@@ -206,6 +257,19 @@ def _component_lists() -> Iterator[str]:
         yield ""
 
 
+def _renamed_keys() -> Iterator[str]:
+    yield from (
+        "## Keys of format 1",
+        "",
+        "Recipes have format 2. In a recipe of format 1, rename these keys:",
+        "",
+        "| section | format 1 | format 2 |",
+        "|---|---|---|",
+    )
+    for section, names in RENAMED_KEYS.items():
+        yield from (f"| {section} | `{old}` | `{new}` |" for old, new in names.items())
+
+
 def _first_paragraph(documented: Any) -> str:
     return " ".join((inspect.getdoc(documented) or "").split("\n\n")[0].split())
 
@@ -249,9 +313,9 @@ def draw_overview(name: str = "vit-icons") -> Any:
     )
     confusion = confusion.crop((0, 0, confusion.width // 3, confusion.height))  # of the first attribute
     x, y_right = width + 2 * margin, margin
-    for part, height in ((loss, 340), (confusion, 620)):
-        part = part.resize((round(part.width * height / part.height), height), Image.Resampling.LANCZOS)
-        sheet.paste(part, (x + (width - part.width) // 2, y_right))
+    for plot, height in ((loss, 340), (confusion, 620)):
+        plot = plot.resize((round(plot.width * height / plot.height), height), Image.Resampling.LANCZOS)
+        sheet.paste(plot, (x + (width - plot.width) // 2, y_right))
         y_right += height + margin
     samples = samples.resize((width, round(samples.height * width / samples.width)), Image.Resampling.LANCZOS)
     sheet.paste(samples, (margin, sheet.height - samples.height - margin))
@@ -286,6 +350,12 @@ def test_the_overview_is_small() -> None:
 
 def test_the_recipe_keys_are_those_of_the_settings_classes() -> None:
     assert RECIPES.read_text() == recipes_readme(), "run `python -m tests.test_docs`"
+
+
+def test_the_new_names_of_renamed_keys_exist() -> None:
+    words = re.findall(r"^\| `(\w+)` \|", recipes_readme().split("## Keys of format 1")[0], re.MULTILINE)
+    for names in RENAMED_KEYS.values():
+        assert {re.split(r"[ :,]", new)[0] for new in names.values()} <= set(words)
 
 
 def test_every_recipe_key_has_a_meaning() -> None:
@@ -343,6 +413,30 @@ def test_the_recipes_load(path: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         recipe = load_recipe(str(file))
         if "." not in recipe.data.builder + recipe.task.name:  # a component of a user's own is not installed
             to_annotated_yaml(recipe)
+
+
+def test_the_example_components_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = PACKAGE.read_text()
+    modules = re.findall(r"^`mine/(\w+)\.py`.*?^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert [name for name, _ in modules] == ["squares", "correct", "always_dark", "brightness", "family"]
+    (tmp_path / "mine").mkdir()
+    for name, code in modules:
+        (tmp_path / "mine" / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe_file = tmp_path / "squares.yaml"
+    recipe_file.write_text(code_blocks(PACKAGE, "yaml")[0])
+    plan = resolve_plan(load_recipe(str(recipe_file), ["data.train=4"]))
+    splits = plan.build_dataset(tmp_path / "cache").splits
+    model, processor = plan.model.load(splits["train"].features)
+    task = plan.make_task(model, processor)
+    batch = task.collate(list(splits["train"]))
+    assert task.loss(model, batch, task.num_items(batch)).isfinite()
+    predictions = list(task.predict(model, splits["test"], 4))
+    baseline = plan.baselines["mine.always_dark"].predict(plan, task, model, splits)
+    assert len(predictions) == len(baseline) == 8
+    references = [task.reference(row) for row in splits["test"]]
+    score = metrics.primary_score("mine.correct", task.metric_inputs(baseline), references)
+    assert (model.config.hidden_dropout_prob, score) == (0.1, 0.5)
 
 
 def test_the_readme_shows_every_command() -> None:

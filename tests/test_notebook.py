@@ -20,9 +20,12 @@ def code_cells() -> list[str]:
 def run_cell(source: str, namespace: dict[str, Any]) -> Any:
     """Run a cell as a notebook does: the value of its last expression is its output."""
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, "cell", "exec"), namespace)
-    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace) if last else None
+    *statements, last = tree.body
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, "cell", "exec"), namespace)
+        return None
+    exec(compile(ast.Module(statements, []), "cell", "exec"), namespace)
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
 
 
 def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

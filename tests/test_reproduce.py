@@ -40,7 +40,8 @@ def compare(
             return {"data": {"fingerprint": "f" * 64}, "records": reproduced}
 
     (folder / "recipe.yaml").write_text(RECIPE)
-    (folder / "results.json").write_text(json.dumps({"data": {"fingerprint": "f" * 64}, "records": published}))
+    results = {"format": 2, "data": {"fingerprint": "f" * 64}, "records": published}
+    (folder / "results.json").write_text(json.dumps(results))
     monkeypatch.setattr(module, "_download_run_record", lambda repo, revision: folder)
     monkeypatch.setattr(module, "run_recipe", lambda *_, **__: Run())
     lines: list[str] = []

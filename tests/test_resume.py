@@ -107,6 +107,6 @@ def test_a_run_is_not_resumed_with_other_data_or_another_recipe(
     out.recipe.write_text(recipe.to_yaml())
     with pytest.raises(UserError, match="a run of another recipe: seed differ"):
         run_recipe(load_recipe(str(path), ["seed=1"]), out.root, True, lambda step, text: None)
-    write_json(out.results, {"data": {"fingerprint": "other"}})
+    write_json(out.results, {"format": 2, "data": {"fingerprint": "other"}})
     with pytest.raises(UserError, match="The data has changed"):
         run_recipe(recipe, out.root, True, lambda step, text: None)

@@ -77,12 +77,12 @@ def test_a_finished_stage_cannot_be_changed(out: Path, change: str) -> None:
 def test_other_files_are_not_overwritten(out: Path) -> None:
     out.mkdir()
     (out / "thesis.tex").write_text("mine")
-    with pytest.raises(UserError, match=r"already holds files that are no run\. Give another --out\.$"):
+    with pytest.raises(UserError, match=r"already holds files that are not a run\. Choose another --out\.$"):
         RunDirectory.open(out, recipe(), resume=False)
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_an_output_dir_that_is_a_file_is_refused(tmp_path: Path, resume: bool) -> None:
     (tmp_path / "picture.png").write_bytes(b"mine")
-    with pytest.raises(UserError, match=r"picture\.png is a file, and a run needs a folder\. Give another --out\."):
+    with pytest.raises(UserError, match=r"picture\.png is a file, and a run needs a folder\. Choose another --out\."):
         RunDirectory.open(tmp_path / "picture.png", recipe(), resume)

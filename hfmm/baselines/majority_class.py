@@ -23,8 +23,8 @@ def predict(plan: Plan, task: BaseTask, tuned: Any, data: DatasetDict) -> list[d
     references = collect_references(task, data["train"])
     if not isinstance(references[0], list):
         raise UserError(
-            f"baselines: majority_class needs a task that predicts labels, and {plan.recipe.task.name} does not. Remove "
-            "the baseline."
+            f"baselines: majority_class needs a task that predicts labels, and {plan.recipe.task.name} does not. "
+            "Remove it."
         )
     has_attributes = len(references[0]) > 1  # otherwise a colon in a class name means nothing
     counts: dict[str, Counter[str]] = {}

@@ -89,4 +89,5 @@ class CorrectionAccuracy(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[list[str]], references: list[dict[str, Any]]) -> dict[str, float]:
-        return ratio_scores(row_statistics(predictions, references), overall="correction_accuracy", prefix="correction_accuracy ")
+        name = "correction_accuracy"
+        return ratio_scores(row_statistics(predictions, references), overall=name, prefix=f"{name} ")

@@ -1,7 +1,7 @@
-"""The tables of benchmarks.json. `python -m tests.benchmarks.table` writes them into the two READMEs.
+"""The tables of benchmarks.json. `python -m tests.benchmarks.table` writes them into the README of the benchmarks.
 
-`README.md` gets the figures that have a target, `tests/benchmarks/README.md` gets all figures. Each table replaces the
-text between two markers.
+The first table has the figures with a target, the second one has all figures. Each table replaces the text between two
+markers.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 BENCHMARKS = FOLDER / "benchmarks.json"
-MAIN_README, BENCHMARKS_README = FOLDER.parents[1] / "README.md", FOLDER / "README.md"
-BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+README = FOLDER / "README.md"
+TARGETS, ALL = "targets", "benchmarks"  # the names of the markers
 
 TARGET_HEADER = (
     "| case | hfmm | peer | hfmm is faster | target | same result |",
@@ -25,6 +25,16 @@ FULL_HEADER = (
     "| case | side | measured | hfmm is faster | target | of the bf16 / fp32 peak | MiB | same result |",
     "|---|---|---|---|---|---|---|---|",
 )
+
+
+def split_at_markers(text: str, name: str) -> tuple[str, str, str]:
+    """Return the text up to the first marker of a table, the table, and the text from the second marker."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found_begin, rest = text.partition(begin)
+    table, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        sys.exit(f"{README} has no {begin} followed by {end}.")
+    return before + begin, table, end + after
 
 
 def target_table(records: dict[str, Any]) -> list[str]:
@@ -148,18 +158,16 @@ def _detail_lines(record: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Replace both tables with those of benchmarks.json."""
+    """Replace both tables of the README with those of benchmarks.json."""
     if not BENCHMARKS.is_file():
         sys.exit(f"{BENCHMARKS} does not exist. Measure first: python -m tests.benchmarks")
     records = json.loads(BENCHMARKS.read_text(encoding="utf-8"))
-    for file, table in ((MAIN_README, target_table(records)), (BENCHMARKS_README, full_table(records))):
-        text = file.read_text(encoding="utf-8")
-        before, begin, rest = text.partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not (begin and end):
-            sys.exit(f"{file} has no {BEGIN} followed by {END}.")
-        body = "\n".join(table)
-        file.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}", encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    for name, lines in ((TARGETS, target_table(records)), (ALL, full_table(records))):
+        before, _, after = split_at_markers(text, name)
+        body = "\n".join(lines)
+        text = f"{before}\n\n{body}\n\n{after}"
+    README.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

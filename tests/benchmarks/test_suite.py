@@ -161,31 +161,26 @@ def test_a_target_with_a_failed_peer_keeps_its_row(measured: list[str], monkeypa
 def test_the_tables_replace_only_the_text_between_their_markers(
     measured: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    path = tmp_path / "benchmarks.json"
-    path.write_text(json.dumps({"counting": run_case(("large",))}))
-    monkeypatch.setattr(table, "BENCHMARKS", path)
-    for name in ("MAIN_README", "BENCHMARKS_README"):
-        file = tmp_path / f"{name}.md"
-        file.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
-        monkeypatch.setattr(table, name, file)
+    records, readme = tmp_path / "benchmarks.json", tmp_path / "README.md"
+    records.write_text(json.dumps({"counting": run_case(("large",))}))
+    markers = [f"<!-- {name} -->\nold\n<!-- /{name} -->" for name in (table.TARGETS, table.ALL)]
+    readme.write_text("before\n" + "\nbetween\n".join(markers) + "\nafter\n")
+    monkeypatch.setattr(table, "BENCHMARKS", records)
+    monkeypatch.setattr(table, "README", readme)
     table.main()
-    for name, row in (
-        ("MAIN_README", "| Counting | 10 rows/s, hfmm |"),
-        ("BENCHMARKS_README", "| Counting, large | hfmm |"),
-    ):
-        text = (tmp_path / f"{name}.md").read_text()
-        assert text.startswith("before\n") and text.endswith("\nafter\n")
-        assert row in text and "old" not in text
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "\nbetween\n" in text
+    assert "old" not in text
+    targets, _, figures = text.partition("between")
+    assert "| Counting | 10 rows/s, hfmm |" in targets
+    assert "| Counting, large | hfmm |" in figures
 
 
-@pytest.mark.parametrize(
-    ("file", "make_table"), [(table.MAIN_README, table.target_table), (table.BENCHMARKS_README, table.full_table)]
-)
-def test_the_readmes_have_the_tables_of_the_recorded_figures(
-    file: Path, make_table: Callable[[dict[str, Any]], list[str]]
+@pytest.mark.parametrize(("name", "make_table"), [(table.TARGETS, table.target_table), (table.ALL, table.full_table)])
+def test_the_readme_has_the_tables_of_the_recorded_figures(
+    name: str, make_table: Callable[[dict[str, Any]], list[str]]
 ) -> None:
-    _, _, rest = file.read_text().partition(table.BEGIN)
-    lines, _, _ = rest.partition(table.END)
+    _, lines, _ = table.split_at_markers(table.README.read_text(), name)
     assert lines.strip().splitlines() == make_table(json.loads(table.BENCHMARKS.read_text()))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hfmm import models
+from hfmm.evaluation import predict
 from hfmm.evaluation.predict import predict_files
 from hfmm.models.common.checkpoint import load_saved
 from hfmm.utils import hardware
@@ -24,7 +24,7 @@ def test_predictions_are_computed_in_what_the_hardware_is_fast_at(
         loaded.append(dtype)
         return reload(folder, dtype)
 
-    monkeypatch.setattr(models, "load_saved", watched)
+    monkeypatch.setattr(predict, "load_saved", watched)
     measured = hardware.choose_precision
     monkeypatch.setattr(
         hardware,

@@ -139,7 +139,7 @@ def test_classes_that_the_model_does_not_tell_are_named(
     told: Callable[..., list[forgetting.OtherDatasetPredictions]],
 ) -> None:
     with pytest.raises(
-        UserError, match=r"elsewhere\.0: it has the classes black, and the model tells one of blue, gre"
+        UserError, match=r"forgetting\.0: the dataset has the classes black\. The model predicts one of blue, gre"
     ):
         told("black", "red")
 
@@ -150,5 +150,7 @@ def test_labels_of_several_attributes_are_numbered_by_their_names_and_one_that_i
     other = Features({"id": Value("int64"), "label": List(ClassLabel(names=["person: 2sg", "tense: present"]))})
     rows = Dataset.from_dict({"id": [0, 1, 2, 3], "label": [[0, 1], [1], None, [None]]}, features=other)
     assert forgetting.align_label_ids(rows, known, "here")["label"][:] == [[3, 1], [1], [], [None]]
-    with pytest.raises(UserError, match=r"here: it has the classes person: 2sg, .* the model tells one of tense: past"):
+    with pytest.raises(
+        UserError, match=r"here: the dataset has the classes person: 2sg, .* The model predicts one of tense: past"
+    ):
         forgetting.align_label_ids(rows, Features({"label": ClassLabel(names=names)}), "here")

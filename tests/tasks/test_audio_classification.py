@@ -52,7 +52,7 @@ def test_loss_equals_its_definition(encoder: Path) -> None:
     expected = 0.0
     for row, values in zip(rows, logits, strict=True):
         expected += math.log(sum(math.exp(value) for value in values)) - values[row["label"]]
-    assert float(task.loss(model, batch, 4)) == pytest.approx(expected / 4, rel=1e-4)
+    assert task.loss(model, batch, 4).item() == pytest.approx(expected / 4, rel=1e-4)
     assert task.num_items(batch) == 4
 
 
