@@ -1,4 +1,4 @@
-"""What a wheel carries is enough: recipes, templates and weights travel in it."""
+"""The wheel: it has recipes, cards, templates and weights, and works without a checkout."""
 
 import subprocess
 import sys
@@ -30,16 +30,17 @@ def test_the_wheel_works_without_a_checkout(wheel: Path, tmp_path: Path) -> None
         "stages.head.num_train_epochs=1",
     ]
     overrides = [word for pair in small for word in ("--set", pair)]
-    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); from hfmm.cli.main import main; main()"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); "
+    run_hfmm = code + "import runpy; runpy.run_module('hfmm', run_name='__main__')"
     (tmp_path / "empty").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", code, "run", "vit_icons", *overrides],
+        [sys.executable, "-c", run_hfmm, "run", "vit_icons", *overrides],
         cwd=tmp_path / "empty", capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "empty/runs/vit-icons/model/README.md").is_file()
     import_from = subprocess.run(
-        [sys.executable, "-c", code.partition("from hfmm")[0] + "import hfmm; print(hfmm.__file__)"],
+        [sys.executable, "-c", code + "import hfmm; print(hfmm.__file__)"],
         cwd=tmp_path / "empty", capture_output=True, text=True,
     )  # fmt: skip
     assert str(tmp_path / "site") in import_from.stdout
@@ -48,4 +49,12 @@ def test_the_wheel_works_without_a_checkout(wheel: Path, tmp_path: Path) -> None
 def test_the_wheel_is_small_and_has_no_pickle(wheel: Path) -> None:
     assert wheel.stat().st_size < 32 * 2**20
     names = zipfile.ZipFile(wheel).namelist()
-    assert not [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl"))]
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ipynb"))]
+
+
+def test_the_wheel_has_every_recipe_and_card(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    recipes = {f"hfmm/assets/recipes/{path.relative_to(ROOT / 'recipes')}" for path in ROOT.glob("recipes/**/*.yaml")}
+    cards = {f"hfmm/assets/model_cards/{path.name}" for path in ROOT.glob("model_cards/*-*.md")}
+    assert recipes and cards and recipes | cards <= names
+    assert {"hfmm/__main__.py", "hfmm/cli/__main__.py"} <= names
