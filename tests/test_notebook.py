@@ -20,7 +20,7 @@ def code_cells() -> list[str]:
 def run_cell(source: str, namespace: dict[str, Any]) -> Any:
     """Run a cell as a notebook does: the value of its last expression is its output."""
     tree = ast.parse(source)
-    *statements, last = tree.body
+    statements, last = tree.body[:-1], tree.body[-1] if tree.body else None
     if not isinstance(last, ast.Expr):
         exec(compile(tree, "cell", "exec"), namespace)
         return None

@@ -25,7 +25,7 @@ from PIL import Image as Pillow
 
 
 class SquaresOptions(StrictModel):
-    """Options of `data: {builder: mine.squares}`."""
+    """Options of `data: {builder: ours.squares}`."""
 
     train: int = 16
 
@@ -175,7 +175,7 @@ metrics: [{metric}]
 @pytest.fixture
 def user_recipe(tmp_path: Path, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Write the user's package and a recipe that names parts of it."""
-    package = tmp_path / "mine"
+    package = tmp_path / "ours"
     package.mkdir()
     for name, text in (("squares", DATASET), ("correct", METRIC), ("brightness", TASK), ("family", FAMILY)):
         (package / f"{name}.py").write_text(text)
@@ -185,7 +185,7 @@ def user_recipe(tmp_path: Path, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch)
     def write(task: str = "image_classification", metric: str = "accuracy", family: str = "") -> Path:
         path = tmp_path / "squares.yaml"
         family = f", family: {family}" if family else ""
-        values = {"task": task, "builder": "mine.squares", "metric": metric, "family": family}
+        values = {"task": task, "builder": "ours.squares", "metric": metric, "family": family}
         path.write_text(RECIPE.format(checkpoint=tiny_vit, **values))
         return path
 
@@ -194,7 +194,7 @@ def user_recipe(tmp_path: Path, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     ("task", "metric"),
-    [("image_classification", "accuracy"), ("mine.brightness", "mine.correct")],
+    [("image_classification", "accuracy"), ("ours.brightness", "ours.correct")],
     ids=["dataset", "dataset, metric and task"],
 )
 def test_user_parts_run_through_card_verify_and_predict(
@@ -215,13 +215,13 @@ def test_user_parts_run_through_card_verify_and_predict(
 def test_a_user_family_loads_the_model(user_recipe: Callable[..., Path]) -> None:
     from datasets import ClassLabel, Features
 
-    plan = resolve_plan(load_recipe(str(user_recipe(family="mine.family"))))
+    plan = resolve_plan(load_recipe(str(user_recipe(family="ours.family"))))
     family: Any = plan.model.family
     model, _ = plan.model.load(Features(label=ClassLabel(names=["dark", "bright"])))
     assert (type(family).__name__, family.loads, model.config.num_labels) == ("CountingClassifier", 1, 2)
 
 
 def test_a_module_that_is_not_a_family_is_refused(user_recipe: Callable[..., Path]) -> None:
-    plan = resolve_plan(load_recipe(str(user_recipe(family="mine.squares"))))
-    with pytest.raises(UserError, match=r"model\.family: .*'mine\.squares' .* does not define 'FAMILY'"):
+    plan = resolve_plan(load_recipe(str(user_recipe(family="ours.squares"))))
+    with pytest.raises(UserError, match=r"model\.family: .*'ours\.squares' .* does not define 'FAMILY'"):
         _ = plan.model
