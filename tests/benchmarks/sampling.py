@@ -42,11 +42,11 @@ class Sampler(threading.Thread):
 
 def is_arithmetic(frame: FrameType | None) -> bool:
     """Return whether a frame or one of its callers is in a file of model arithmetic, and no import is running."""
-    found = False
+    is_in_torch = False
     while frame is not None:
         filename = frame.f_code.co_filename
         if filename.startswith(IMPORT):
             return False
-        found = found or any(part in filename for part in ARITHMETIC)
+        is_in_torch = is_in_torch or any(part in filename for part in ARITHMETIC)
         frame = frame.f_back
-    return found
+    return is_in_torch
