@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from datasets import Dataset, DatasetDict
-from huggingface_hub import constants
 
 from hfmm import registry
+from hfmm.data.common.cache import cache_folder
 from hfmm.evaluation.evaluate import Records
 from hfmm.evaluation.predict import load_saved_model, predict_files
 from hfmm.evaluation.user_data import Split, evaluate_on_rows, load_user_rows
@@ -123,7 +123,7 @@ def load_dataset(builder: str, cache_dir: str | Path | None = None, num_proc: in
     """
     module = registry.get("data", builder, "builder")
     checked = validate(module.OPTIONS, options, {})
-    cache = Path(cache_dir) if cache_dir is not None else Path(constants.HF_HOME) / "hfmm" / "datasets"
+    cache = Path(cache_dir) if cache_dir is not None else cache_folder("datasets")
     splits: DatasetDict = module.build(checked, cache, num_proc)
     return splits
 

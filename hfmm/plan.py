@@ -13,7 +13,7 @@ from datasets import DatasetDict
 from pydantic import BaseModel
 
 from hfmm import data, models, registry
-from hfmm.data.common.screening import InvalidRow, drop_invalid_rows, require_columns
+from hfmm.data.common.screening import InvalidRow
 from hfmm.errors import UserError
 from hfmm.models import ResolvedModel
 from hfmm.recipe.passthrough import check_load_arguments, check_lora_arguments, check_training_arguments
@@ -72,11 +72,10 @@ class Plan:
         Raises:
             UserError: A column is missing, or a row is invalid and must not be skipped.
         """
-        require_columns(self.task_class.required_columns, splits)
         config, processor = self.model.load_processor()
-        first_split = next(iter(splits.values()))
-        validate_row = self.task_class.make_row_validator(self.model.family, config, processor, first_split.features)
-        valid, invalid_rows = drop_invalid_rows(validate_row, splits, data_options.on_invalid_row)
+        valid, invalid_rows = self.task_class.drop_invalid_rows(
+            self.model.family, config, processor, splits, data_options.on_invalid_row
+        )
         return CheckedDataset(valid, invalid_rows, data.fingerprint(valid))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,10 @@ def run_recipe(recipe: Recipe, output_dir: Path, resume: bool, report: StepRepor
         UserError: Something that the user can fix. What was done before is kept.
     """
     imports.silence_libraries()
-    resolve_plan(recipe)
+    plan = resolve_plan(recipe)
     with main_process_first():
         recipe = with_pinned_revisions(with_absolute_paths(recipe), _saved_recipe(output_dir) if resume else None)
-        plan = resolve_plan(recipe)
+        plan = dataclasses.replace(plan, recipe=recipe)
         run = RunDirectory.open(output_dir, recipe, resume or not is_main_process())
         data = prepare_data(plan, run, report)
     train(plan, run, data, report)

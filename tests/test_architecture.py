@@ -45,14 +45,14 @@ def part_of(path: Path) -> str:
 
 
 def imported_parts(path: Path) -> set[str]:
-    found = set()
+    parts = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "hfmm":
             names = node.module.split(".")
-            found |= {names[1]} if len(names) > 1 else {alias.name for alias in node.names}
+            parts |= {names[1]} if len(names) > 1 else {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("hfmm.")}
-    return found
+            parts |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("hfmm.")}
+    return parts
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -336,8 +336,8 @@ def _commands(path: Path) -> list[list[str]]:
     text = path.read_text()
     code = [line for block in code_blocks(path, "bash") for line in block.splitlines()]
     code += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE))
-    found = [re.search(r"(?:^|[ /])hfmm ((?:[a-z]|--help).*)", line.split("  #")[0]) for line in code]
-    return [match[1].split() for match in found if match]
+    matches = [re.search(r"(?:^|[ /])hfmm ((?:[a-z]|--help).*)", line.split("  #")[0]) for line in code]
+    return [match[1].split() for match in matches if match]
 
 
 def test_the_readme_is_short() -> None:

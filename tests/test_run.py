@@ -119,16 +119,16 @@ def test_the_same_recipe_gives_the_same_weights_twice(again: Path, finished_run:
 
 
 def test_two_processes_train_one_model_and_print_once(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
-    telling = ["--no-python", sys.executable, "-c", HFMM_REPORTING_ITS_PROCESS_GROUP]
-    command = [*TWO_PROCESSES, *telling, "run", str(write_recipe()), "--out", str(tmp_path / "run")]
+    reporting = ["--no-python", sys.executable, "-c", HFMM_REPORTING_ITS_PROCESS_GROUP]
+    command = [*TWO_PROCESSES, *reporting, "run", str(write_recipe()), "--out", str(tmp_path / "run")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "exits in its group" not in done.stdout
     assert done.stdout.count("evaluate") == done.stdout.count("verify") == done.stdout.count("stage head") == 1
-    found = results(tmp_path / "run")
-    assert found["verified"]["snippet"]
+    run_results = results(tmp_path / "run")
+    assert run_results["verified"]["snippet"]
     # 24 rows in batches of 8 a process: two steps an epoch where one process takes three.
-    assert [stage["steps"] for stage in found["train"]["stages"]] == [2, 4]
+    assert [stage["steps"] for stage in run_results["train"]["stages"]] == [2, 4]
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     scored = [(line["stage"], line["step"]) for line in lines if "eval_accuracy" in line]
     assert scored == [("head", 2), ("full", 2), ("full", 4)]
@@ -158,19 +158,21 @@ def test_an_incomplete_user_part_is_refused_before_the_build(
     (tmp_path / "homemade").mkdir()
     (tmp_path / f"homemade/half_of_{parts}.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    said = fails("run", write_recipe(), "--set", f"{parts}=[homemade.half_of_{parts}]", "--out", "out")
-    message = f"{parts}: the module 'homemade.half_of_{parts}' could not be imported, or it does not define '{lacking}'"
-    assert message in said
+    message = fails("run", write_recipe(), "--set", f"{parts}=[homemade.half_of_{parts}]", "--out", "out")
+    expected = (
+        f"{parts}: the module 'homemade.half_of_{parts}' could not be imported, or it does not define '{lacking}'"
+    )
+    assert expected in message
     assert not (tmp_path / "out").exists()
 
 
 def test_a_wrong_module_of_a_later_stage_is_reported_before_training(
     fails: Callable[..., str], write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
-    said = fails("run", write_recipe(), "--set", "stages.full.trainable=[encoder]", "--out", "out")
+    message = fails("run", write_recipe(), "--set", "stages.full.trainable=[encoder]", "--out", "out")
     assert (
         "--set stages.full.trainable=[encoder]: stages.full.trainable: the model has no module 'encoder'. It has vit"
-        in said
+        in message
     )
     assert not (tmp_path / "out/log.jsonl").exists()
 
@@ -178,8 +180,8 @@ def test_a_wrong_module_of_a_later_stage_is_reported_before_training(
 def test_a_diverging_stage_stops_and_names_its_step(
     fails: Callable[..., str], write_recipe: Callable[..., Path]
 ) -> None:
-    said = fails("run", write_recipe(), "--set", "stages.full.learning_rate=1.0e+30")
-    assert re.search(r"Stage full has diverged: .* at step \d+\. Lower stages\.full\.learning_rate", said)
+    message = fails("run", write_recipe(), "--set", "stages.full.learning_rate=1.0e+30")
+    assert re.search(r"Stage full has diverged: .* at step \d+\. Lower stages\.full\.learning_rate", message)
 
 
 @pytest.mark.parametrize("assembled", [False, True], ids=["clip", "a ViT with a BERT"])
@@ -201,20 +203,22 @@ def test_a_dual_encoder_runs_from_data_to_verification(
     changes.append("baselines=[pretrained,random_weights,colour_histogram]")
     changes += [f"model.text_model={tiny_bert}", "model.projection_dim=16"] if assembled else []
     recipe = write_recipe(tiny_vit if assembled else tiny_clip)
-    done = hfmm("run", recipe, "--out", "out", *(word for one in changes for word in ("--set", one)))
+    done = hfmm("run", recipe, "--out", "out", *(word for change in changes for word in ("--set", change)))
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "out/results.json").read_text())
-    assert found["verified"]["predictions"] == 32
-    assert {"distance", "separability"} <= {one["slice"] for one in found["records"] if one["metric"] == "modality_gap"}
-    gaps = {one["weights"]: one["value"] for one in found["records"] if one["slice"] == "distance"}
+    run_results = json.loads((tmp_path / "out/results.json").read_text())
+    assert run_results["verified"]["predictions"] == 32
+    assert {"distance", "separability"} <= {
+        record["slice"] for record in run_results["records"] if record["metric"] == "modality_gap"
+    }
+    gaps = {record["weights"]: record["value"] for record in run_results["records"] if record["slice"] == "distance"}
     assert gaps.keys() == {"tuned", "base", "random"}
     card = (tmp_path / "out/model/README.md").read_text()
     assert f"| distance | {gaps['tuned']:.3g} (" in card
     assert str(tmp_path.parent) not in card
     lines = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
     assert any(line.get("logit_scale", 0) > 10 for line in lines)
-    said = hfmm("predict", "out/model", "out/model/example.png", "--text", "he works", "--text", "I go").stdout
-    assert sum(json.loads(said)["scores"].values()) == pytest.approx(1)
+    stdout = hfmm("predict", "out/model", "out/model/example.png", "--text", "he works", "--text", "I go").stdout
+    assert sum(json.loads(stdout)["scores"].values()) == pytest.approx(1)
     assert '--text "a photo of a cat" --text "a photo of a dog"' in fails(
         "predict", "out/model", "out/model/example.png"
     )

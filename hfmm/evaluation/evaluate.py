@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 
 from hfmm import metrics
 from hfmm.errors import UserError
@@ -19,7 +19,7 @@ from hfmm.evaluation.forgetting import predict_before_and_after
 from hfmm.evaluation.predict import SavedModel, load_model, predict_rows
 from hfmm.plan import Plan
 from hfmm.run_directory import RunDirectory, read_predictions
-from hfmm.tasks import BaseTask, collect_references
+from hfmm.tasks import BaseTask, Prediction, collect_references
 from hfmm.utils.files import atomic_file
 
 N_STORED_INPUTS = 32  # rows whose input is stored for verification
@@ -66,6 +66,20 @@ def evaluate(plan: Plan, run: RunDirectory, data: DatasetDict) -> SavedModel:
         forgetting=forgetting,
     )
     return SavedModel(model, task, read_predictions(run))
+
+
+def score_rows(
+    task: BaseTask,
+    metric_modules: Mapping[str, ModuleType],
+    rows: Dataset,
+    predictions: Sequence[Prediction],
+    seed: int,
+    weights: str,
+) -> Records:
+    """Return the records of `score_records` for the predictions of a dataset."""
+    references = collect_references(task, rows, metric_modules.values())
+    metric_inputs = task.metric_inputs(predictions)
+    return score_records(metric_modules, metric_inputs, references, _group_names(rows), seed, weights)
 
 
 def score_records(
@@ -140,10 +154,7 @@ def _score_forgetting(
             "rows": len(other.rows),
             "skipped": [row._asdict() for row in other.invalid_rows],
         }
-        references = collect_references(task, other.rows, plan.metrics.values())
-        metric_inputs = task.metric_inputs(other.predictions)
-        groups = _group_names(other.rows)
-        scored = score_records(plan.metrics, metric_inputs, references, groups, plan.recipe.seed, other.weights)
+        scored = score_rows(task, plan.metrics, other.rows, other.predictions, plan.recipe.seed, other.weights)
         records += [record | {"split": f"{other.name} test"} for record in scored if not record["slice"]]
     return records, datasets
 

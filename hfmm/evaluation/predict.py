@@ -44,8 +44,7 @@ def load_model(folder: Path, dtype: str = "auto") -> tuple[Any, Any]:
     Raises:
         UserError: The folder does not hold a model, or it could not be loaded.
     """
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} does not hold a model: config.json is missing.{run_folder_hint(folder)}")
+    _require_config(folder)
     model, processor = load_saved(str(folder), dtype)
     return model.eval(), processor
 
@@ -58,11 +57,15 @@ def load_model_and_task(folder: Path, dtype: str = "auto") -> tuple[Any, BaseTas
     Raises:
         UserError: The folder does not hold a model, or nothing in it names its task.
     """
+    _require_config(folder)
+    task_class, options = _find_task(folder)
+    model, processor = load_saved(str(folder), dtype)
+    return model.eval(), task_class(model.config, processor, options)
+
+
+def _require_config(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} does not hold a model: config.json is missing.{run_folder_hint(folder)}")
-    task_class, options = _find_task(folder)
-    model, processor = load_model(folder, dtype)
-    return model, task_class(model.config, processor, options)
 
 
 def _find_task(folder: Path) -> tuple[type[BaseTask], Any]:

@@ -16,7 +16,7 @@ from hfmm.evaluation.predict import SavedModel
 from hfmm.hub.files import RepoFiles, files_in_folder, format_size, repo_file, weights_size
 from hfmm.models.common import int8
 from hfmm.plan import Plan
-from hfmm.run_directory import RunDirectory, read_predictions
+from hfmm.run_directory import RunDirectory
 from hfmm.tasks import BaseTask
 from hfmm.utils.files import atomic_directory
 from hfmm.verify import process
@@ -102,12 +102,12 @@ def int8_files(
     return files_in_folder(run.int8) | {CARD: repo_file(CARD, text.encode())}
 
 
-def verify_int8(run: RunDirectory, quantized: QuantizedModel, branch: str, home: Path) -> int:
+def verify_int8(saved: SavedModel, quantized: QuantizedModel, branch: str, home: Path) -> int:
     """Return how many predictions the published repository, loaded by its id, reproduces.
 
     The snippet of its card is run in the same process. Raises UserError naming the first difference.
     """
-    repo, rows = quantized.repo, process.rows_with_inputs(read_predictions(run))
+    repo, rows = quantized.repo, process.rows_with_inputs(saved.predictions)
     job, snippet = process.job_for_repo(repo, branch), hub_text.snippet_from_hub(quantized.snippet, repo, branch)
     with process.fresh_python(process.online_env(home)) as python:
         published = process.run_pipeline(quantized.task, rows, snippet, job, {}, python)

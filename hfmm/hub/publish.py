@@ -221,5 +221,5 @@ def _verify_published(
             verify_adapter(job, online_env(home))
             report("check", "adapter and base model downloaded by id give the same weights")
         if quantized is not None:
-            count = verify_int8(run, quantized, location.branch, home)
+            count = verify_int8(saved, quantized, location.branch, home)
             report("check", f"int8 weights downloaded by id: {count} predictions match those made locally")

@@ -69,9 +69,9 @@ def compare(target: RepoTarget, files: RepoFiles) -> RepoDiff:
     remote_hashes = _remote_hashes(api, target, head)
     sent = sorted(name for name, file in files.items() if not _has_hash(file, remote_hashes.get(name)))
     manifest = _read_manifest(target, head) if MANIFEST in remote_hashes else None
-    ours = {*manifest["files"]} if manifest else set()
-    foreign = sorted(remote_hashes.keys() - ours - {MANIFEST, GIT_ATTRIBUTES})
-    return RepoDiff(head, sent, sorted(ours & remote_hashes.keys() - files.keys()), foreign, manifest)
+    tracked = {*manifest["files"]} if manifest else set()
+    foreign = sorted(remote_hashes.keys() - tracked - {MANIFEST, GIT_ATTRIBUTES})
+    return RepoDiff(head, sent, sorted(tracked & remote_hashes.keys() - files.keys()), foreign, manifest)
 
 
 def push(target: RepoTarget, files: RepoFiles, message: str) -> PushResult:

@@ -11,7 +11,6 @@ from datasets import DatasetDict
 
 from hfmm import data, metrics, models
 from hfmm.card.embedding_plots import projection
-from hfmm.data.common.screening import drop_invalid_rows, require_columns
 from hfmm.errors import UserError
 from hfmm.evaluation.predict import predict_rows
 from hfmm.recipe.schema import Data, Model
@@ -44,9 +43,9 @@ def embed_test_split(name: str, data_options: Data, cache: Path) -> PairedEmbedd
     model = load_saved(resolved.source)[0].float().eval()
     task = ContrastiveTask(config, processor, ContrastiveTask.Options(), resolved.family)
     test = data.build(data_options, {}, cache)["test"]
-    require_columns(task.required_columns, DatasetDict(test=test))
-    validate_row = task.make_row_validator(resolved.family, config, processor, test.features)
-    splits, _ = drop_invalid_rows(validate_row, DatasetDict(test=test), data_options.on_invalid_row)
+    splits, _ = task.drop_invalid_rows(
+        resolved.family, config, processor, DatasetDict(test=test), data_options.on_invalid_row
+    )
     predictions = predict_rows(task, model, splits["test"], "embed")
     return PairedEmbeddings(task.metric_inputs(predictions), collect_references(task, splits["test"]))
 

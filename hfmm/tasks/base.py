@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from datasets import Features
+from datasets import DatasetDict, Features
 from pydantic import BaseModel
 
 from hfmm import models
 from hfmm.data.common.rows import Row
+from hfmm.data.common.screening import InvalidRow, drop_invalid_rows, require_columns
 from hfmm.models.common.family import ModelFamily
 from hfmm.recipe.validation import StrictModel
 from hfmm.tasks.common.inputs import Input
@@ -89,6 +90,18 @@ class BaseTask(ABC):
             features: The features of the dataset.
         """
         return lambda row: cls.input.validate(row)
+
+    @classmethod
+    def drop_invalid_rows(
+        cls, family: Any, config: Any, processor: Any, splits: DatasetDict, on_invalid_row: Literal["error", "skip"]
+    ) -> tuple[DatasetDict, list[InvalidRow]]:
+        """Return the splits without the rows that `make_row_validator` rejects, and the list of these rows.
+
+        Raises UserError if a column is missing, or if a row is invalid and ``on_invalid_row`` is "error".
+        """
+        require_columns(cls.required_columns, splits)
+        features = next(iter(splits.values())).features
+        return drop_invalid_rows(cls.make_row_validator(family, config, processor, features), splits, on_invalid_row)
 
     @abstractmethod
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 from datasets import Audio, DatasetDict
+from huggingface_hub import constants
 
 from hfmm.data import disable_media_decoding, fingerprint, speech
 from hfmm.data.common import generate, tts_cache
@@ -36,7 +37,7 @@ def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[SpeechRequ
     monkeypatch.setattr(tts_cache, "synthesize", synthesize)
     monkeypatch.setattr(tts_cache, "require_installed", lambda names: None)
     monkeypatch.setattr(tts_cache, "engine_version", lambda name: f"{name} 1")
-    monkeypatch.setattr(tts_cache.constants, "HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(constants, "HF_HOME", str(tmp_path / "home"))
     return requests
 
 

@@ -11,7 +11,7 @@ def test_it_agrees_with_resampling_rows_one_by_one() -> None:
     scores = []
     for _ in range(3000):
         drawn = generator.integers(0, 40, 40)
-        scores.append(np.concatenate([hits[3 * one : 3 * one + 3] for one in drawn]).mean())
+        scores.append(np.concatenate([hits[3 * group : 3 * group + 3] for group in drawn]).mean())
     low, high = bootstrap_ci(hits, np.ones(120), groups)
     assert (low, high) == pytest.approx(tuple(np.percentile(scores, [2.5, 97.5])), abs=0.02)
 
@@ -33,8 +33,8 @@ def test_groups_that_all_agree_leave_the_room_that_chance_leaves_them(right: flo
 
 
 def test_only_groups_with_something_to_score_are_counted_among_those_that_agree() -> None:
-    asked = np.array([1.0, 1.0, 0.0, 0.0])
-    low, high = bootstrap_ci(asked, asked, ["a", "b", "c", "d"])
+    scored = np.array([1.0, 1.0, 0.0, 0.0])
+    low, high = bootstrap_ci(scored, scored, ["a", "b", "c", "d"])
     assert high == 1 and low**2 == pytest.approx(0.05)
 
 
@@ -63,7 +63,7 @@ def test_rows_of_one_group_have_one_weight_and_as_many_groups_are_drawn_as_there
 
     bootstrap_ci_of_score(watched, ["a", "b", "a", "c"])
     assert len(seen) == 200 + 1  # and once all rows, for the score itself
-    assert all(one[0] == one[2] and one[[0, 1, 3]].sum() == 3 for one in seen)
+    assert all(weights[0] == weights[2] and weights[[0, 1, 3]].sum() == 3 for weights in seen)
 
 
 def test_a_draw_with_nothing_to_score_is_left_out() -> None:

@@ -29,7 +29,7 @@ def test_predictions_are_computed_in_what_the_hardware_is_fast_at(
     monkeypatch.setattr(
         hardware,
         "choose_precision",
-        lambda wanted: measured(fast if wanted == "auto" else wanted),  # type: ignore[arg-type]
+        lambda requested: measured(fast if requested == "auto" else requested),  # type: ignore[arg-type]
     )
     predict_files(finished_run / "model", [str(finished_run / "model" / "example.png")])
     assert loaded == [dtype]

@@ -41,8 +41,10 @@ def scored(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def records(root: Path, split: str, weights: str) -> dict[str, Any]:
     """Return the whole-split records of one dataset under one set of weights, by their metric."""
-    found = json.loads((root / "results.json").read_text())["records"]
-    return {one["metric"]: one for one in found if (one["split"], one["weights"]) == (split, weights)}
+    all_records = json.loads((root / "results.json").read_text())["records"]
+    return {
+        record["metric"]: record for record in all_records if (record["split"], record["weights"]) == (split, weights)
+    }
 
 
 def test_the_only_dataset_of_a_builder_is_called_by_it_and_others_are_numbered() -> None:
@@ -61,9 +63,9 @@ def test_after_is_what_the_weights_on_disk_say_of_the_other_data(scored: Path, t
     options = {key: value for key, value in ICONS.items() if key != "builder"}
     rows = icons.build(icons.IconsOptions(**options, seed=1), tmp_path)["test"]
     model, task = load_model_and_task(scored / "model")
-    said = task.metric_inputs(list(task.predict(model, rows, BATCH_SIZE)))
+    predictions = task.metric_inputs(list(task.predict(model, rows, BATCH_SIZE)))
     truth = tasks.collect_references(task, rows)
-    right = sum(one == true for one, true in zip(said, truth, strict=True)) / len(rows)
+    right = sum(prediction == true for prediction, true in zip(predictions, truth, strict=True)) / len(rows)
     assert records(scored, "icons 1 test", "tuned")["accuracy"]["value"] == pytest.approx(right)
 
 
@@ -98,8 +100,8 @@ def folder_of_classes(folder: Path, *names: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def told(tiny_vit: Path, tmp_path: Path) -> Callable[..., list[forgetting.OtherDatasetPredictions]]:
-    """What a model that tells blue, green and red, as it is before it trains, says of a folder of other classes."""
+def predict_other_classes(tiny_vit: Path, tmp_path: Path) -> Callable[..., list[forgetting.OtherDatasetPredictions]]:
+    """Predict a folder of other classes by a model of blue, green and red that is not trained yet."""
 
     def predict(*names: str) -> list[forgetting.OtherDatasetPredictions]:
         from transformers import set_seed
@@ -126,22 +128,22 @@ def told(tiny_vit: Path, tmp_path: Path) -> Callable[..., list[forgetting.OtherD
 
 
 def test_a_label_of_other_data_is_the_class_of_its_name(
-    told: Callable[..., list[forgetting.OtherDatasetPredictions]],
+    predict_other_classes: Callable[..., list[forgetting.OtherDatasetPredictions]],
 ) -> None:
-    base, tuned = told("blue", "red")
+    base, tuned = predict_other_classes("blue", "red")
     feature = tuned.rows.features["label"]
     assert [feature.names[label] for label in tuned.rows["label"]] == ["blue", "red"]
     assert feature.names == ["blue", "green", "red"]
     assert base.predictions == tuned.predictions
 
 
-def test_classes_that_the_model_does_not_tell_are_named(
-    told: Callable[..., list[forgetting.OtherDatasetPredictions]],
+def test_classes_that_the_model_does_not_know_are_named(
+    predict_other_classes: Callable[..., list[forgetting.OtherDatasetPredictions]],
 ) -> None:
     with pytest.raises(
         UserError, match=r"forgetting\.0: the dataset has the classes black\. The model predicts one of blue, gre"
     ):
-        told("black", "red")
+        predict_other_classes("black", "red")
 
 
 def test_labels_of_several_attributes_are_numbered_by_their_names_and_one_that_is_none_stays_none() -> None:

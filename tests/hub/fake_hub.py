@@ -64,7 +64,7 @@ class Hub:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.uploads: Counter[str] = Counter()  # how often each blob was received completely
-        self.announced: set[str] = set()  # blobs that a client was told are stored
+        self.announced: set[str] = set()  # blobs reported to a client as stored
         self.needless = 0  # uploads of an announced blob
         (folder / "blobs").mkdir(parents=True)
 

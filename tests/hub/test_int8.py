@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
 from hfmm.errors import UserError
+from hfmm.evaluation.predict import SavedModel
 from hfmm.hub.files import format_size
 from hfmm.hub.int8 import QuantizedModel, int8_files, verify_int8
 from hfmm.hub.publish import PublishOptions, publish
@@ -89,13 +90,14 @@ def test_score_without_int8_baseline_is_reported_as_not_measured(run: RunDirecto
 def test_verify_int8_raises_on_a_different_prediction_or_output(
     run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: process.ProcessOutput, message: str
 ) -> None:
-    recorded = process.rows_with_inputs(read_predictions(run))[:1]
-    monkeypatch.setattr(process, "rows_with_inputs", lambda run: recorded)
+    saved = SavedModel(None, None, read_predictions(run))  # type: ignore[arg-type]
+    recorded = process.rows_with_inputs(saved.predictions)[:1]
+    monkeypatch.setattr(process, "rows_with_inputs", lambda predictions: recorded)
     monkeypatch.setattr(process, "run_pipeline", lambda *arguments: output)
     with pytest.raises(UserError, match=message):
-        verify_int8(run, quantized_model(), "main", tmp_path)
+        verify_int8(saved, quantized_model(), "main", tmp_path)
     monkeypatch.setattr(process, "run_pipeline", lambda *arguments: OUTPUT)
-    assert verify_int8(run, quantized_model(), "main", tmp_path) == 1
+    assert verify_int8(saved, quantized_model(), "main", tmp_path) == 1
 
 
 def test_publish_raises_at_once_without_torchao(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:

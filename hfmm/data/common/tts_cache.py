@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from huggingface_hub import constants
-
 from hfmm.data.common.audio import encode
+from hfmm.data.common.cache import cache_folder
 from hfmm.data.common.tts import engine_version, require_installed, synthesize
 from hfmm.utils.files import atomic_file
 from hfmm.utils.progress import progress_bar
@@ -51,4 +50,4 @@ def _synthesize_to_cache(request: SpeechRequest) -> None:
 
 def _cache_path(request: SpeechRequest) -> Path:
     key = hashlib.sha256(f"{engine_version(request.voice)}\n{request.text}".encode()).hexdigest()
-    return Path(constants.HF_HOME) / "hfmm" / "recordings" / request.voice / f"{key[:32]}.flac"
+    return cache_folder("recordings") / request.voice / f"{key[:32]}.flac"

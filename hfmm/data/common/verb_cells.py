@@ -17,7 +17,7 @@ def cell_for_row(seed: int, split: Split, index: int, hold_out: bool) -> VerbCel
 
 
 def balanced_index(seed: int, split: Split, index: int, count: int) -> int:
-    """Return the index among ``count`` items for a row: each pass over the items is shuffled anew."""
+    """Return the index among ``count`` items for a row: each pass over the items has its own order."""
     return int(_permutation(seed, split, index // count, count)[index % count])
 
 
