@@ -16,6 +16,7 @@ from hfmm import data, models, registry
 from hfmm.data.common.screening import InvalidRow
 from hfmm.errors import UserError
 from hfmm.models import ResolvedModel
+from hfmm.models.common import quantization
 from hfmm.recipe.passthrough import check_load_arguments, check_lora_arguments, check_training_arguments
 from hfmm.recipe.schema import Data, Recipe
 from hfmm.recipe.validation import validate
@@ -117,6 +118,22 @@ def _check_passed_through(recipe: Recipe) -> None:
         check_training_arguments(stage.training_arguments, f"{where}.training_arguments")
         check_lora_arguments(stage.lora.options, f"{where}.lora")
     check_load_arguments(recipe.model.load, f"{locations.get('model.load', 'recipe')}: model.load")
+    if "quantization_config" in recipe.model.load:
+        _check_quantization(recipe)
+
+
+def _check_quantization(recipe: Recipe) -> None:
+    """Raise UserError for a quantization config that could not be made, or that the stages cannot train with."""
+    where = f"{recipe.key_locations.get('model.load', 'recipe')}: {quantization.KEY}"
+    quantization.make_quantization_config(recipe.model.load["quantization_config"], where)
+    for stage in recipe.stages:
+        if stage.trainable != "lora":
+            raise UserError(
+                f"{where}: quantized weights cannot be trained, and stage {stage.name} trains them. Set "
+                f"stages.{stage.name}.trainable=lora, or remove the key."
+            )
+    if recipe.model.init == "random":
+        raise UserError(f"{where}: with init: random no weights are loaded. Remove one of the two keys.")
 
 
 def _check_combinations(recipe: Recipe, task_class: type[BaseTask]) -> None:

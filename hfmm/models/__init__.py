@@ -10,7 +10,7 @@ from datasets import Features
 
 from hfmm import registry
 from hfmm.errors import UserError
-from hfmm.models.common import checkpoint
+from hfmm.models.common import checkpoint, quantization
 from hfmm.models.common.family import ModelFamily
 from hfmm.models.common.malloc import configure_malloc
 from hfmm.recipe.schema import Model
@@ -33,17 +33,30 @@ class ResolvedModel:
         """Return the config and the processor that the model will have; raises UserError if they do not load."""
         return self.family.load_processor(self.source, self.model_options, self._config(), self.options)
 
-    def load(self, features: Features, **changes: Any) -> tuple[Any, Any]:
+    def load(self, features: Features, init: str | None = None, quantize: bool = False) -> tuple[Any, Any]:
         """Return the model in fp32 and its processor.
 
         Args:
             features: The features of the training data, for the labels of the head.
-            changes: Fields of the recipe's ``model`` section to change, such as ``init="random"``.
+            init: ``pretrained`` or ``random`` weights; by default those of the recipe.
+            quantize: Quantize the weights as ``model.load.quantization_config`` asks. Only training does.
 
         Raises:
             UserError: The checkpoint could not be loaded, or it does not fit the task.
         """
+        changes = {"init": init or self.model_options.init, "load": self.load_arguments(quantize)}
         return self._load(features, self.model_options.model_copy(update=changes), self.options)
+
+    def load_stage(self, directory: str, quantize: bool = False) -> tuple[Any, Any]:
+        """Return the model that an earlier stage saved, and its processor, loaded as the recipe asks."""
+        in_any_format = ("attn_implementation", "experts_implementation", "quantization_config")
+        arguments = {name: value for name, value in self.load_arguments(quantize).items() if name in in_any_format}
+        return checkpoint.load_saved(directory, **checkpoint.from_pretrained_arguments(arguments))
+
+    def load_arguments(self, quantize: bool) -> dict[str, Any]:
+        """Return ``model.load``, with its quantization config only if asked for."""
+        load = self.model_options.load
+        return {name: value for name, value in load.items() if quantize or name != "quantization_config"}
 
     def load_original(self, features: Features, seed: int) -> tuple[Any, Any]:
         """Return the checkpoint as published and its processor: pretrained weights, on its own input size.
@@ -53,7 +66,8 @@ class ResolvedModel:
         from transformers import set_seed
 
         set_seed(seed)
-        pretrained = self.model_options.model_copy(update={"init": "pretrained"})
+        changes = {"init": "pretrained", "load": self.load_arguments(quantize=False)}
+        pretrained = self.model_options.model_copy(update=changes)
         return self._load(features, pretrained, self.family.original_options(self.options))
 
     def is_unmodified_checkpoint(self) -> bool:
@@ -69,6 +83,8 @@ class ResolvedModel:
         model, processor = self.family.load(
             self.source, model_options, self._config(), options, features, self.auto_class
         )
+        if implementation := model_options.load.get("attn_implementation"):
+            model.set_attn_implementation(implementation)  # not every model comes from one call of from_pretrained
         for part in vars(model.config).values():
             if hasattr(part, "_name_or_path"):
                 part._name_or_path = ""  # the config of a tower remembers its folder, which must not be published
@@ -95,6 +111,12 @@ def resolve(model_options: Model, key_locations: Mapping[str, str], auto_classes
         families = built_in_families()
     family, auto_class = find_family(model_type, auto_classes, model_options.checkpoint, families)
     options = validate(family.Options, model_options.options, key_locations, prefix="model")
+    if "quantization_config" in model_options.load and not family.supports_quantization:
+        raise UserError(
+            f"{key_locations.get('model.load', 'recipe')}: {quantization.KEY}: a model for {auto_class} trains modules "
+            "that must not be quantized, such as a new head. Remove the key; gradient_checkpointing in "
+            "training_arguments also saves memory."
+        )
     return ResolvedModel(family, source, auto_class, model_options, options)
 
 

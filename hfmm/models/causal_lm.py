@@ -30,6 +30,7 @@ class CausalLM(ModelFamily):
     """Causal language models with a chat template."""
 
     Options = CausalLMOptions
+    supports_quantization = True
 
     def supported_model_types(self, auto_class: str) -> set[str]:
         """Return the model types that this family loads under an Auto class."""

@@ -34,6 +34,7 @@ class Whisper(ModelFamily):
     """Whisper, with a window that can be as short as the clips."""
 
     Options = WhisperOptions
+    supports_quantization = True
 
     def supported_model_types(self, auto_class: str) -> set[str]:
         """Return the model types that this family loads under an Auto class."""

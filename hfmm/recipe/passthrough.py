@@ -63,17 +63,13 @@ OWNED_LOAD_ARGUMENTS = {
     "ignore_mismatched_sizes": "the model family decides which sizes may differ",
     "trust_remote_code": "hfmm never runs code of a checkpoint",
     "device_map": "the device is chosen by accelerate",
+    "token": "a recipe is published; log in with `hf auth login`, or set HF_TOKEN",
+    "cache_dir": "a recipe is published; set HF_HUB_CACHE on this machine",
+    "force_download": "a checkpoint is loaded several times in a run; delete it from the cache instead",
+    "local_files_only": "set HF_HUB_OFFLINE=1 instead",
     "state_dict": "the weights are those of the checkpoint",
 }
-LOAD_ARGUMENTS = (
-    "attn_implementation",
-    "cache_dir",
-    "force_download",
-    "local_files_only",
-    "token",
-    "use_safetensors",
-    "variant",
-)
+LOAD_ARGUMENTS = ("attn_implementation", "experts_implementation", "quantization_config", "use_safetensors", "variant")
 
 
 def check_training_arguments(values: Mapping[str, Any], location: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hfmm.models.common.batch import unwrap_adapter
+
 
 def freeze_batch_norm(model: Any) -> None:
     """Put frozen batch norm layers of a model in training mode into evaluation mode, which fixes their statistics."""
@@ -30,6 +32,8 @@ def cast_frozen_to_bf16(model: Any) -> None:
         is_matrix_product = isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | Conv1D)
         if is_matrix_product and not any(parameter.requires_grad for parameter in parameters.values()):
             for name, parameter in parameters.items():
+                if type(parameter) is not nn.Parameter:
+                    continue  # quantized
                 setattr(module, name, nn.Parameter(parameter.to(torch.bfloat16), requires_grad=False))
 
 
@@ -38,6 +42,11 @@ def has_bf16_weights(model: Any) -> bool:
     import torch
 
     return any(parameter.dtype is torch.bfloat16 for parameter in model.parameters())
+
+
+def has_quantized_weights(model: Any) -> bool:
+    """Return whether the linear layers of the model, below its adapter, were quantized when it was loaded."""
+    return bool(getattr(unwrap_adapter(model), "is_quantized", False))
 
 
 def restore_frozen_weights(model: Any, source: Any) -> Any:

@@ -29,8 +29,8 @@ def save_stage(
 ) -> None:
     """Write the stage's merged model, its adapter and its record, then delete the checkpoints for resuming.
 
-    If training kept frozen weights in bf16, they are reloaded in fp32 with ``load_initial_model``. The record is
-    written last and marks the stage as complete.
+    If training kept frozen weights in bf16 or quantized, they are reloaded in fp32 with ``load_initial_model``. The
+    record is written last and marks the stage as complete.
     """
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
     record: dict[str, Any] = {"name": stage.name, "seconds": round(seconds, 2)}
@@ -38,7 +38,7 @@ def save_stage(
     if is_lora:
         with atomic_directory(folder / "adapter") as temporary:
             model.save_pretrained(temporary)
-    if frozen.has_bf16_weights(model):
+    if frozen.has_bf16_weights(model) or frozen.has_quantized_weights(model):
         source, _ = load_initial_model()
         model = (
             trainable.load_adapter(source, folder / "adapter")

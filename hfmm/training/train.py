@@ -91,7 +91,7 @@ def _train_stage(
 
     recipe, stage = plan.recipe, plan.recipe.stages[index]
     load_initial_model = partial(_load_initial_model, plan, index, previous_stage_dir, data)
-    model, processor = load_initial_model()
+    model, processor = load_initial_model(quantize=True)
     if PartialState().device.type == "cpu" and "attn_implementation" not in recipe.model.load:
         attention.use_eager_attention_if_short(model)
     family = plan.model.family
@@ -151,14 +151,16 @@ def _train_key(recipe: Recipe, index: int) -> str:
     return f"{location}: stages.{recipe.stages[index].name}.trainable"
 
 
-def _load_initial_model(plan: Plan, index: int, previous_stage_dir: Path | None, data: DatasetDict) -> tuple[Any, Any]:
+def _load_initial_model(
+    plan: Plan, index: int, previous_stage_dir: Path | None, data: DatasetDict, quantize: bool = False
+) -> tuple[Any, Any]:
     """Return (model, processor) as they are before a stage. Each call gives the same weights."""
     from transformers import set_seed
 
     set_seed(plan.recipe.seed + index)
     if previous_stage_dir is None:
-        return plan.model.load(data["train"].features)
-    return load_saved(str(previous_stage_dir / "model"), **plan.recipe.model.load)
+        return plan.model.load(data["train"].features, quantize=quantize)
+    return plan.model.load_stage(str(previous_stage_dir / "model"), quantize)
 
 
 def _uses_bf16(run: RunDirectory) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hfmm.errors import UserError
+from hfmm.models.common.batch import unwrap_adapter
 from hfmm.models.common.family import ModelFamily
 from hfmm.recipe.schema import Stage
 
@@ -92,15 +94,17 @@ def copy_adapter(folder: Path, out: Path, base: str) -> None:
 
 def parameter_table(model: Any) -> list[ModuleParameters]:
     """Return the number of parameters and of trainable parameters of the model's modules, two levels deep."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = unwrap_adapter(model)
     rows: dict[str, list[int]] = {}
     for name, parameter in inner.named_parameters():
         parts = [part for part in name.split(".") if part not in ("modules_to_save", "default", "original_module")]
         if "original_module" in name:
             continue  # peft keeps the original of a fully trained module, which the forward pass does not use
         counts = rows.setdefault(".".join(parts[: 2 if len(parts) > 2 else 1]), [0, 0])
-        counts[0] += parameter.numel()
-        counts[1] += parameter.numel() if parameter.requires_grad else 0
+        quantized = getattr(parameter, "quant_state", None)  # two 4-bit values share a byte
+        size = math.prod(quantized.shape) if quantized is not None else parameter.numel()
+        counts[0] += size
+        counts[1] += size if parameter.requires_grad else 0
     return [ModuleParameters(name, total, trainable) for name, (total, trainable) in rows.items()]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hfmm.assets import BUILTIN, CHECKPOINTS, builtin_checkpoints
 from hfmm.errors import UserError, first_line
+from hfmm.models.common import quantization
 from hfmm.models.common.malloc import configure_malloc
 from hfmm.recipe.schema import Model
 
@@ -82,27 +83,38 @@ def load_weights(
     Args:
         model_class: The class of the model, or an Auto class.
         source: A folder or a Hub id.
-        model_options: The ``model`` section of the recipe.
+        model_options: The ``model`` section of the recipe. Its ``load`` is passed to `from_pretrained`.
         key: The recipe key of the checkpoint, for messages.
         kwargs: Further arguments of `from_pretrained`.
 
     Raises:
-        UserError: The checkpoint could not be loaded, or is quantized.
+        UserError: The checkpoint could not be loaded, or its weights are stored in a quantized format.
     """
     from safetensors import SafetensorError
 
+    arguments = from_pretrained_arguments(model_options.load) | kwargs
     try:
         model, info = model_class.from_pretrained(
-            source, revision=model_options.revision, dtype="float32", output_loading_info=True, **kwargs
+            source, revision=model_options.revision, dtype="float32", output_loading_info=True, **arguments
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise checkpoint_error(model_options, error, key) from error
-    if getattr(model, "is_quantized", False):
+    if "quantization_config" in arguments:
+        quantization.check_supported_shapes(model, model_options.checkpoint)
+    elif getattr(model, "is_quantized", False):
         raise UserError(
             f"{key}: {model_options.checkpoint} has quantized weights, which cannot be trained. Use the model that was "
             "quantized. It is the base model in the model card."
         )
     return model, info
+
+
+def from_pretrained_arguments(load: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `from_pretrained` for ``model.load`` of a recipe, with the quantization config made."""
+    arguments = dict(load)
+    if "quantization_config" in arguments:
+        arguments["quantization_config"] = quantization.make_quantization_config(arguments["quantization_config"])
+    return arguments
 
 
 def check_missing_keys(missing_keys: Iterable[str], model: Any, model_options: Model, key: str = RECIPE_KEY) -> None:
@@ -118,12 +130,13 @@ def _builtin_hint() -> str:
     return f"The built-in checkpoints are {', '.join(BUILTIN + name for name in builtin_checkpoints())}."
 
 
-def load_saved(directory: str, dtype: str = "auto") -> tuple[Any, Any]:
+def load_saved(directory: str, dtype: str = "auto", **kwargs: Any) -> tuple[Any, Any]:
     """Return the model and the processor from a folder that a run saved.
 
     Args:
         directory: The folder.
         dtype: The dtype of the weights; ``auto`` is the one they were saved in.
+        kwargs: Further arguments of `from_pretrained`.
 
     Raises:
         UserError: The model or the processor could not be loaded.
@@ -134,7 +147,7 @@ def load_saved(directory: str, dtype: str = "auto") -> tuple[Any, Any]:
     configure_malloc()
     try:
         config = transformers.AutoConfig.from_pretrained(directory)
-        model = getattr(transformers, config.architectures[0]).from_pretrained(directory, dtype=dtype)
+        model = getattr(transformers, config.architectures[0]).from_pretrained(directory, dtype=dtype, **kwargs)
         return model, _processor_class(model).from_pretrained(directory)
     except ModuleNotFoundError as error:
         raise UserError(

@@ -27,6 +27,9 @@ class ModelFamily(ABC):
     Options: ClassVar[type[BaseModel]]
     """What a recipe's ``model`` takes besides ``checkpoint``, ``revision`` and ``init``."""
 
+    supports_quantization: ClassVar[bool] = False
+    """LoRA can train on quantized weights: no module trains in full. Default: it cannot."""
+
     @abstractmethod
     def supported_model_types(self, auto_class: str) -> set[str]:
         """Return the model types that the family loads under an Auto class.
