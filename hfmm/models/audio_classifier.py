@@ -7,10 +7,10 @@ from typing import Any
 from datasets import Features
 from pydantic import Field
 
-from hfmm.data.common.audio import SAMPLE_RATE
 from hfmm.data.common.labels import is_multi_attribute, label_names
 from hfmm.errors import UserError
-from hfmm.models.common.checkpoint import check_missing_keys, load_pretrained, load_weights
+from hfmm.models.common.audio_inputs import encoder_name, head_names, load_feature_extractor
+from hfmm.models.common.checkpoint import check_missing_keys, load_weights
 from hfmm.models.common.classification_head import fit_trained_head, set_labels
 from hfmm.models.common.family import ModelFamily
 from hfmm.models.common.lora_targets import find_linear_modules
@@ -54,14 +54,7 @@ class AudioClassifier(ModelFamily):
         self, source: str, model_options: Model, config: Any, options: AudioClassifierOptions
     ) -> tuple[Any, Any]:
         """Return the config and the feature extractor; raises UserError if they do not fit the audio or the window."""
-        from transformers import AutoFeatureExtractor
-
-        extractor = load_pretrained(AutoFeatureExtractor, source, model_options)
-        if extractor.sampling_rate != SAMPLE_RATE:
-            raise UserError(
-                f"model.checkpoint: {model_options.checkpoint} takes audio at {extractor.sampling_rate:,} Hz, and hfmm "
-                f"decodes audio at {SAMPLE_RATE:,} Hz. Choose a checkpoint for this rate."
-            )
+        extractor = load_feature_extractor(source, model_options, config)
         if options.window_seconds is not None:
             if config.model_type != "whisper":
                 raise UserError(
@@ -69,8 +62,6 @@ class AudioClassifier(ModelFamily):
                     f"{model_options.checkpoint} is a {config.model_type!r} model. Remove the key."
                 )
             set_window(config, extractor, options.window_seconds)
-        if getattr(config, "feat_extract_norm", "") == "layer":
-            extractor.return_attention_mask = True  # so that plain `pipeline` masks the padding of a batch as well
         return config, extractor
 
     def load(
@@ -94,7 +85,7 @@ class AudioClassifier(ModelFamily):
             return model_class.from_config(config, dtype="float32"), extractor
         model, info = load_weights(model_class, source, model_options, config=config, ignore_mismatched_sizes=True)
         missing = {*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])}
-        encoder = f"{_encoder_name(model)}."
+        encoder = f"{encoder_name(model)}."
         check_missing_keys((key for key in missing if key.startswith(encoder)), model, model_options)
         if not missing:
             fit_trained_head(model, self.modules_to_save(model), old_names, names)
@@ -104,20 +95,16 @@ class AudioClassifier(ModelFamily):
         return model, extractor
 
     def modules_to_save(self, model: Any) -> list[str]:
-        """Return the names of the modules of the head: the children besides the encoder."""
-        return [name for name, _ in model.named_children() if name != _encoder_name(model)]
+        """Return the names of the modules of the head."""
+        return head_names(model)
 
     def target_modules(self, model: Any) -> list[str]:
         """Return the names of all linear modules of the encoder."""
-        return find_linear_modules(model, model.get_submodule(_encoder_name(model)))
+        return find_linear_modules(model, model.get_submodule(encoder_name(model)))
 
     def unused_parameters(self, model: Any) -> set[str]:
         """Return the name of the embedding of masked frames, because no frame is masked."""
         return {name for name, _ in model.named_parameters() if name.endswith("masked_spec_embed")}
-
-
-def _encoder_name(model: Any) -> str:
-    return "encoder" if hasattr(model, "encoder") else str(model.base_model_prefix)
 
 
 FAMILY = AudioClassifier()

@@ -11,13 +11,12 @@ from hfmm.errors import UserError
 from hfmm.models.common.checkpoint import check_missing_keys, load_pretrained, load_weights
 from hfmm.models.common.family import ModelFamily
 from hfmm.models.common.lora_targets import find_linear_modules
+from hfmm.models.common.seq2seq_transcriber import Seq2SeqTranscriber, max_label_tokens
 from hfmm.models.common.whisper_window import resize_positional_embedding, set_window
 from hfmm.recipe.schema import Model
 from hfmm.recipe.validation import StrictModel
 
 AUTO_CLASS = "AutoModelForSpeechSeq2Seq"
-MAX_TOKENS_PER_SECOND = 12  # twice as many as in fast speech; stops a decoder that repeats itself
-N_PREFIX_TOKENS = 4  # special tokens before the text
 MULTILINGUAL_VOCAB_SIZE = 51_865  # English-only checkpoints have a smaller vocabulary
 
 
@@ -94,13 +93,9 @@ class Whisper(ModelFamily):
         model.generation_config = _greedy_generation_config(generation_config, model, processor, options)
         return model, processor
 
-    def max_label_tokens(self, config: Any, processor: Any) -> int:
-        """Return the maximum number of tokens of a transcript, including special tokens.
-
-        Nobody speaks more than this in one window.
-        """
-        seconds: int = processor.feature_extractor.chunk_length
-        return min(N_PREFIX_TOKENS + MAX_TOKENS_PER_SECOND * seconds, int(config.max_target_positions))
+    def make_transcriber(self, config: Any, processor: Any) -> Seq2SeqTranscriber:
+        """Return how `speech_recognition` calls the model: with log-mel features and a decoder."""
+        return Seq2SeqTranscriber(config, processor)
 
     def modules_to_save(self, model: Any) -> list[str]:
         """Return an empty list: the output layer is tied to the embedding of the input tokens."""
@@ -109,14 +104,6 @@ class Whisper(ModelFamily):
     def target_modules(self, model: Any) -> list[str]:
         """Return the names of all linear modules of the encoder and the decoder."""
         return find_linear_modules(model, model.base_model)
-
-    def label_ids(self, config: Any, tokenizer: Any, text: str) -> list[int]:
-        """Return the tokens of a transcript, from the start token to the end token.
-
-        The text starts with a space, as in the training data of Whisper.
-        """
-        ids: list[int] = tokenizer(f" {text.strip()}")["input_ids"]
-        return ids if ids[0] == config.decoder_start_token_id else [config.decoder_start_token_id, *ids]
 
 
 def _load_generation_config(source: str, model_options: Model, config: Any, tokenizer: Any) -> Any:
@@ -141,7 +128,7 @@ def _greedy_generation_config(generation_config: Any, model: Any, processor: Any
     """Return the generation config for greedy decoding of one window, which `pipeline` uses as well."""
     generation_config.num_beams = 1
     # Not max_new_tokens, because transformers fills in max_length and would warn of two limits at each call.
-    generation_config.max_length = FAMILY.max_label_tokens(model.config, processor)
+    generation_config.max_length = max_label_tokens(model.config, processor)
     if generation_config.is_multilingual:
         generation_config.language, generation_config.task = options.language, "transcribe"
     return generation_config

@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from hfmm import models
 from hfmm.data.common.rows import Row
 from hfmm.data.common.screening import InvalidRow, drop_invalid_rows, require_columns
+from hfmm.models.common.batch import IGNORE_INDEX
 from hfmm.models.common.family import ModelFamily
 from hfmm.recipe.validation import StrictModel
 from hfmm.tasks.common.inputs import Input
 
-IGNORE_INDEX = -100  # the label of a position that the loss skips, as in torch and transformers
 BATCH_SIZE = 32  # for scoring, verification and prediction: logits change a little with the batch size
 
 Batch = Mapping[str, Any]

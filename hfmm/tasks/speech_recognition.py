@@ -9,27 +9,27 @@ import numpy as np
 from datasets import Features
 from pydantic import Field
 
-from hfmm.data.common.audio import SAMPLE_RATE, decode, decode_rows
+from hfmm.data.common.audio import decode, decode_rows
 from hfmm.data.common.audio_augment import augment
 from hfmm.data.common.rows import Row, iter_batches
 from hfmm.errors import UserError
 from hfmm.metrics._edit_rates import normalize_words
-from hfmm.models.common.batch import unwrap_model
 from hfmm.models.common.family import ModelFamily
+from hfmm.models.common.transcriber import Transcriber
 from hfmm.recipe.validation import StrictModel
 from hfmm.tasks.base import IGNORE_INDEX, BaseTask, Prediction
 from hfmm.tasks.common.inputs import AudioInput
-from hfmm.tasks.common.losses import ctc_loss
 from hfmm.tasks.common.row_cache import RowCache
 from hfmm.tasks.common.row_rng import row_seed
 from hfmm.tasks.common.spec_augment import spec_augment
-from hfmm.tasks.common.transcriber import Transcriber
 
 SORT_WINDOW_BATCHES = 4  # batches whose clips are sorted by length before they are transcribed
 
 
 class SpeechRecognitionTask(BaseTask):
-    """Cross-entropy over the tokens of the transcript. Each token of a step has the same weight.
+    """Cross-entropy over the tokens of the transcript, or the CTC loss over its letters, as the model family says.
+
+    Each token of a step has the same weight.
 
     While training, a clip gets another speed, pitch, room and noise in each epoch, and parts of its spectrum are masked
     (SpecAugment, arXiv:1904.08779).
@@ -41,7 +41,7 @@ class SpeechRecognitionTask(BaseTask):
     text alone and has to attend to the audio.
     """
 
-    auto_classes = ("AutoModelForSpeechSeq2Seq",)
+    auto_classes = ("AutoModelForSpeechSeq2Seq", "AutoModelForCTC")
     pipeline_tag = "automatic-speech-recognition"
     required_columns = ("id", "audio", "text", "group")
     target_columns = ("text",)
@@ -60,75 +60,55 @@ class SpeechRecognitionTask(BaseTask):
 
     def __init__(self, config: Any, processor: Any, options: Options, family: ModelFamily | None = None) -> None:
         super().__init__(config, processor, options, family)
-        self.transcriber = Transcriber(processor)
+        self.transcriber: Transcriber = self.family.make_transcriber(config, processor)
         self.clips = RowCache(lambda rows: [{"samples": clip} for clip in decode_rows(rows)], "audio")
+        if not self.transcriber.has_decoder:
+            for name in ("decoder_noise", "ctc_weight"):
+                if getattr(options, name):
+                    raise UserError(
+                        f"task.{name}: a {config.model_type!r} model is trained with CTC alone and has no decoder. "
+                        "Remove the key."
+                    )
 
     @classmethod
     def make_row_validator(cls, family: Any, config: Any, processor: Any, features: Features) -> Callable[[Row], None]:
         """Return a function that raises UserError for a clip or a transcript that is empty or too long."""
-        transcriber = Transcriber(processor)
-        max_seconds, max_tokens = transcriber.window / SAMPLE_RATE, family.max_label_tokens(config, processor)
+        transcriber = family.make_transcriber(config, processor)
 
         def validate(row: Row) -> None:
-            seconds = len(decode(row["audio"])) / SAMPLE_RATE
-            if seconds > max_seconds:
-                raise UserError(
-                    f"the clip lasts {seconds:.1f} s, and the model reads {max_seconds:g} s at a time: cut it, or "
-                    "increase model.window_seconds"
-                )
+            num_samples = len(decode(row["audio"]))
             if not isinstance(row["text"], str) or not row["text"].strip():
                 raise UserError("its transcript is empty")
-            count = len(family.label_ids(config, transcriber.tokenizer, row["text"]))
-            if count > max_tokens:
-                raise UserError(
-                    f"the transcript {row['text'][:40]!r} has {count} tokens, and a window of {max_seconds:g} s has "
-                    f"room for {max_tokens}: cut the clip and its transcript"
-                )
+            transcriber.check(num_samples, row["text"])
 
         return validate
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Return ``input_features`` `(batch_size, num_mel_bins, num_frames)`, ``decoder_input_ids`` and ``labels``.
+        """Return the inputs of the model and ``labels`` `(batch_size, sequence_length)`.
 
-        The last two are `(batch_size, sequence_length)`.
+        The inputs are ``input_features`` `(batch_size, num_mel_bins, num_frames)` and ``decoder_input_ids`` for
+        Whisper, and the outputs of the feature extractor for a CTC model.
         """
-        import torch
-
         cached = self.clips(rows)
         clips = [self._augment_clip(row, arrays["samples"]) for row, arrays in zip(rows, cached, strict=True)]
-        features = self.transcriber.features(clips)
+        inputs = self.transcriber.inputs(clips)
         if self.options.spec_augment:
-            for index, (row, clip) in enumerate(zip(rows, clips, strict=True)):
+            for row, (spectrum, frames) in zip(rows, self.transcriber.spectra(inputs, clips), strict=False):
                 if "draw" in row:
-                    rng = np.random.default_rng(row_seed(row, "mask"))
-                    features[index] = spec_augment(features[index], self.transcriber.frames(clip), rng)
-        label_ids = [self.family.label_ids(self.config, self.transcriber.tokenizer, row["text"]) for row in rows]
-        length = max(map(len, label_ids)) - 1
-        inputs = torch.full((len(rows), length), self.config.pad_token_id)
-        labels = torch.full((len(rows), length), IGNORE_INDEX)
-        for index, (row, ids) in enumerate(zip(rows, label_ids, strict=True)):
-            inputs[index, : len(ids) - 1] = torch.tensor(self._corrupt_decoder_inputs(row, ids[:-1]))
-            labels[index, : len(ids) - 1] = torch.tensor(ids[1:])
-        return {"input_features": torch.from_numpy(features), "decoder_input_ids": inputs, "labels": labels}
+                    spectrum[:] = spec_augment(spectrum, frames, np.random.default_rng(row_seed(row, "mask")))
+        targets = self.transcriber.targets([row["text"] for row in rows])
+        if self.options.decoder_noise:
+            self._corrupt_decoder_inputs(rows, targets)
+        return inputs | targets
 
     def loss(self, model: Any, batch: Mapping[str, Any], num_items: Any) -> Any:
-        """Return the cross-entropy in nats, summed over the tokens of the batch and divided by ``num_items``."""
-        from torch.nn import functional
-
-        inputs = {name: batch[name] for name in ("input_features", "decoder_input_ids")}
-        output, labels = model(**inputs, use_cache=False), batch["labels"]
-        logits = output.logits.flatten(0, 1).float()
-        loss = functional.cross_entropy(logits, labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
-        if weight := self.options.ctc_weight:
-            encoder_logits = unwrap_model(model).get_output_embeddings()(output.encoder_last_hidden_state)
-            loss = (1 - weight) * loss + weight * ctc_loss(encoder_logits, labels, self.config.eos_token_id)
-        return loss / num_items
+        """Return the loss in nats, summed over the batch and divided by ``num_items`` tokens."""
+        return self.transcriber.loss(model, batch, self.options.ctc_weight) / num_items
 
     def describe_labels(self, row: Row) -> str:
-        """Return the transcript with the special tokens that the decoder learns."""
+        """Return the transcript in the tokens that the model learns."""
         labels = self.collate([row])["labels"][0]
-        text: str = self.transcriber.tokenizer.decode(labels[labels != IGNORE_INDEX])
-        return text
+        return self.transcriber.decode_labels(labels[labels != IGNORE_INDEX])
 
     def predict(self, model: Any, rows: Iterable[Row], batch_size: int) -> Iterator[Prediction]:
         """Yield the transcript of each row."""
@@ -148,13 +128,17 @@ class SpeechRecognitionTask(BaseTask):
         ]
 
     def pipeline_call(self, example: str, recorded: Sequence[Row]) -> str:
-        """Return the call that prints the transcript of the example. Longer audio goes through it in chunks."""
-        seconds = self.transcriber.window // SAMPLE_RATE
+        """Return the call that prints the transcript of the example. Whisper takes longer audio in chunks."""
+        arguments = "".join(f", {name}={value}" for name, value in self.transcriber.pipeline_arguments().items())
         return (
             f'samples, rate = soundfile.read(f"{{model}}/{example}", dtype="float32")  # mono, 16 kHz\n'
-            f'output = pipe({{"raw": samples, "sampling_rate": rate}}, chunk_length_s={seconds})\n'
+            f'output = pipe({{"raw": samples, "sampling_rate": rate}}{arguments})\n'
             'print(output["text"].strip())'
         )
+
+    def pipeline_kwargs(self, recorded: Sequence[Row]) -> dict[str, Any]:
+        """Return a batch size of 1 for a CTC model: the pipeline would also decode the padding of a batch."""
+        return {} if self.transcriber.has_decoder else {"batch_size": 1}
 
     def parse_pipeline_output(self, output: Mapping[str, Any]) -> Prediction:
         """Return the transcript that the pipeline returned."""
@@ -166,17 +150,19 @@ class SpeechRecognitionTask(BaseTask):
         """Return the transcripts."""
         return [{"text": prediction["prediction"]} for prediction in predictions]
 
-    def _corrupt_decoder_inputs(self, row: Row, ids: list[int]) -> list[int]:
-        """Return the decoder input tokens of a training row, some of them replaced by random ones."""
-        if "draw" not in row or not self.options.decoder_noise:
-            return ids
+    def _corrupt_decoder_inputs(self, rows: Sequence[Row], targets: Mapping[str, Any]) -> None:
+        """Replace some of the decoder input tokens of training rows by random ones."""
+        import torch
+
         end: int = self.config.eos_token_id  # text tokens have smaller ids
-        rng = np.random.default_rng(row_seed(row, "replace"))
-        random_ids, chance = rng.integers(end, size=len(ids)), rng.random(len(ids))
-        return [
-            int(random_id) if token < end and draw < self.options.decoder_noise else token
-            for token, random_id, draw in zip(ids, random_ids, chance, strict=True)
-        ]
+        lengths = (targets["labels"] != IGNORE_INDEX).sum(-1).tolist()
+        for row, inputs, length in zip(rows, targets["decoder_input_ids"], lengths, strict=True):
+            if "draw" in row:
+                rng = np.random.default_rng(row_seed(row, "replace"))
+                random_ids = torch.from_numpy(rng.integers(end, size=length))
+                is_replaced = torch.from_numpy(rng.random(length)) < self.options.decoder_noise
+                ids = inputs[:length]
+                inputs[:length] = torch.where((ids < end) & is_replaced, random_ids, ids)
 
     def _augment_clip(self, row: Row, clip: np.ndarray) -> np.ndarray:
         """Return the clip of a training row as it is augmented in this epoch."""

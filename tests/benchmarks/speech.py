@@ -153,12 +153,12 @@ def tuning_recipe(checkpoint: str, data: dict[str, Any], num_train_epochs: float
 
 def predict(job: Job) -> Transcribe:
     """Transcribe as `hfmm predict` does."""
+    from hfmm.models.common.seq2seq_transcriber import Seq2SeqTranscriber
     from hfmm.tasks import BATCH_SIZE
-    from hfmm.tasks.common.transcriber import Transcriber
     from hfmm.utils.hardware import inference_dtype
 
     model, processor = load_saved(str(job.prepared / "ours"), inference_dtype("auto"))
-    transcriber = Transcriber(processor)
+    transcriber = Seq2SeqTranscriber(model.config, processor)
     model.eval()
     return lambda clips: list(transcriber.transcribe(model, clips, BATCH_SIZE))
 

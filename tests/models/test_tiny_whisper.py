@@ -11,7 +11,7 @@ from hfmm.data.common.audio import decode_rows
 from hfmm.grammar.open_vocabulary import open_vocabulary_sentences
 from hfmm.metrics import wer
 from hfmm.models.common.checkpoint import load_saved
-from hfmm.tasks.common.transcriber import Transcriber
+from hfmm.models.common.seq2seq_transcriber import Seq2SeqTranscriber
 
 FOLDER = CHECKPOINTS / "tiny-whisper"
 
@@ -34,6 +34,8 @@ def test_checkpoint_is_small_and_transcribes_new_verbs(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in FOLDER.glob("*.*")) <= 10e6
     model, processor = load_saved(str(FOLDER))
     rows = spoken_verbs.build(spoken_verbs.SpokenVerbsOptions(), tmp_path)["train"].select(range(0, 2000, 50))
-    predictions = list(Transcriber(processor).transcribe(model.float().eval(), decode_rows(rows), 8))
+    predictions = list(
+        Seq2SeqTranscriber(model.config, processor).transcribe(model.float().eval(), decode_rows(rows), 8)
+    )
     edits, words = wer.row_statistics(predictions, [{"text": text} for text in rows["text"]])[""]
     assert edits.sum() / words.sum() < 0.5

@@ -1,6 +1,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from hfmm.errors import UserError
 from hfmm.models import whisper
+from hfmm.models.common.seq2seq_transcriber import max_label_tokens
 from hfmm.recipe.load import load_recipe
 from hfmm.recipe.schema import Recipe
 from hfmm.training import trainable
@@ -97,7 +99,7 @@ def test_labels_have_start_token_leading_space_and_end_token(
     recipe: Callable[..., Recipe],
 ) -> None:
     model, processor = load(recipe())
-    ids = whisper.FAMILY.label_ids(model.config, processor.tokenizer, "He works.")
+    ids = whisper.FAMILY.make_transcriber(model.config, processor).label_ids("He works.")
     tokens = processor.tokenizer.convert_ids_to_tokens(ids)
     assert tokens[:4] == ["<|startoftranscript|>", "<|notimestamps|>", "Ġ", "H"]
     assert tokens[-1] == "<|endoftext|>"
@@ -111,7 +113,9 @@ def test_multilingual_checkpoint_saves_language_and_task(
     assert (model.generation_config.language, model.generation_config.task) == ("de", "transcribe")
     processor.save_pretrained(tmp_path)
     for tokenizer in (processor.tokenizer, WhisperProcessor.from_pretrained(tmp_path).tokenizer):
-        tokens = tokenizer.convert_ids_to_tokens(whisper.FAMILY.label_ids(model.config, tokenizer, "Ja"))
+        reloaded = SimpleNamespace(feature_extractor=processor.feature_extractor, tokenizer=tokenizer)
+        ids = whisper.FAMILY.make_transcriber(model.config, reloaded).label_ids("Ja")
+        tokens = tokenizer.convert_ids_to_tokens(ids)
         assert tokens[:4] == ["<|startoftranscript|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"]
     with pytest.raises(UserError, match=r"model\.language: Unsupported language: klingon"):
         load(recipe("model.language=klingon", checkpoint=tiny_multilingual_whisper))
@@ -137,12 +141,12 @@ def test_missing_generation_config_is_completed_from_the_vocabulary(
     prefix = ["<|startoftranscript|>", *(["<|en|>", "<|transcribe|>"] if multilingual else [])]
     assert processor.tokenizer.convert_ids_to_tokens(ids)[: len(prefix)] == prefix
     assert model.generation_config.is_multilingual is multilingual
-    assert len(whisper.FAMILY.label_ids(model.config, processor.tokenizer, "a")) == 5 + 2 * multilingual
+    assert len(whisper.FAMILY.make_transcriber(model.config, processor).label_ids("a")) == 5 + 2 * multilingual
 
 
 def test_generation_reaches_the_maximum_number_of_label_tokens(recipe: Callable[..., Recipe]) -> None:
     model, processor = load(recipe("model.window_seconds=1"))
-    max_tokens = whisper.FAMILY.max_label_tokens(model.config, processor)
+    max_tokens = max_label_tokens(model.config, processor)
     features = processor.feature_extractor(noise(1), sampling_rate=16_000, return_tensors="pt")["input_features"]
     model.generation_config.suppress_tokens = [model.config.eos_token_id]  # so that generation does not end early
     ids = model.eval().generate(features, return_dict_in_generate=True)["sequences"][0]

@@ -13,8 +13,8 @@ from hfmm.data.common.audio import SAMPLE_RATE, encode
 from hfmm.errors import UserError
 from hfmm.metrics import verb_form
 from hfmm.models import whisper
+from hfmm.models.common.seq2seq_transcriber import ctc_loss
 from hfmm.tasks import collect_references, speech_recognition
-from hfmm.tasks.common.losses import ctc_loss
 from hfmm.tasks.speech_recognition import IGNORE_INDEX, SpeechRecognitionTask
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+IGNORE_INDEX = -100  # the label of a position that the loss skips, as in torch and transformers
+
 
 def unwrap_model(model: Any) -> Any:
     """Return the model itself if distributed training has wrapped it."""

@@ -9,7 +9,7 @@ from typing import Any
 from hfmm.data.common.audio import SAMPLE_RATE, decode_rows
 from hfmm.data.common.rows import Row
 from hfmm.errors import UserError
-from hfmm.models.common.audio_inputs import clip_lengths
+from hfmm.models.common.audio_inputs import clip_lengths, extract_features, pad_features
 from hfmm.tasks.common.row_cache import RowCache
 
 
@@ -26,14 +26,7 @@ class ClipBatcher:
 
         Raises UserError with the id of the row for a clip that does not decode, or that is too short or too long.
         """
-        from torch.nn.utils.rnn import pad_sequence
-
-        clips = self.cache(rows)
-        fill = {name: 0.0 if name == "attention_mask" else self.extractor.padding_value for name in clips[0]}
-        return {
-            name: pad_sequence([clip[name] for clip in clips], batch_first=True, padding_value=value)
-            for name, value in fill.items()
-        }
+        return pad_features(self.extractor, self.cache(rows))
 
     def check_length(self, num_samples: int) -> None:
         """Raise UserError for a clip that the encoder cannot take in full."""
@@ -45,16 +38,11 @@ class ClipBatcher:
             raise UserError(f"the clip lasts {seconds:.1f} s, and the model reads at most {limit:g} s: cut the clip")
 
     def _extract(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        import torch
-
         outputs = []
         for row, clip in zip(rows, decode_rows(rows), strict=True):
             try:
                 self.check_length(len(clip))
             except UserError as error:
                 raise UserError(f"row {row['id']}: {error}") from None
-            # The features must not depend on the dtype in which the model computes.
-            with torch.autocast("cpu", enabled=False):
-                output = self.extractor(clip, sampling_rate=SAMPLE_RATE, return_tensors="pt")
-            outputs.append({name: values[0] for name, values in output.items()})
+            outputs.append(extract_features(self.extractor, clip))
         return outputs

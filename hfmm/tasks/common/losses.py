@@ -1,4 +1,4 @@
-"""The loss functions of the tasks: InfoNCE, the SigLIP loss, GradCache and CTC."""
+"""The loss functions of the tasks: InfoNCE, the SigLIP loss and GradCache."""
 
 from __future__ import annotations
 
@@ -82,27 +82,3 @@ def length_bucketed_forward(
     buckets = [(rows, int(lengths[rows].max())) for rows in order.chunk(num_buckets)]
     embeddings = [embed({name: value[rows, :length] for name, value in tokens.items()}) for rows, length in buckets]
     return torch.cat(embeddings)[order.argsort()]
-
-
-def ctc_loss(logits: Any, labels: Any, blank: int) -> Any:
-    """Return the CTC loss of the text tokens in ``labels``, in nats and summed over the rows.
-
-    Args:
-        logits: The logits of the frames, `(batch_size, num_frames, vocab_size)`.
-        labels: The labels, `(batch_size, sequence_length)`. Only text tokens, which have ids below ``blank``, count.
-        blank: The id of the blank token.
-    """
-    import torch
-    from torch.nn import functional
-
-    is_text = (labels >= 0) & (labels < blank)
-    batch_size, num_frames, _ = logits.shape
-    return functional.ctc_loss(
-        logits.float().log_softmax(-1).transpose(0, 1),
-        labels[is_text],
-        torch.full((batch_size,), num_frames),
-        is_text.sum(-1),
-        blank=blank,
-        reduction="sum",
-        zero_infinity=True,  # for a text with more tokens than frames
-    )

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from hfmm.tasks.common import transcriber
-from hfmm.tasks.common.transcriber import Transcriber, split_at_pauses
+from hfmm.models.common import seq2seq_transcriber
+from hfmm.models.common.seq2seq_transcriber import Seq2SeqTranscriber
+from hfmm.models.common.transcriber import Transcriber, split_at_pauses
 
 RATE = 16_000
 
@@ -35,7 +36,7 @@ def test_longer_clip_is_split_at_pauses_without_loss() -> None:
 class LengthExtractor:
     """A feature extractor that returns the number of samples of each clip as its only feature."""
 
-    n_samples = 2 * RATE
+    n_samples, chunk_length = 2 * RATE, 2
 
     def __call__(self, clips: list[np.ndarray], **_: Any) -> dict[str, np.ndarray]:
         return {"input_features": np.array([[len(clip)] for clip in clips], np.float32)}
@@ -54,7 +55,8 @@ def length_transcriber(batches: list[int]) -> tuple[Transcriber, Any]:
     processor = SimpleNamespace(
         feature_extractor=LengthExtractor(), tokenizer=SimpleNamespace(batch_decode=batch_decode)
     )
-    return Transcriber(processor), SimpleNamespace(generate=generate, device=torch.device("cpu"), dtype=torch.float32)
+    model = SimpleNamespace(generate=generate, device=torch.device("cpu"), dtype=torch.float32)
+    return Seq2SeqTranscriber(SimpleNamespace(max_target_positions=9), processor), model
 
 
 def test_clips_of_similar_length_share_a_batch() -> None:
@@ -68,7 +70,7 @@ def test_clips_of_similar_length_share_a_batch() -> None:
 def test_features_are_independent_of_the_feature_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
     length_counter, _ = length_transcriber([])
     clips = [np.ones(length, np.float32) for length in range(1, 8)]
-    expected = length_counter.features(clips)
-    monkeypatch.setattr(transcriber, "FEATURE_BATCH_SIZE", 3)
-    assert (length_counter.features(clips) == expected).all()
+    expected = length_counter.inputs(clips)["input_features"]
+    monkeypatch.setattr(seq2seq_transcriber, "FEATURE_BATCH_SIZE", 3)
+    assert (length_counter.inputs(clips)["input_features"] == expected).all()
     assert expected[:, 0].tolist() == list(range(1, 8))

@@ -3,7 +3,7 @@ from itertools import groupby, product
 import pytest
 import torch
 
-from hfmm.tasks.common.losses import ctc_loss
+from hfmm.models.common.seq2seq_transcriber import ctc_loss
 
 BLANK = 3  # text tokens are 0, 1 and 2
 
