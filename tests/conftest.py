@@ -251,6 +251,11 @@ def fails(hfmm: Call) -> Callable[..., str]:
     return lambda *arguments: paragraph(hfmm(*arguments))
 
 
+def file_bytes(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file below a folder by its path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def paragraph(done: subprocess.CompletedProcess[str]) -> str:
     """Return what a command that could not be carried out says: one paragraph, with status 2, without a traceback."""
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)

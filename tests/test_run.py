@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
+from tests.conftest import file_bytes
 
 # What `accelerate launch` starts on several GPUs; on CPUs it starts several processes only through MPI.
 TWO_PROCESSES = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
@@ -116,6 +119,18 @@ def test_a_whole_run_makes_no_network_call(again: Path) -> None:
 def test_the_same_recipe_gives_the_same_weights_twice(again: Path, finished_run: Path) -> None:
     for weights in ("model/model.safetensors", "adapter/adapter_model.safetensors"):
         assert (again / weights).read_bytes() == (finished_run / weights).read_bytes()
+
+
+def test_card_and_verify_of_a_finished_run_write_the_same_bytes(
+    finished_run: Path, hfmm: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    shutil.copytree(finished_run, tmp_path / "run")
+    before = file_bytes(tmp_path / "run")
+    (tmp_path / "run/model/README.md").unlink()
+    for command in ("card", "verify"):
+        assert hfmm(command, tmp_path / "run").returncode == 0
+    after = file_bytes(tmp_path / "run")
+    assert sorted(name for name in before | after if before.get(name) != after.get(name)) == []
 
 
 def test_two_processes_train_one_model_and_print_once(write_recipe: Callable[..., Path], tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from hfmm.errors import UserError
 from hfmm.plan import resolve_plan
 from hfmm.recipe.load import load_recipe
-from tests.conftest import Call
+from tests.conftest import Call, file_bytes
+from tests.hub.fake_hub import Hub, serve
 
 DATASET = '''
 """Bright and dark squares."""
@@ -205,11 +206,29 @@ def test_user_parts_run_through_card_verify_and_predict(
     assert "8 predictions and the card's snippet reproduced" in done.stdout
     records = json.loads((tmp_path / "run/results.json").read_text())["records"]
     assert records[0]["metric"] == metric and records[0]["n"] == 8
-    for command in (["card"], ["verify"]):
-        assert hfmm(*command, tmp_path / "run").returncode == 0
+    before = file_bytes(tmp_path / "run")
+    for command in ("card", "verify"):
+        assert hfmm(command, tmp_path / "run").returncode == 0
+    assert file_bytes(tmp_path / "run") == before
     predicted = hfmm("predict", tmp_path / "run/model", tmp_path / "run/model/example.png")
     assert predicted.returncode == 0, predicted.stderr
     assert json.loads(predicted.stdout)["prediction"] in ("dark", "bright", ["dark"], ["bright"])
+
+
+def test_a_run_of_user_parts_is_published_and_verified_by_id(
+    user_recipe: Callable[..., Path], process: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = process("run", user_recipe("ours.brightness", "ours.correct"), "--out", "run")
+    assert done.returncode == 0, done.stderr
+    with serve(Hub(tmp_path / "hub", xet=True)) as hub:
+        for name, value in {**hub.environment(), "HF_HOME": str(tmp_path / "hf")}.items():
+            monkeypatch.setenv(name, value)
+        done = process("publish", "run", "--repo", "me/squares", "--license", "mit", "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "downloaded by id: 8 predictions and the card's snippet reproduced" in done.stdout
+        files = hub.repositories["models", "me/squares"].commits
+        card = hub.read(files[hub.repositories["models", "me/squares"].branches["main"]]["README.md"]).decode()
+    assert "ours.brightness" in card and "correct" in card
 
 
 def test_a_user_family_loads_the_model(user_recipe: Callable[..., Path]) -> None:

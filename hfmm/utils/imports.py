@@ -18,8 +18,8 @@ def pause_gc_for_imports() -> None:
 
 
 def silence_import_warnings() -> None:
-    """Silence torchao, which transformers imports if installed, and which warns about every kernel it cannot use."""
-    for name in ("torchao", "torch.utils._pytree"):
+    """Silence torchao and bitsandbytes: they are imported if installed, and warn about each kernel they cannot use."""
+    for name in ("torchao", "bitsandbytes", "torch.utils._pytree"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

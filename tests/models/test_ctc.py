@@ -234,7 +234,7 @@ def test_a_ctc_model_runs_from_data_to_verification(tmp_path: Path, wav2vec2: Pa
     results = run.read_results()
     assert results["verified"]["predictions"] == 4 and results["verified"]["snippet"]
     assert "chunk_length_s" not in (run.model / "README.md").read_text()
-    heard = hfmm("evaluate", run.model, "--data", tmp_path / "data", "--split", "test", "--column", "text=transcript")
+    heard = hfmm("evaluate", run.model, "--data", tmp_path / "data", "--column", "text=transcript")
     assert heard.returncode == 0 and "cer" in heard.stdout, heard.stderr
     assert hfmm("predict", run.model, tmp_path / "data/test/0.wav").returncode == 0
     assert trainable.parameter_table(load_saved(str(run.model))[0])
