@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
 
 from hfmm import registry
+from hfmm.assets import BUILTIN, CHECKPOINTS
 from hfmm.recipe.schema import Recipe
 from hfmm.recipe.validation import validate
 
@@ -33,15 +36,31 @@ def to_annotated_yaml(recipe: Recipe) -> str:
 def _option_classes(recipe: Recipe) -> dict[str, type[BaseModel]]:
     """Return the class that validates the extra keys of each section.
 
-    The model section is included only if a single family supports the task. The config of the checkpoint would tell the
-    family, but it may have to be downloaded.
+    The model section is included only if a single family fits the task, the config of a checkpoint that is not on the
+    Hub, and the options that the recipe sets.
     """
     task = registry.get("tasks", recipe.task.name, "task").TASK
     builder = registry.get("data", recipe.data.builder, "data.builder")
     option_classes = {"task": task.Options, "data": builder.OPTIONS}
     families = [module.FAMILY for module in registry.load_all("models").values()]
-    families = [family for family in families if any(map(family.supported_model_types, task.auto_classes))]
-    return {**option_classes, "model": families[0].Options} if len(families) == 1 else option_classes
+    model_types = [
+        (family, {name for auto_class in task.auto_classes for name in family.supported_model_types(auto_class)})
+        for family in families
+    ]
+    model_type = _local_model_type(recipe.model.checkpoint)
+    fitting = [family for family, names in model_types if (model_type in names if model_type else names)]
+    if len(fitting) > 1:
+        keys = recipe.model.options.keys()
+        fitting = [family for family in fitting if keys <= family.Options.model_fields.keys()]
+    return {**option_classes, "model": fitting[0].Options} if len(fitting) == 1 else option_classes
+
+
+def _local_model_type(checkpoint: str) -> str | None:
+    """Return the model type of a built-in checkpoint or of a folder, and None for one on the Hub."""
+    is_builtin = checkpoint.startswith(BUILTIN)
+    folder = CHECKPOINTS / checkpoint.removeprefix(BUILTIN) if is_builtin else Path(checkpoint).expanduser()
+    config = folder / "config.json"
+    return json.loads(config.read_text(encoding="utf-8")).get("model_type") if config.is_file() else None
 
 
 def _descriptions(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
