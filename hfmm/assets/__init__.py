@@ -25,6 +25,11 @@ RECIPES = _find_resource("recipes")
 MODEL_CARDS = _find_resource("model_cards")
 
 
+def checkpoint_folder(name: str) -> Path:
+    """Return the folder of a built-in checkpoint, or of one that is named by its path; it may not exist."""
+    return CHECKPOINTS / name.removeprefix(BUILTIN) if name.startswith(BUILTIN) else Path(name).expanduser()
+
+
 def builtin_checkpoints() -> list[str]:
     """Return the names of the built-in checkpoints, which recipes write as ``builtin:<name>``."""
     return sorted(folder.name for folder in CHECKPOINTS.iterdir() if (folder / "config.json").exists())

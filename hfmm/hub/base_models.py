@@ -7,7 +7,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard
 
-from hfmm.assets import BUILTIN, CHECKPOINTS
+from hfmm.assets import BUILTIN, checkpoint_folder
 from hfmm.card import hub_text
 from hfmm.card.code_blocks import code_block
 from hfmm.card.hub_text import HubRevision
@@ -56,8 +56,7 @@ def builtin_base_models(recipe: Recipe, model: RepoTarget) -> dict[str, RepoUplo
 
 def builtin_checkpoint_upload(name: str, target: RepoTarget) -> RepoUpload:
     """Return the upload of a built-in checkpoint; raises UserError if it does not exist."""
-    short_name = name.removeprefix(BUILTIN)
-    folder = CHECKPOINTS / short_name
+    short_name, folder = name.removeprefix(BUILTIN), checkpoint_folder(name)
     if not (folder / "config.json").is_file():
         raise UserError(f"{name} does not exist. `hfmm list` shows the built-in checkpoints.")
     files = files_in_folder(folder)
@@ -111,7 +110,7 @@ def resolve_license(recipe: Recipe, bases: dict[str, HubRevision], license: str 
 
 def _license_of(checkpoint: str, base: HubRevision | None) -> dict[str, str]:
     if checkpoint.startswith(BUILTIN):
-        metadata = ModelCard.load(CHECKPOINTS / checkpoint.removeprefix(BUILTIN) / "README.md").data.to_dict()
+        metadata = ModelCard.load(checkpoint_folder(checkpoint) / "README.md").data.to_dict()
     elif base is not None:
         try:
             info = with_retries(lambda: HfApi().model_info(base.id, revision=base.revision))

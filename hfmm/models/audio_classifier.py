@@ -9,11 +9,10 @@ from pydantic import Field
 
 from hfmm.data.common.labels import is_multi_attribute, label_names
 from hfmm.errors import UserError
-from hfmm.models.common.audio_inputs import encoder_name, head_names, load_feature_extractor
-from hfmm.models.common.checkpoint import check_missing_keys, load_weights
+from hfmm.models.common.audio_encoder_family import AudioEncoderFamily, encoder_name
+from hfmm.models.common.audio_inputs import load_feature_extractor
+from hfmm.models.common.checkpoint import check_missing_keys, load_with_new_head
 from hfmm.models.common.classification_head import fit_trained_head, set_labels
-from hfmm.models.common.family import ModelFamily
-from hfmm.models.common.lora_targets import find_linear_modules
 from hfmm.models.common.whisper_window import resize_positional_embedding, set_window
 from hfmm.recipe.schema import Model
 from hfmm.recipe.validation import StrictModel
@@ -30,7 +29,7 @@ class AudioClassifierOptions(StrictModel):
     )
 
 
-class AudioClassifier(ModelFamily):
+class AudioClassifier(AudioEncoderFamily):
     """Audio classifiers: the encoder of Whisper, wav2vec 2.0, HuBERT, AST and others."""
 
     Options = AudioClassifierOptions
@@ -83,8 +82,7 @@ class AudioClassifier(ModelFamily):
         if model_options.init == "random":
             config, extractor = self.load_processor(source, model_options, config, options)
             return model_class.from_config(config, dtype="float32"), extractor
-        model, info = load_weights(model_class, source, model_options, config=config, ignore_mismatched_sizes=True)
-        missing = {*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])}
+        model, missing = load_with_new_head(model_class, source, model_options, config)
         encoder = f"{encoder_name(model)}."
         check_missing_keys((key for key in missing if key.startswith(encoder)), model, model_options)
         if not missing:
@@ -93,18 +91,6 @@ class AudioClassifier(ModelFamily):
         if options.window_seconds is not None:
             resize_positional_embedding(model.encoder, model.config.max_source_positions)
         return model, extractor
-
-    def modules_to_save(self, model: Any) -> list[str]:
-        """Return the names of the modules of the head."""
-        return head_names(model)
-
-    def target_modules(self, model: Any) -> list[str]:
-        """Return the names of all linear modules of the encoder."""
-        return find_linear_modules(model, model.get_submodule(encoder_name(model)))
-
-    def unused_parameters(self, model: Any) -> set[str]:
-        """Return the name of the embedding of masked frames, because no frame is masked."""
-        return {name for name, _ in model.named_parameters() if name.endswith("masked_spec_embed")}
 
 
 FAMILY = AudioClassifier()

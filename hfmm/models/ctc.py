@@ -11,11 +11,10 @@ from datasets import Features
 from pydantic import Field
 
 from hfmm.errors import UserError, first_line
-from hfmm.models.common.audio_inputs import encoder_name, head_names, load_feature_extractor
-from hfmm.models.common.checkpoint import check_missing_keys, load_weights
+from hfmm.models.common.audio_encoder_family import AudioEncoderFamily
+from hfmm.models.common.audio_inputs import load_feature_extractor
+from hfmm.models.common.checkpoint import check_missing_keys, load_with_new_head
 from hfmm.models.common.ctc_transcriber import CTCTranscriber
-from hfmm.models.common.family import ModelFamily
-from hfmm.models.common.lora_targets import find_linear_modules
 from hfmm.recipe.schema import Model
 from hfmm.recipe.validation import StrictModel
 
@@ -42,7 +41,7 @@ class CTCOptions(StrictModel):
     )
 
 
-class CTC(ModelFamily):
+class CTC(AudioEncoderFamily):
     """Models that write a letter for each frame of the audio."""
 
     Options = CTCOptions
@@ -79,23 +78,11 @@ class CTC(ModelFamily):
         config, processor = self.load_processor(source, model_options, config, options)
         if model_options.init == "random":
             return model_class.from_config(config, dtype="float32"), processor
-        model, info = load_weights(model_class, source, model_options, config=config, ignore_mismatched_sizes=True)
-        missing = {*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])} - self.unused_parameters(model)
-        heads = tuple(f"{name}." for name in head_names(model))
-        check_missing_keys((key for key in missing if not key.startswith(heads)), model, model_options)
+        model, missing = load_with_new_head(model_class, source, model_options, config)
+        heads = tuple(f"{name}." for name in self.modules_to_save(model))
+        required = missing - self.unused_parameters(model)
+        check_missing_keys((key for key in required if not key.startswith(heads)), model, model_options)
         return model, processor
-
-    def modules_to_save(self, model: Any) -> list[str]:
-        """Return the name of the head."""
-        return head_names(model)
-
-    def target_modules(self, model: Any) -> list[str]:
-        """Return the names of all linear modules of the encoder."""
-        return find_linear_modules(model, model.get_submodule(encoder_name(model)))
-
-    def unused_parameters(self, model: Any) -> set[str]:
-        """Return the name of the embedding of masked frames, because no frame is masked."""
-        return {name for name, _ in model.named_parameters() if name.endswith("masked_spec_embed")}
 
     def make_transcriber(self, config: Any, processor: Any) -> CTCTranscriber:
         """Return how `speech_recognition` calls the model: with audio features and labels of letters."""

@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Features
 
 from hfmm.data.common.labels import is_multi_attribute, label_indices_by_attribute, label_names
-from hfmm.models.common.checkpoint import check_missing_keys, load_pretrained, load_weights
+from hfmm.models.common.checkpoint import check_missing_keys, load_pretrained, load_with_new_head
 from hfmm.models.common.classification_head import fit_trained_head, set_labels
 from hfmm.models.common.family import ModelFamily
 from hfmm.models.common.lora_targets import find_linear_modules
@@ -76,10 +76,10 @@ class ImageClassifier(ModelFamily):
             model = model_class.from_config(config, dtype="float32")
             _init_head_bias(model, names)
             return model, image_processor
-        model, info = load_weights(model_class, source, model_options, config=config, ignore_mismatched_sizes=True)
-        _check_encoder_is_complete(model, info, model_options)
-        is_new = info["missing_keys"] or info["mismatched_keys"]
-        if is_new or not fit_trained_head(model, self.modules_to_save(model), checkpoint_names, names):
+        model, missing = load_with_new_head(model_class, source, model_options, config)
+        heads = self.modules_to_save(model)
+        check_missing_keys((key for key in missing if key.split(".")[0] not in heads), model, model_options)
+        if missing or not fit_trained_head(model, heads, checkpoint_names, names):
             _init_head_bias(model, names)
         return model, image_processor
 
@@ -116,13 +116,6 @@ def _init_head_bias(model: Any, names: list[str]) -> None:
                 layer = model.get_submodule(name)
                 if getattr(layer, "bias", None) is not None and len(layer.bias) == len(names):
                     layer.bias.data[indices] = -math.log(len(indices) - 1)
-
-
-def _check_encoder_is_complete(model: Any, info: dict[str, Any], model_options: Model) -> None:
-    missing_keys = {key for key in info["missing_keys"]} | {key[0] for key in info["mismatched_keys"]}
-    check_missing_keys(
-        (key for key in missing_keys if key.split(".")[0] not in FAMILY.modules_to_save(model)), model, model_options
-    )
 
 
 FAMILY = ImageClassifier()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
 
 from hfmm import registry
-from hfmm.assets import BUILTIN, CHECKPOINTS
+from hfmm.assets import checkpoint_folder
 from hfmm.recipe.schema import Recipe
 from hfmm.recipe.validation import validate
 
@@ -43,23 +42,21 @@ def _option_classes(recipe: Recipe) -> dict[str, type[BaseModel]]:
     builder = registry.get("data", recipe.data.builder, "data.builder")
     option_classes = {"task": task.Options, "data": builder.OPTIONS}
     families = [module.FAMILY for module in registry.load_all("models").values()]
-    model_types = [
-        (family, {name for auto_class in task.auto_classes for name in family.supported_model_types(auto_class)})
-        for family in families
-    ]
-    model_type = _local_model_type(recipe.model.checkpoint)
-    fitting = [family for family, names in model_types if (model_type in names if model_type else names)]
-    if len(fitting) > 1:
-        keys = recipe.model.options.keys()
-        fitting = [family for family in fitting if keys <= family.Options.model_fields.keys()]
-    return {**option_classes, "model": fitting[0].Options} if len(fitting) == 1 else option_classes
+    model_type, keys = _local_model_type(recipe.model.checkpoint), recipe.model.options.keys()
+
+    def fits(family: Any) -> bool:
+        names = {name for auto_class in task.auto_classes for name in family.supported_model_types(auto_class)}
+        return model_type in names if model_type else bool(names)
+
+    families = [family for family in families if fits(family)]
+    if len(families) > 1:
+        families = [family for family in families if keys <= family.Options.model_fields.keys()]
+    return {**option_classes, "model": families[0].Options} if len(families) == 1 else option_classes
 
 
 def _local_model_type(checkpoint: str) -> str | None:
     """Return the model type of a built-in checkpoint or of a folder, and None for one on the Hub."""
-    is_builtin = checkpoint.startswith(BUILTIN)
-    folder = CHECKPOINTS / checkpoint.removeprefix(BUILTIN) if is_builtin else Path(checkpoint).expanduser()
-    config = folder / "config.json"
+    config = checkpoint_folder(checkpoint) / "config.json"
     return json.loads(config.read_text(encoding="utf-8")).get("model_type") if config.is_file() else None
 
 

@@ -175,7 +175,7 @@ def test_a_transcript_is_spelled_as_the_vocabulary_allows(
     ("num_samples", "text", "message"),
     [
         (100, "go", r"lasts 0\.006 s, and the model needs at least 0\.0"),
-        (61 * 16_000, "go", r"lasts 61\.0 s, and the model reads 60 s at a time: cut it"),
+        (61 * 16_000, "go", r"lasts 61\.0 s, and the model reads at most 60 s: cut the clip"),
         (16_000, "3 cafés", r"cannot spell the transcript '3 cafés': it lacks 3 é\. Spell it out, or set model\.voca"),
         (1_600, "she sees all", r"needs 14 frames, and the clip of 0\.1 s has 9"),
     ],

@@ -34,15 +34,14 @@ def clip_lengths(config: Any, extractor: Any) -> tuple[int, float]:
     return length, math.inf
 
 
-def encoder_name(model: Any) -> str:
-    """Return the name of the module of a classifier or a CTC model that makes frames of the audio."""
-    return "encoder" if hasattr(model, "encoder") else str(model.base_model_prefix)
-
-
-def head_names(model: Any) -> list[str]:
-    """Return the names of the modules of the head: the children besides the encoder that have weights."""
-    children = model.named_children()
-    return [name for name, child in children if name != encoder_name(model) and any(True for _ in child.parameters())]
+def check_clip_length(num_samples: int, min_samples: int, max_samples: float) -> None:
+    """Raise UserError for a clip that the encoder cannot take in full."""
+    seconds, shortest = num_samples / SAMPLE_RATE, min_samples / SAMPLE_RATE
+    if num_samples < min_samples:
+        raise UserError(f"the clip lasts {seconds:.3f} s, and the model needs at least {shortest:.3f} s")
+    if num_samples > max_samples:
+        limit = math.floor(max_samples / SAMPLE_RATE * 10) / 10
+        raise UserError(f"the clip lasts {seconds:.1f} s, and the model reads at most {limit:g} s: cut the clip")
 
 
 def num_frames(config: Any, extractor: Any, num_samples: int) -> int:
@@ -60,14 +59,6 @@ def num_frames(config: Any, extractor: Any, num_samples: int) -> int:
     for _ in range(config.num_adapter_layers if getattr(config, "add_adapter", False) else 0):
         frames = (frames - 1) // config.adapter_stride + 1
     return frames
-
-
-def frame_lengths(model: Any, clips: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return how many frames each of some clips has on its own, by the model's own arithmetic."""
-    import torch
-
-    subsample = getattr(model, "_get_feat_extract_output_lengths", None) or model._get_subsampling_output_length
-    return [int(length) for length in subsample(torch.tensor([len(clip[model.main_input_name]) for clip in clips]))]
 
 
 def load_feature_extractor(source: str, model_options: Model, config: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hfmm.assets import BUILTIN, CHECKPOINTS, builtin_checkpoints
+from hfmm.assets import BUILTIN, builtin_checkpoints, checkpoint_folder
 from hfmm.errors import UserError, first_line
 from hfmm.models.common import quantization
 from hfmm.models.common.malloc import configure_malloc
@@ -24,12 +24,11 @@ def run_folder_hint(folder: Path) -> str:
 def resolve_checkpoint(model_options: Model, key: str = RECIPE_KEY) -> str:
     """Return the folder or Hub id for `from_pretrained`; raises UserError for a folder that does not exist."""
     name = model_options.checkpoint
+    path = checkpoint_folder(name)
     if name.startswith(BUILTIN):
-        folder = CHECKPOINTS / name.removeprefix(BUILTIN)
-        if not (folder / "config.json").is_file():
+        if not (path / "config.json").is_file():
             raise UserError(f"{key}: {name} does not exist. {_builtin_hint()}")
-        return str(folder)
-    path = Path(name).expanduser()
+        return str(path)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise UserError(
@@ -107,6 +106,12 @@ def load_weights(
             "quantized. It is the base model in the model card."
         )
     return model, info
+
+
+def load_with_new_head(model_class: Any, source: str, model_options: Model, config: Any) -> tuple[Any, set[str]]:
+    """Return a model whose head may have another size than in the checkpoint, and the names of its new tensors."""
+    model, info = load_weights(model_class, source, model_options, config=config, ignore_mismatched_sizes=True)
+    return model, {*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])}
 
 
 def from_pretrained_arguments(load: Mapping[str, Any]) -> dict[str, Any]:

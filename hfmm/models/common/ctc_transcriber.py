@@ -12,9 +12,9 @@ import numpy as np
 from hfmm.data.common.audio import SAMPLE_RATE
 from hfmm.errors import UserError
 from hfmm.models.common.audio_inputs import (
+    check_clip_length,
     clip_lengths,
     extract_features,
-    frame_lengths,
     ignores_padding,
     num_frames,
     pad_features,
@@ -41,20 +41,14 @@ class CTCTranscriber(Transcriber):
 
     def check(self, num_samples: int, text: str) -> None:
         """Raise UserError for a clip that is too short or too long, or a transcript that it cannot have."""
-        seconds = num_samples / SAMPLE_RATE
-        if num_samples < self.min_samples:
-            needed = self.min_samples / SAMPLE_RATE
-            raise UserError(f"the clip lasts {seconds:.3f} s, and the model needs at least {needed:.3f} s")
-        if num_samples > self.window:
-            limit = self.window / SAMPLE_RATE
-            raise UserError(f"the clip lasts {seconds:.1f} s, and the model reads {limit:g} s at a time: cut it")
+        check_clip_length(num_samples, self.min_samples, self.window)
         ids, frames = self.label_ids(text), num_frames(self.config, self.extractor, num_samples)
         # A blank must separate two equal letters.
         needed_frames = len(ids) + sum(first == second for first, second in pairwise(ids))
         if needed_frames > frames:
             raise UserError(
-                f"the transcript {text[:40]!r} needs {needed_frames} frames, and the clip of {seconds:.1f} s has "
-                f"{frames}: check that the transcript belongs to the clip"
+                f"the transcript {text[:40]!r} needs {needed_frames} frames, and the clip of "
+                f"{num_samples / SAMPLE_RATE:.1f} s has {frames}: check that the transcript belongs to the clip"
             )
 
     def inputs(self, clips: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -95,12 +89,12 @@ class CTCTranscriber(Transcriber):
         """Return the transcripts of the best paths. Frames of padding are left out."""
         import torch
 
-        features = [extract_features(self.extractor, clip) for clip in clips]
+        lengths = [num_frames(self.config, self.extractor, len(clip)) for clip in clips]
         with torch.inference_mode():
-            logits = model(**to_model_device(pad_features(self.extractor, features), model)).logits
+            logits = model(**to_model_device(self.inputs(clips), model)).logits
         return [
             str(self.tokenizer.decode(ids[:length]))
-            for ids, length in zip(logits.argmax(-1).cpu(), frame_lengths(model, features), strict=True)
+            for ids, length in zip(logits.argmax(-1).cpu(), lengths, strict=True)
         ]
 
     def label_ids(self, text: str) -> list[int]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from hfmm.data.common.audio import SAMPLE_RATE, decode_rows
+from hfmm.data.common.audio import decode_rows
 from hfmm.data.common.rows import Row
 from hfmm.errors import UserError
-from hfmm.models.common.audio_inputs import clip_lengths, extract_features, pad_features
+from hfmm.models.common.audio_inputs import check_clip_length, clip_lengths, extract_features, pad_features
 from hfmm.tasks.common.row_cache import RowCache
 
 
@@ -30,12 +29,7 @@ class ClipBatcher:
 
     def check_length(self, num_samples: int) -> None:
         """Raise UserError for a clip that the encoder cannot take in full."""
-        seconds, shortest = num_samples / SAMPLE_RATE, self.min_length / SAMPLE_RATE
-        if num_samples < self.min_length:
-            raise UserError(f"the clip lasts {seconds:.3f} s, and the model needs at least {shortest:.3f} s")
-        if num_samples > self.max_length:
-            limit = math.floor(self.max_length / SAMPLE_RATE * 10) / 10
-            raise UserError(f"the clip lasts {seconds:.1f} s, and the model reads at most {limit:g} s: cut the clip")
+        check_clip_length(num_samples, self.min_length, self.max_length)
 
     def _extract(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         outputs = []
